@@ -1,0 +1,166 @@
+//! The catalogue of errors that a person can meet: a code that support can look up, a sentence for the shopper, and
+//! cause and cure for the engineer. `docs/errors.md` is printed from here.
+
+use crate::visitor::EndReason;
+
+macro_rules! catalogue {
+    ($($variant:ident = $code:literal { shopper: $shopper:literal, engineer: $engineer:literal },)*) => {
+        words! {
+            /// An error of the catalogue. Codes are never used again for something else.
+            pub enum ErrorCode { $($variant = $code,)* }
+        }
+
+        impl ErrorCode {
+            /// One sentence for the shopper.
+            pub const fn shopper(self) -> &'static str {
+                match self { $(Self::$variant => $shopper,)* }
+            }
+
+            /// Cause and cure, for the engineer.
+            pub const fn engineer(self) -> &'static str {
+                match self { $(Self::$variant => $engineer,)* }
+            }
+        }
+    };
+}
+
+// RL-1xx the shopper's browser, RL-2xx the merchant's page and set-up, RL-3xx the call, RL-4xx our servers.
+catalogue! {
+    MicrophoneDenied = "RL-101" {
+        shopper: "The microphone is blocked: allow it for this page in the browser's address bar, then call again.",
+        engineer: "getUserMedia was rejected with NotAllowedError. The shopper or the system refused."
+    },
+    MicrophoneMissing = "RL-102" {
+        shopper: "No microphone was found: connect one, then call again.",
+        engineer: "getUserMedia was rejected with NotFoundError or OverconstrainedError."
+    },
+    MicrophoneBusy = "RL-103" {
+        shopper: "The microphone is used by another program: close that program, then call again.",
+        engineer: "getUserMedia was rejected with NotReadableError or AbortError."
+    },
+    MicrophoneForbiddenByPage = "RL-104" {
+        shopper: "This page does not let calls use the microphone.",
+        engineer: "The page's Permissions-Policy or an enclosing frame withholds the microphone. Allow `microphone` for the Ringlet host, and let enclosing frames carry `allow=\"microphone\"`."
+    },
+    BrowserTooOld = "RL-105" {
+        shopper: "This browser cannot make calls: please use a current version of Chrome, Edge, Firefox or Safari.",
+        engineer: "RTCPeerConnection, WebAssembly, AudioWorklet or getUserMedia is missing, or the page is neither https nor localhost."
+    },
+    PhoneNotLoaded = "RL-106" {
+        shopper: "The phone could not be loaded: check the connection, then try again.",
+        engineer: "A script or module of the panel failed to load or to compile. See the browser's network and console panels."
+    },
+    SocketLost = "RL-107" {
+        shopper: "The connection to the call service was lost.",
+        engineer: "The WebSocket closed without `ended`. Proxies in between must allow WebSocket upgrades and 60 s of silence."
+    },
+    MediaPathFailed = "RL-108" {
+        shopper: "No audio connection came about: this network seems to block calls.",
+        engineer: "ICE found no working pair or DTLS failed. The gateway's UDP port must be reachable under `media.public_ips`."
+    },
+    OriginNotAllowed = "RL-201" {
+        shopper: "Calls are not enabled for this website.",
+        engineer: "The page's origin is not among the merchant's allowed origins. Add it under `origins` of the merchant."
+    },
+    LinkUnknown = "RL-202" {
+        shopper: "This call button is not set up.",
+        engineer: "No such merchant or link, or it has no destination. Compare `data-merchant` and `data-link` with the configuration."
+    },
+    TokenInvalid = "RL-203" {
+        shopper: "This call button has expired: reload the page and try again.",
+        engineer: "The panel's token is expired, was made by another server secret, or does not fit the origin. Tokens live 10 minutes."
+    },
+    DestinationTokenInvalid = "RL-204" {
+        shopper: "This call button is not valid any more: reload the page and try again.",
+        engineer: "The merchant-signed token (`data-token`) is expired, wrongly signed, or names a destination outside the merchant's. HS256 with the merchant's `signing_secret`; claims `destination`, `exp`."
+    },
+    TooManyCalls = "RL-205" {
+        shopper: "Too many calls were started from here: please wait a minute, then try again.",
+        engineer: "A rate limit was reached, by address or by merchant. See `limits` in the configuration."
+    },
+    LoaderMisconfigured = "RL-206" {
+        shopper: "This call button is not set up.",
+        engineer: "The script tag lacks `data-merchant`, or an icon lacks its link."
+    },
+    Busy = "RL-301" {
+        shopper: "The line is busy: please try again in a moment.",
+        engineer: "The far end answered 486 Busy Here or 600 Busy Everywhere."
+    },
+    Refused = "RL-302" {
+        shopper: "The call was declined.",
+        engineer: "The far end answered 603 Decline, 403 Forbidden or another refusal; the status is in the call's record."
+    },
+    NumberNotFound = "RL-303" {
+        shopper: "The call centre cannot be reached under its number.",
+        engineer: "The far end answered 404, 410, 484 or 604. Check the destination's address."
+    },
+    NoAnswer = "RL-304" {
+        shopper: "Nobody answered.",
+        engineer: "The no-answer deadline passed while it rang, or the far end answered 408, 480 or 487."
+    },
+    TrunkUnreachable = "RL-305" {
+        shopper: "The call centre cannot be reached at the moment.",
+        engineer: "The trunk did not answer the INVITE within 32 s (RFC 3261 timer B) or the deadline, or refused the TCP connection. Try `ringlet check`."
+    },
+    TrunkFailed = "RL-306" {
+        shopper: "The call centre cannot be reached at the moment.",
+        engineer: "The trunk answered 5xx, rejected the credentials (401 or 407), or sent an SDP answer without PCMU or PCMA."
+    },
+    GatewayGone = "RL-401" {
+        shopper: "The call was interrupted by a fault of the call service.",
+        engineer: "The media gateway that carried the call disconnected from the signal-server."
+    },
+    NoGateway = "RL-402" {
+        shopper: "The call service is not available at the moment.",
+        engineer: "No media gateway is connected, or all are full."
+    },
+    ServerStopping = "RL-403" {
+        shopper: "The call service is being restarted: please try again in a moment.",
+        engineer: "The server received SIGTERM."
+    },
+    VersionUnknown = "RL-404" {
+        shopper: "The call panel is out of date: reload the page and try again.",
+        engineer: "The browser's protocol version is not one that this server speaks; a cached panel outlived a deploy."
+    },
+    MessageInvalid = "RL-405" {
+        shopper: "The call service and this browser do not understand each other.",
+        engineer: "A message was no JSON, too long, of an unknown type, or out of order. The log names the field."
+    },
+    SetupTimedOut = "RL-406" {
+        shopper: "The call could not be set up in time: please try again.",
+        engineer: "The browser neither offered nor gave up before the set-up deadline; most often the microphone prompt was left open."
+    },
+}
+
+impl EndReason {
+    /// The catalogue's entry for an ending that is an error; `None` for one that somebody wanted.
+    pub const fn code(self) -> Option<ErrorCode> {
+        match self {
+            Self::VisitorHungUp | Self::AgentHungUp | Self::Cancelled => None,
+            Self::Busy => Some(ErrorCode::Busy),
+            Self::Refused => Some(ErrorCode::Refused),
+            Self::NotFound => Some(ErrorCode::NumberNotFound),
+            Self::NoAnswer => Some(ErrorCode::NoAnswer),
+            Self::TrunkUnreachable => Some(ErrorCode::TrunkUnreachable),
+            Self::TrunkFailed => Some(ErrorCode::TrunkFailed),
+            Self::MicrophoneDenied => Some(ErrorCode::MicrophoneDenied),
+            Self::VisitorGone => Some(ErrorCode::SocketLost),
+            Self::MediaFailed => Some(ErrorCode::MediaPathFailed),
+            Self::GatewayGone => Some(ErrorCode::GatewayGone),
+            Self::NoCapacity => Some(ErrorCode::NoGateway),
+            Self::SetupTimedOut => Some(ErrorCode::SetupTimedOut),
+            Self::ServerStopping => Some(ErrorCode::ServerStopping),
+        }
+    }
+
+    /// One sentence for the shopper.
+    pub const fn shopper(self) -> &'static str {
+        match self.code() {
+            Some(code) => code.shopper(),
+            None => match self {
+                Self::AgentHungUp => "The call centre has hung up.",
+                _ => "The call has ended.",
+            },
+        }
+    }
+}

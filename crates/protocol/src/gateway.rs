@@ -1,0 +1,221 @@
+//! What the signal-server and a media gateway say to each other: JSON texts over one WebSocket, or values over a channel
+//! when both live in one process. The signal-server commands, the gateway reports; neither waits for a reply in line.
+//!
+//! A call on a gateway has at most two legs: the visitor's (WebRTC) and the far end's (SIP).
+
+use crate::{CallId, GatewayId, TrunkName};
+use serde::{Deserialize, Serialize};
+
+/// The version in [`Event::Registered`].
+pub const VERSION: u32 = 1;
+
+/// What the signal-server tells a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Command {
+    /// Make the visitor's leg from the browser's offer. Answered by [`Event::Answer`] or [`Event::Failed`].
+    Offer {
+        /// The call; new to the gateway.
+        call: CallId,
+        /// The browser's SDP offer.
+        sdp: String,
+    },
+    /// A trickled ICE candidate of the browser. Unusable ones are ignored.
+    Candidate {
+        /// The call.
+        call: CallId,
+        /// The candidate attribute's value; empty at the end of candidates.
+        candidate: String,
+    },
+    /// Ring the far end.
+    Dial {
+        /// The call.
+        call: CallId,
+        /// Over which trunk.
+        trunk: TrunkName,
+        /// The user part (`1001`, `+43123456`) or a whole SIP URI; the trunk's host completes a bare user part.
+        address: String,
+        /// What the far end's display shall show as the caller.
+        caller_name: Option<String>,
+        /// Extra SIP headers (`X-Ringlet-…`), as the merchant configured them.
+        headers: Vec<(String, String)>,
+    },
+    /// End both legs, whatever their state: CANCEL, BYE or nothing. Answered by [`Event::Closed`]; unknown calls too.
+    Release {
+        /// The call.
+        call: CallId,
+        /// Goes into the SIP Reason header (RFC 3326).
+        why: String,
+    },
+}
+
+/// What a gateway reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The first message after the connection was made.
+    Registered {
+        /// [`VERSION`].
+        version: u32,
+        /// The gateway's name.
+        gateway: GatewayId,
+        /// How many calls it takes at the same time.
+        capacity: u32,
+        /// The trunks it has.
+        trunks: Vec<TrunkName>,
+        /// The calls it carries, for a signal-server that has just started.
+        calls: Vec<CallId>,
+    },
+    /// The visitor's leg exists.
+    Answer {
+        /// The call.
+        call: CallId,
+        /// The gateway's SDP answer, its candidates inside.
+        sdp: String,
+    },
+    /// ICE and DTLS are done: audio can flow to and from the browser.
+    MediaUp {
+        /// The call.
+        call: CallId,
+    },
+    /// The path to the browser broke, or never came about.
+    MediaDown {
+        /// The call.
+        call: CallId,
+        /// For the log.
+        detail: String,
+    },
+    /// The far end rings (180); the visitor hears a local ringback.
+    Ringing {
+        /// The call.
+        call: CallId,
+    },
+    /// The far end sends audio before the answer (183 with SDP); the visitor hears it.
+    EarlyMedia {
+        /// The call.
+        call: CallId,
+    },
+    /// The far end has answered (2xx), the legs are bridged.
+    Answered {
+        /// The call.
+        call: CallId,
+    },
+    /// The far end answered with a final failure.
+    Rejected {
+        /// The call.
+        call: CallId,
+        /// The SIP status, 300 to 699.
+        status: u16,
+        /// Its reason phrase.
+        phrase: String,
+    },
+    /// The trunk could not be reached: transport error or RFC 3261 timer B.
+    TrunkUnreachable {
+        /// The call.
+        call: CallId,
+        /// For the log.
+        detail: String,
+    },
+    /// The far end hung up (BYE), or its dialog broke.
+    FarEndHungUp {
+        /// The call.
+        call: CallId,
+    },
+    /// Somebody pressed a key. Each key is reported once, when it ends or after its first second.
+    Digit {
+        /// The call.
+        call: CallId,
+        /// Who pressed it.
+        from: Side,
+        /// One of `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+        /// How long it was held, in milliseconds.
+        duration_ms: u32,
+    },
+    /// A command could not be carried out; the call has no further use and waits for [`Command::Release`].
+    Failed {
+        /// The call.
+        call: CallId,
+        /// What is the matter.
+        failure: Failure,
+        /// For the log.
+        detail: String,
+    },
+    /// Nothing of the call is left: no leg, port or timer. The last event of a call.
+    Closed {
+        /// The call.
+        call: CallId,
+        /// What was counted.
+        stats: CallStats,
+    },
+}
+
+/// The two ends of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The shopper's browser.
+    Visitor,
+    /// The far end on the trunk.
+    Agent,
+}
+
+/// Why a command failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The offer is no SDP, or has no audio that we can talk.
+    OfferUnusable,
+    /// The far end's SDP has no codec that we can talk, or no usable address.
+    AnswerUnusable,
+    /// No leg or port is free.
+    Full,
+    /// No such trunk, or the address makes no SIP URI.
+    Undialable,
+}
+
+/// Counted over a call's life.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallStats {
+    /// RTP packets from the browser.
+    pub visitor_packets: u64,
+    /// RTP packets from the far end.
+    pub agent_packets: u64,
+    /// RTP packets of the browser that never came, by sequence numbers.
+    pub visitor_lost: u64,
+    /// RTP packets of the far end that never came, by sequence numbers.
+    pub agent_lost: u64,
+    /// The Call-ID of the SIP dialog, when there was one.
+    pub sip_call_id: Option<String>,
+}
+
+impl Event {
+    /// The call that the event is about; `None` for [`Event::Registered`].
+    pub fn call(&self) -> Option<&CallId> {
+        match self {
+            Self::Registered { .. } => None,
+            Self::Answer { call, .. }
+            | Self::MediaUp { call }
+            | Self::MediaDown { call, .. }
+            | Self::Ringing { call }
+            | Self::EarlyMedia { call }
+            | Self::Answered { call }
+            | Self::Rejected { call, .. }
+            | Self::TrunkUnreachable { call, .. }
+            | Self::FarEndHungUp { call }
+            | Self::Digit { call, .. }
+            | Self::Failed { call, .. }
+            | Self::Closed { call, .. } => Some(call),
+        }
+    }
+}
+
+impl Command {
+    /// The call that the command is about.
+    pub fn call(&self) -> &CallId {
+        match self {
+            Self::Offer { call, .. } | Self::Candidate { call, .. } | Self::Dial { call, .. } | Self::Release { call, .. } => call,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What the shopper's browser and the signal-server say to each other, version 1, as JSON texts over one WebSocket.
+//!
+//! The order of an ordinary call: `hello` → `welcome`, `offer` → `answer`, `candidate`s as they are found, `ready` once the
+//! shopper has allowed the microphone (only then is anybody rung), `state` as the call proceeds, `hangup` or `ended`.
+//! Keys that the shopper presses do not pass here: they go out with the audio (RFC 4733).
+
+use crate::error::ErrorCode;
+
+/// The version in `hello` and `welcome`. A server that does not speak the browser's version answers
+/// [`ErrorCode::VersionUnknown`], and the panel then reloads itself once.
+pub const VERSION: u32 = 1;
+
+/// The longest text that either side accepts, in bytes. An SDP with many candidates stays below 16 KiB.
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+words! {
+    /// Where a call stands, as the shopper is told.
+    pub enum CallState {
+        /// The browser and the gateway are agreeing on the audio path, or the shopper is asked for the microphone.
+        Connecting = "connecting",
+        /// The INVITE is on its way.
+        Dialing = "dialing",
+        /// The far end rings (SIP 180): the gateway plays a ringback tone.
+        Ringing = "ringing",
+        /// The far end sends audio before the answer (SIP 183 with SDP).
+        EarlyMedia = "early_media",
+        /// Somebody has answered.
+        Answered = "answered",
+    }
+}
+
+words! {
+    /// Why a call ended. Stands in the call's record, in `ended` and in the metric `ringlet_calls_ended_total`.
+    pub enum EndReason {
+        /// The shopper hung up after the answer.
+        VisitorHungUp = "visitor_hung_up",
+        /// The far end hung up after the answer.
+        AgentHungUp = "agent_hung_up",
+        /// The shopper hung up before the answer.
+        Cancelled = "cancelled",
+        /// SIP 486 or 600.
+        Busy = "busy",
+        /// SIP 603 or 403, or another refusal that is nobody's fault.
+        Refused = "refused",
+        /// SIP 404, 410, 484 or 604: the number is wrong.
+        NotFound = "not_found",
+        /// It rang and nobody answered in time (own deadline, SIP 408 after ringing, 480 or 487 of the far end).
+        NoAnswer = "no_answer",
+        /// The trunk does not answer at all, or the connection to it failed.
+        TrunkUnreachable = "trunk_unreachable",
+        /// The trunk answered with an error (SIP 5xx, 401 or 407 after the right credentials were sent, unusable SDP).
+        TrunkFailed = "trunk_failed",
+        /// The shopper, the browser or the shop's page does not allow the microphone.
+        MicrophoneDenied = "microphone_denied",
+        /// The visitor's socket closed and did not come back in time.
+        VisitorGone = "visitor_gone",
+        /// No audio path came about between browser and gateway, or it broke.
+        MediaFailed = "media_failed",
+        /// The gateway that carried the call is gone.
+        GatewayGone = "gateway_gone",
+        /// No gateway can take the call, or a limit is reached.
+        NoCapacity = "no_capacity",
+        /// A deadline passed that nothing else explains: the browser neither offered nor gave up.
+        SetupTimedOut = "setup_timed_out",
+        /// The server is stopping.
+        ServerStopping = "server_stopping",
+    }
+}
+
+messages! {
+    /// What the visitor's browser sends.
+    pub enum VisitorRequest {
+        /// The first message on every socket.
+        Hello = "hello" {
+            /// The protocol version, [`VERSION`].
+            version: u32,
+            /// The short-lived token that came with the panel: names merchant, link and time.
+            token: String,
+            /// The origin of the page that embeds the panel, as the browser vouches for it.
+            origin: String,
+            /// The address of the page that embeds the panel, without query and fragment.
+            page: Option<String>,
+            /// The merchant's own id of the customer or session (`data-customer`).
+            customer: Option<String>,
+            /// A token signed by the merchant that names the destination itself (`data-token`).
+            destination_token: Option<String>,
+        },
+        /// The browser's SDP offer.
+        Offer = "offer" {
+            /// SDP (RFC 8866), one audio section.
+            sdp: String,
+        },
+        /// An ICE candidate of the browser; an empty text ends them (RFC 8838).
+        Candidate = "candidate" {
+            /// The candidate attribute's value (RFC 8839 section 5.1).
+            candidate: String,
+        },
+        /// The microphone is allowed: the far end may be rung.
+        Ready = "ready" {},
+        /// The shopper hangs up, before or after the answer.
+        Hangup = "hangup" {},
+        /// The browser cannot go on.
+        Failed = "failed" {
+            /// Why.
+            code: ErrorCode,
+            /// What the browser said, for the log.
+            detail: Option<String>,
+        },
+    }
+}
+
+messages! {
+    /// What the signal-server sends to the visitor's browser.
+    pub enum VisitorEvent {
+        /// The call exists.
+        Welcome = "welcome" {
+            /// The protocol version, [`VERSION`].
+            version: u32,
+            /// The call's id, to be quoted to the merchant's support.
+            call: String,
+            /// Who is called: the merchant's name as it is shown.
+            merchant: String,
+            /// Which line is called: the link's label as it is shown.
+            link: String,
+        },
+        /// The gateway's SDP answer, its candidates inside.
+        Answer = "answer" {
+            /// SDP (RFC 8866).
+            sdp: String,
+        },
+        /// The call has come to a new state.
+        State = "state" {
+            /// Which.
+            state: CallState,
+        },
+        /// The far end pressed a key.
+        Digit = "digit" {
+            /// One of `0`–`9`, `*`, `#`, `A`–`D`.
+            digit: String,
+            /// How long it was held, in milliseconds.
+            duration_ms: u32,
+        },
+        /// Something is wrong; the call goes on if it can, `ended` follows if it cannot.
+        Error = "error" {
+            /// Which of the catalogue's errors.
+            code: ErrorCode,
+            /// A sentence for the shopper.
+            message: String,
+        },
+        /// The call is over; the socket closes.
+        Ended = "ended" {
+            /// Why.
+            reason: EndReason,
+            /// Set when it ended for an error.
+            code: Option<ErrorCode>,
+            /// A sentence for the shopper.
+            message: String,
+        },
+    }
+}
