@@ -215,7 +215,10 @@ impl Command {
     /// The call that the command is about.
     pub fn call(&self) -> &CallId {
         match self {
-            Self::Offer { call, .. } | Self::Candidate { call, .. } | Self::Dial { call, .. } | Self::Release { call, .. } => call,
+            Self::Offer { call, .. }
+            | Self::Candidate { call, .. }
+            | Self::Dial { call, .. }
+            | Self::Release { call, .. } => call,
         }
     }
 }
