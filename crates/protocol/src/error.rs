@@ -7,7 +7,7 @@ macro_rules! catalogue {
     ($($variant:ident = $code:literal { shopper: $shopper:literal, engineer: $engineer:literal },)*) => {
         words! {
             /// An error of the catalogue. Codes are never used again for something else.
-            pub enum ErrorCode { $($variant = $code,)* }
+            pub enum ErrorCode { $(#[doc = $engineer] $variant = $code,)* }
         }
 
         impl ErrorCode {
@@ -106,6 +106,10 @@ catalogue! {
         shopper: "The call centre cannot be reached at the moment.",
         engineer: "The trunk answered 5xx, rejected the credentials (401 or 407), or sent an SDP answer without PCMU or PCMA."
     },
+    CallTooLong = "RL-307" {
+        shopper: "The call has reached the longest time that a call may last.",
+        engineer: "`max_duration` passed since the answer. If nobody was talking any more, look for a phone left off the hook."
+    },
     GatewayGone = "RL-401" {
         shopper: "The call was interrupted by a fault of the call service.",
         engineer: "The media gateway that carried the call disconnected from the signal-server."
@@ -146,6 +150,8 @@ impl EndReason {
             Self::MicrophoneDenied => Some(ErrorCode::MicrophoneDenied),
             Self::VisitorGone => Some(ErrorCode::SocketLost),
             Self::MediaFailed => Some(ErrorCode::MediaPathFailed),
+            Self::BrowserFailed => Some(ErrorCode::PhoneNotLoaded),
+            Self::TooLong => Some(ErrorCode::CallTooLong),
             Self::GatewayGone => Some(ErrorCode::GatewayGone),
             Self::NoCapacity => Some(ErrorCode::NoGateway),
             Self::SetupTimedOut => Some(ErrorCode::SetupTimedOut),
@@ -155,12 +161,10 @@ impl EndReason {
 
     /// One sentence for the shopper.
     pub const fn shopper(self) -> &'static str {
-        match self.code() {
-            Some(code) => code.shopper(),
-            None => match self {
-                Self::AgentHungUp => "The call centre has hung up.",
-                _ => "The call has ended.",
-            },
+        match (self, self.code()) {
+            (_, Some(code)) => code.shopper(),
+            (Self::AgentHungUp, None) => "The call centre has hung up.",
+            (_, None) => "The call has ended.",
         }
     }
 }

@@ -56,6 +56,10 @@ words! {
         VisitorGone = "visitor_gone",
         /// No audio path came about between browser and gateway, or it broke.
         MediaFailed = "media_failed",
+        /// The browser gave up for a reason that has nothing to do with microphone or network.
+        BrowserFailed = "browser_failed",
+        /// The call reached the longest time that a call may last.
+        TooLong = "too_long",
         /// The gateway that carried the call is gone.
         GatewayGone = "gateway_gone",
         /// No gateway can take the call, or a limit is reached.

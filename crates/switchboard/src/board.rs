@@ -1,0 +1,149 @@
+//! All calls and gateways: hands each input to the call that it concerns, and keeps the calls ordered by their next
+//! deadline. What an input means to a call stands in `call.rs`.
+
+use crate::call::{Call, Effects};
+use crate::gateways::Gateways;
+use crate::{Config, Input, Output, Plan};
+use protocol::gateway::{Command, Event};
+use protocol::visitor::EndReason;
+use protocol::{CallId, GatewayId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+/// The state of all calls. See the crate's documentation for how to drive it.
+#[derive(Debug)]
+pub struct Switchboard {
+    config: Config,
+    calls: BTreeMap<CallId, Call>,
+    /// Each call under its earliest deadline.
+    deadlines: BTreeSet<(Instant, CallId)>,
+    gateways: Gateways,
+    outputs: VecDeque<Output>,
+    stopping: bool,
+}
+
+impl Switchboard {
+    /// A switchboard with no call and no gateway.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            calls: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            gateways: Gateways::default(),
+            outputs: VecDeque::new(),
+            stopping: false,
+        }
+    }
+
+    /// Takes an input. Inputs about calls that are unknown or over have no effect.
+    pub fn handle_input(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Arrived { call, plan } => self.arrived(call, plan, now),
+            Input::Visitor { call, request } => self.with(&call, now, |call, fx| call.handle_request(request, fx)),
+            Input::VisitorLost { call } => self.with(&call, now, Call::handle_visitor_lost),
+            Input::Gateway { gateway, event: Event::Registered { version, gateway: _, capacity, trunks, calls } } => {
+                self.gateway_lost(&gateway, now);
+                match self.gateways.register(gateway.clone(), version, capacity, trunks) {
+                    Ok(()) => self.release_strays(&gateway, calls),
+                    Err(refusal) => self.outputs.push_back(Output::RefuseGateway { gateway, refusal }),
+                }
+            }
+            Input::Gateway { gateway, event } => {
+                if let Some(call) = event.call().cloned() {
+                    self.with(&call, now, |call, fx| call.handle_event(&gateway, event, fx));
+                }
+            }
+            Input::GatewayLost { gateway } => self.gateway_lost(&gateway, now),
+            Input::Stop => self.stop(now),
+        }
+    }
+
+    /// Lets every deadline up to `now` pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        // Each turn stops at least one timer, and what a timer leads to starts only later ones: this ends.
+        while let Some((_, call)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
+            self.with(&call, now, Call::handle_timeout);
+        }
+    }
+
+    /// The next thing to do. To be drained after each input and timeout, or outputs pile up.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; `Some` as long as there is a call.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Whether nothing is left: no call, no timer, no output.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.deadlines.is_empty() && self.outputs.is_empty()
+    }
+
+    /// Calls that live or wait for their gateway's confirmation.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Timers that run.
+    pub fn timers(&self) -> usize {
+        self.calls.values().map(Call::timers).sum()
+    }
+
+    /// Gateways that are registered.
+    pub fn gateways(&self) -> usize {
+        self.gateways.len()
+    }
+
+    fn arrived(&mut self, id: CallId, plan: Box<Plan>, now: Instant) {
+        if self.calls.contains_key(&id) {
+            return;
+        }
+        let refused = if self.stopping {
+            Some(EndReason::ServerStopping)
+        } else {
+            (self.calls.len() >= self.config.max_calls).then_some(EndReason::NoCapacity)
+        };
+        self.calls.insert(id.clone(), Call::new(id.clone(), plan));
+        self.with(&id, now, |call, fx| call.start(refused, fx));
+    }
+
+    fn gateway_lost(&mut self, gateway: &GatewayId, now: Instant) {
+        for call in self.gateways.remove(gateway) {
+            self.with(&call, now, Call::handle_gateway_lost);
+        }
+    }
+
+    /// A call that a gateway carries when it registers was begun before either side lost the other: its visitor has been
+    /// told that it is over, its record is closed.
+    fn release_strays(&mut self, gateway: &GatewayId, calls: Vec<CallId>) {
+        for call in calls {
+            let command = Command::Release { call, why: EndReason::GatewayGone.word().to_owned() };
+            self.outputs.push_back(Output::Gateway { gateway: gateway.clone(), command });
+        }
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.stopping = true;
+        for call in self.calls.keys().cloned().collect::<Vec<_>>() {
+            self.with(&call, now, |call, fx| call.end(EndReason::ServerStopping, fx));
+        }
+    }
+
+    /// Acts on a call if there is one, then files it under its new deadline, or forgets it.
+    fn with(&mut self, id: &CallId, now: Instant, act: impl FnOnce(&mut Call, &mut Effects<'_>)) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let before = call.deadline();
+        let (config, gateways, outputs) = (&self.config, &mut self.gateways, &mut self.outputs);
+        act(call, &mut Effects { now, config, gateways, outputs });
+        let after = call.deadline();
+        if call.is_over() {
+            self.calls.remove(id);
+        }
+        if before != after {
+            before.map(|at| self.deadlines.remove(&(at, id.clone())));
+            after.map(|at| self.deadlines.insert((at, id.clone())));
+        }
+    }
+}

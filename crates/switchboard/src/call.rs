@@ -1,0 +1,389 @@
+//! One call: what each message, loss and deadline means to it, from the visitor's arrival to the end of its record.
+//! Not here: other calls, the choice of the gateway, the order of deadlines between calls.
+
+use crate::gateways::Gateways;
+use crate::status::{reason_for_code, reason_for_failure, reason_for_status};
+use crate::timers::{Timer, TimerTable};
+use crate::{
+    Change, Config, Ending, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_NO_ANSWER, MIN_NO_ANSWER,
+    Output, Plan,
+};
+use protocol::error::ErrorCode;
+use protocol::gateway::{CallStats, Command, Event, Side};
+use protocol::visitor::{CallState, EndReason, VERSION, VisitorEvent, VisitorRequest};
+use protocol::{CallId, GatewayId};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// What a call may touch besides itself.
+pub(crate) struct Effects<'a> {
+    pub(crate) now: Instant,
+    pub(crate) config: &'a Config,
+    pub(crate) gateways: &'a mut Gateways,
+    pub(crate) outputs: &'a mut VecDeque<Output>,
+}
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    id: CallId,
+    plan: Box<Plan>,
+    stage: Stage,
+    visitor: Visitor,
+    /// Who carries the call, from the offer on.
+    gateway: Option<GatewayId>,
+    /// The shopper has allowed the microphone.
+    ready: bool,
+    /// The gateway's SDP answer has come.
+    agreed: bool,
+    /// Audio can flow to the browser.
+    media_up: bool,
+    /// The far end has rung or sent early media.
+    rang: bool,
+    /// How many candidates have come.
+    candidates: usize,
+    /// Those that came before the offer.
+    early_candidates: Vec<String>,
+    timers: TimerTable,
+}
+
+/// How far the call is.
+#[derive(Debug)]
+enum Stage {
+    /// It goes on.
+    Live(CallState),
+    /// The visitor knows that it is over; the gateway has been told to release it.
+    Releasing { since: Instant, ending: Ending },
+    /// Its record is closed; the switchboard forgets it.
+    Over,
+}
+
+/// Where the visitor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visitor {
+    /// At the other end of a socket.
+    Here,
+    /// The socket is lost. An answered call waits for a while.
+    Away,
+}
+
+impl Call {
+    /// A call that nobody has been told of yet.
+    pub(crate) fn new(id: CallId, plan: Box<Plan>) -> Self {
+        Self {
+            id,
+            plan,
+            stage: Stage::Live(CallState::Connecting),
+            visitor: Visitor::Here,
+            gateway: None,
+            ready: false,
+            agreed: false,
+            media_up: false,
+            rang: false,
+            candidates: 0,
+            early_candidates: Vec::new(),
+            timers: TimerTable::default(),
+        }
+    }
+
+    /// Opens the record; welcomes the visitor, or refuses.
+    pub(crate) fn start(&mut self, refused: Option<EndReason>, fx: &mut Effects<'_>) {
+        self.record(Change::Started { plan: self.plan.clone() }, fx.now, fx);
+        if let Some(reason) = refused {
+            return self.end(reason, fx);
+        }
+        let welcome = VisitorEvent::Welcome {
+            version: VERSION,
+            call: self.id.to_string(),
+            merchant: self.plan.merchant_name.clone(),
+            link: self.plan.link_label.clone(),
+        };
+        self.tell(welcome, fx);
+        self.arm(Timer::Setup, fx.config.setup, fx);
+    }
+
+    /// The visitor said something.
+    pub(crate) fn handle_request(&mut self, request: VisitorRequest, fx: &mut Effects<'_>) {
+        let Stage::Live(state) = self.stage else { return };
+        match request {
+            VisitorRequest::Offer { sdp } if self.gateway.is_none() => self.offer(sdp, fx),
+            VisitorRequest::Candidate { candidate } if self.takes(&candidate) => self.candidate(candidate, fx),
+            VisitorRequest::Ready {} if !self.ready => {
+                self.ready = true;
+                self.dial_if_possible(fx);
+            }
+            VisitorRequest::Hangup {} if state == CallState::Answered => self.end(EndReason::VisitorHungUp, fx),
+            VisitorRequest::Hangup {} => self.end(EndReason::Cancelled, fx),
+            VisitorRequest::Failed { code, detail } => {
+                self.end_as(Ending { code: Some(code), detail, ..ending(reason_for_code(code)) }, fx);
+            }
+            VisitorRequest::Hello { .. }
+            | VisitorRequest::Offer { .. }
+            | VisitorRequest::Candidate { .. }
+            | VisitorRequest::Ready {} => {
+                let code = ErrorCode::MessageInvalid;
+                self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
+            }
+        }
+    }
+
+    /// The visitor's socket closed.
+    pub(crate) fn handle_visitor_lost(&mut self, fx: &mut Effects<'_>) {
+        self.visitor = Visitor::Away;
+        match self.stage {
+            Stage::Live(CallState::Answered) => self.arm_once(Timer::Visitor, fx.config.visitor_grace, fx),
+            // Nobody shall be rung for a shopper who has left.
+            Stage::Live(_) => self.end(EndReason::VisitorGone, fx),
+            Stage::Releasing { .. } | Stage::Over => {}
+        }
+    }
+
+    /// A gateway reported something about this call.
+    pub(crate) fn handle_event(&mut self, from: &GatewayId, event: Event, fx: &mut Effects<'_>) {
+        if self.gateway.as_ref() != Some(from) {
+            return;
+        }
+        match (&self.stage, event) {
+            (Stage::Live(_), Event::Closed { stats, .. }) => self.closed_unasked(stats, fx),
+            (Stage::Releasing { .. }, Event::Closed { stats, .. }) => self.finish(Some(stats), fx),
+            (Stage::Live(state), event) => self.handle_live_event(*state, event, fx),
+            (Stage::Releasing { .. } | Stage::Over, _) => {}
+        }
+    }
+
+    /// The gateway is gone, and with it every leg of the call.
+    pub(crate) fn handle_gateway_lost(&mut self, fx: &mut Effects<'_>) {
+        self.gateway = None;
+        match self.stage {
+            Stage::Live(_) => self.end(EndReason::GatewayGone, fx),
+            Stage::Releasing { .. } => self.finish(None, fx),
+            Stage::Over => {}
+        }
+    }
+
+    /// Lets one deadline pass, if one has.
+    pub(crate) fn handle_timeout(&mut self, fx: &mut Effects<'_>) {
+        let Some(timer) = self.timers.pop_expired(fx.now) else { return };
+        let (reason, detail) = match timer {
+            Timer::Setup => (EndReason::SetupTimedOut, self.missing_of_setup()),
+            Timer::TrunkResponse => (EndReason::TrunkUnreachable, "no response to the INVITE"),
+            Timer::NoAnswer => (EndReason::NoAnswer, "nobody answered in time"),
+            Timer::Media => (EndReason::MediaFailed, "no audio path to the browser in time"),
+            Timer::Visitor => (EndReason::VisitorGone, "the visitor's socket did not come back"),
+            Timer::Duration => (EndReason::TooLong, "the longest duration was reached"),
+            Timer::Release => return self.finish(None, fx),
+        };
+        self.end_as(Ending { detail: Some(detail.to_owned()), ..ending(reason) }, fx);
+    }
+
+    /// Ends the call, unless it is ending already.
+    pub(crate) fn end(&mut self, reason: EndReason, fx: &mut Effects<'_>) {
+        self.end_as(ending(reason), fx);
+    }
+
+    /// The earliest deadline; `None` only when the call is over.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// How many timers run.
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// Whether the switchboard may forget the call.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    fn handle_live_event(&mut self, state: CallState, event: Event, fx: &mut Effects<'_>) {
+        match event {
+            Event::Answer { sdp, .. } if !self.agreed => {
+                self.agreed = true;
+                self.tell(VisitorEvent::Answer { sdp }, fx);
+            }
+            Event::MediaUp { .. } => {
+                self.media_up = true;
+                self.timers.disarm(Timer::Media);
+            }
+            Event::MediaDown { .. } => {
+                self.media_up = false;
+                self.arm_once(Timer::Media, fx.config.media_lost, fx);
+            }
+            Event::Ringing { .. } if state == CallState::Dialing => self.progress(CallState::Ringing, fx),
+            Event::EarlyMedia { .. } if matches!(state, CallState::Dialing | CallState::Ringing) => {
+                self.progress(CallState::EarlyMedia, fx);
+            }
+            Event::Answered { .. } if state != CallState::Connecting && state != CallState::Answered => {
+                self.answered(fx);
+            }
+            Event::Rejected { status, phrase, .. } => {
+                let reason = reason_for_status(status, self.rang);
+                self.end_as(Ending { sip_status: Some(status), detail: Some(phrase), ..ending(reason) }, fx);
+            }
+            Event::TrunkUnreachable { detail, .. } => {
+                self.end_as(Ending { detail: Some(detail), ..ending(EndReason::TrunkUnreachable) }, fx);
+            }
+            Event::FarEndHungUp { .. } if state == CallState::Answered => self.end(EndReason::AgentHungUp, fx),
+            // A dialog that breaks before the answer: the far end did not want the call.
+            Event::FarEndHungUp { .. } => self.end(EndReason::Refused, fx),
+            Event::Digit { from: Side::Agent, digit, duration_ms, .. } => {
+                self.tell(VisitorEvent::Digit { digit: digit.to_string(), duration_ms }, fx);
+            }
+            Event::Failed { failure, detail, .. } => {
+                self.end_as(Ending { detail: Some(detail), ..ending(reason_for_failure(failure)) }, fx);
+            }
+            // Repeated or late: the call is further already. The visitor's own keys went out with the audio.
+            Event::Registered { .. }
+            | Event::Answer { .. }
+            | Event::Ringing { .. }
+            | Event::EarlyMedia { .. }
+            | Event::Answered { .. }
+            | Event::Digit { from: Side::Visitor, .. }
+            | Event::Closed { .. } => {}
+        }
+    }
+
+    fn offer(&mut self, sdp: String, fx: &mut Effects<'_>) {
+        let Some(gateway) = fx.gateways.assign(&self.id, &self.plan.trunk) else {
+            return self.end(EndReason::NoCapacity, fx);
+        };
+        self.gateway = Some(gateway);
+        self.command(Command::Offer { call: self.id.clone(), sdp }, fx);
+        for candidate in std::mem::take(&mut self.early_candidates) {
+            self.command(Command::Candidate { call: self.id.clone(), candidate }, fx);
+        }
+        self.dial_if_possible(fx);
+    }
+
+    fn takes(&self, candidate: &str) -> bool {
+        self.candidates < MAX_CANDIDATES && candidate.len() <= MAX_CANDIDATE_BYTES
+    }
+
+    fn candidate(&mut self, candidate: String, fx: &mut Effects<'_>) {
+        self.candidates += 1;
+        match self.gateway {
+            Some(_) => self.command(Command::Candidate { call: self.id.clone(), candidate }, fx),
+            None => self.early_candidates.push(candidate),
+        }
+    }
+
+    /// Rings the far end once there is both a leg to bridge to and a shopper who can talk.
+    fn dial_if_possible(&mut self, fx: &mut Effects<'_>) {
+        let (true, Some(gateway)) = (self.ready, self.gateway.clone()) else { return };
+        let dial = Command::Dial {
+            call: self.id.clone(),
+            trunk: self.plan.trunk.clone(),
+            address: self.plan.address.clone(),
+            caller_name: self.plan.caller_name.clone(),
+            headers: self.plan.headers.clone(),
+        };
+        self.command(dial, fx);
+        self.record(Change::Dialed { gateway }, fx.now, fx);
+        self.enter(CallState::Dialing, fx);
+        self.timers.disarm(Timer::Setup);
+        self.arm(Timer::TrunkResponse, fx.config.trunk_response, fx);
+    }
+
+    fn progress(&mut self, state: CallState, fx: &mut Effects<'_>) {
+        if !self.rang {
+            self.rang = true;
+            self.record(Change::Ringing, fx.now, fx);
+            self.timers.disarm(Timer::TrunkResponse);
+            self.arm(Timer::NoAnswer, self.plan.no_answer.clamp(MIN_NO_ANSWER, MAX_NO_ANSWER), fx);
+        }
+        self.enter(state, fx);
+    }
+
+    fn answered(&mut self, fx: &mut Effects<'_>) {
+        self.record(Change::Answered, fx.now, fx);
+        self.enter(CallState::Answered, fx);
+        self.timers.disarm(Timer::TrunkResponse);
+        self.timers.disarm(Timer::NoAnswer);
+        self.arm(Timer::Duration, fx.config.max_duration, fx);
+        if !self.media_up {
+            self.arm_once(Timer::Media, fx.config.media_setup, fx);
+        }
+    }
+
+    fn enter(&mut self, state: CallState, fx: &mut Effects<'_>) {
+        self.stage = Stage::Live(state);
+        self.tell(VisitorEvent::State { state }, fx);
+    }
+
+    fn end_as(&mut self, ending: Ending, fx: &mut Effects<'_>) {
+        let Stage::Live(_) = self.stage else { return };
+        let Ending { reason, code, .. } = ending;
+        let message = code.map_or_else(|| reason.shopper(), ErrorCode::shopper).to_owned();
+        self.tell(VisitorEvent::Ended { reason, code, message }, fx);
+        if self.visitor == Visitor::Here {
+            fx.outputs.push_back(Output::CloseVisitor { call: self.id.clone() });
+        }
+        let detail = ending.detail.map(|detail| detail.chars().take(MAX_DETAIL_CHARS).collect());
+        self.stage = Stage::Releasing { since: fx.now, ending: Ending { detail, ..ending } };
+        self.timers.clear();
+        if self.gateway.is_none() {
+            return self.finish(None, fx);
+        }
+        self.command(Command::Release { call: self.id.clone(), why: reason.word().to_owned() }, fx);
+        self.arm(Timer::Release, fx.config.release, fx);
+    }
+
+    /// The gateway dropped the call by itself: there is nothing left to release.
+    fn closed_unasked(&mut self, stats: CallStats, fx: &mut Effects<'_>) {
+        if let Some(gateway) = self.gateway.take() {
+            fx.gateways.unassign(&self.id, &gateway);
+        }
+        let detail = Some("the gateway closed the call by itself".to_owned());
+        self.end_as(Ending { detail, stats: Some(stats), ..ending(EndReason::GatewayGone) }, fx);
+    }
+
+    /// Closes the record.
+    fn finish(&mut self, stats: Option<CallStats>, fx: &mut Effects<'_>) {
+        let Stage::Releasing { since, ending } = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        self.timers.clear();
+        if let Some(gateway) = self.gateway.take() {
+            fx.gateways.unassign(&self.id, &gateway);
+        }
+        self.record(Change::Ended(Ending { stats: stats.or(ending.stats), ..ending }), since, fx);
+    }
+
+    /// What the set-up deadline waited for in vain.
+    fn missing_of_setup(&self) -> &'static str {
+        match (&self.gateway, self.ready) {
+            (Some(_), _) => "the microphone was neither allowed nor refused",
+            (None, true) => "the browser made no offer",
+            (None, false) => "the browser neither offered nor got the microphone",
+        }
+    }
+
+    fn tell(&self, event: VisitorEvent, fx: &mut Effects<'_>) {
+        if self.visitor == Visitor::Here {
+            fx.outputs.push_back(Output::Visitor { call: self.id.clone(), event });
+        }
+    }
+
+    fn command(&self, command: Command, fx: &mut Effects<'_>) {
+        if let Some(gateway) = self.gateway.clone() {
+            fx.outputs.push_back(Output::Gateway { gateway, command });
+        }
+    }
+
+    fn record(&self, change: Change, at: Instant, fx: &mut Effects<'_>) {
+        fx.outputs.push_back(Output::Record { call: self.id.clone(), at, change });
+    }
+
+    fn arm(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
+        self.timers.arm(timer, fx.now + after);
+    }
+
+    fn arm_once(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
+        if !self.timers.is_armed(timer) {
+            self.arm(timer, after, fx);
+        }
+    }
+}
+
+fn ending(reason: EndReason) -> Ending {
+    Ending { reason, code: reason.code(), sip_status: None, detail: None, stats: None }
+}

@@ -1,0 +1,62 @@
+//! The deadlines of a call and the bounds of every table: what an operator may set, and what is fixed with its reason.
+
+use std::time::Duration;
+
+/// The shortest [`Plan::no_answer`](crate::Plan::no_answer); below, a far end could not even ring once.
+pub const MIN_NO_ANSWER: Duration = Duration::from_secs(5);
+
+/// The longest [`Plan::no_answer`](crate::Plan::no_answer): proxies on the way give up by themselves after timer C
+/// (RFC 3261 section 16.6, more than 3 minutes), and the shopper long before.
+pub const MAX_NO_ANSWER: Duration = Duration::from_secs(180);
+
+/// Candidates that one call may trickle: a browser with many interfaces, relays and both address families finds fewer
+/// than half of these.
+pub const MAX_CANDIDATES: usize = 128;
+
+/// The longest candidate attribute (RFC 8839 section 5.1). Real ones with IPv6 addresses and all extensions stay below 300.
+pub const MAX_CANDIDATE_BYTES: usize = 512;
+
+/// How much of a free text from outside goes into a call's record.
+pub const MAX_DETAIL_CHARS: usize = 500;
+
+/// Gateways that may be registered at the same time: far above one per rack of a large operator; bounds the search for
+/// the least loaded one.
+pub const MAX_GATEWAYS: usize = 256;
+
+/// What an operator may set. The defaults are those of `ringlet.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Calls at the same time, those included that wait for their gateway's [`Closed`](protocol::gateway::Event::Closed).
+    pub max_calls: usize,
+    /// From the arrival until the far end can be rung: covers the microphone prompt.
+    pub setup: Duration,
+    /// From the INVITE until the trunk rings, sends audio, answers or refuses. Longer than RFC 3261's timer B (32 s), so
+    /// that the gateway, which knows more, speaks first.
+    pub trunk_response: Duration,
+    /// From the answer until audio can flow to the browser, when it could not before.
+    pub media_setup: Duration,
+    /// How long a broken audio path may take to come back.
+    pub media_lost: Duration,
+    /// How long an answered call outlives its visitor's socket.
+    pub visitor_grace: Duration,
+    /// How long a gateway may take to release a call. Longer than RFC 3261's timer F (32 s), which a BYE or CANCEL to a
+    /// dead trunk runs into.
+    pub release: Duration,
+    /// The longest answered call: a forgotten off-hook phone shall not cost trunk minutes for days.
+    pub max_duration: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_calls: 10_000,
+            setup: Duration::from_secs(60),
+            trunk_response: Duration::from_secs(35),
+            media_setup: Duration::from_secs(15),
+            media_lost: Duration::from_secs(10),
+            visitor_grace: Duration::from_secs(5),
+            release: Duration::from_secs(40),
+            max_duration: Duration::from_secs(4 * 60 * 60),
+        }
+    }
+}

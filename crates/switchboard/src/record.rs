@@ -1,0 +1,44 @@
+//! What a call's record is told. The shell writes it to the store; nothing here knows how.
+
+use crate::Plan;
+use protocol::GatewayId;
+use protocol::error::ErrorCode;
+use protocol::gateway::CallStats;
+use protocol::visitor::EndReason;
+
+/// One change of a call's record, in the order in which they can come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The visitor arrived. Always first, also for a call that is refused at once.
+    Started {
+        /// The call's plan.
+        plan: Box<Plan>,
+    },
+    /// The gateway was told to ring the far end. At most once.
+    Dialed {
+        /// Which gateway carries the call.
+        gateway: GatewayId,
+    },
+    /// The far end rings or sends early media: the first sign of it. At most once.
+    Ringing,
+    /// Somebody answered. At most once.
+    Answered,
+    /// The call is over and nothing of it is left. Always last.
+    Ended(Ending),
+}
+
+/// Why and how a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Why.
+    pub reason: EndReason,
+    /// The error that the shopper was shown; the visitor's own where the browser gave up.
+    pub code: Option<ErrorCode>,
+    /// The final SIP status, when the far end sent one (300 to 699).
+    pub sip_status: Option<u16>,
+    /// For support: the reason phrase, the gateway's or the browser's words. At most
+    /// [`MAX_DETAIL_CHARS`](crate::MAX_DETAIL_CHARS).
+    pub detail: Option<String>,
+    /// What the gateway counted; `None` when none carried the call or it never confirmed the release.
+    pub stats: Option<CallStats>,
+}

@@ -1,0 +1,77 @@
+//! A call's timers: one slot per kind. The switchboard orders the calls by their earliest one.
+
+use std::time::Instant;
+
+/// What a call may wait for. The values are slots of the [`TimerTable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// Offer and microphone.
+    Setup = 0,
+    /// The trunk's first response to the INVITE.
+    TrunkResponse = 1,
+    /// Somebody to answer.
+    NoAnswer = 2,
+    /// The audio path to the browser, to come about or to come back.
+    Media = 3,
+    /// The visitor's socket to come back.
+    Visitor = 4,
+    /// The longest call.
+    Duration = 5,
+    /// The gateway to confirm the release.
+    Release = 6,
+}
+
+impl Timer {
+    const ALL: [Self; 7] =
+        [Self::Setup, Self::TrunkResponse, Self::NoAnswer, Self::Media, Self::Visitor, Self::Duration, Self::Release];
+}
+
+/// When each timer of one call expires.
+#[derive(Debug, Default)]
+pub(crate) struct TimerTable([Option<Instant>; Timer::ALL.len()]);
+
+impl TimerTable {
+    /// Starts the timer, or moves it.
+    pub(crate) fn arm(&mut self, timer: Timer, at: Instant) {
+        self.set(timer, Some(at));
+    }
+
+    /// Stops the timer.
+    pub(crate) fn disarm(&mut self, timer: Timer) {
+        self.set(timer, None);
+    }
+
+    /// Stops every timer.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether the timer runs.
+    pub(crate) fn is_armed(&self, timer: Timer) -> bool {
+        self.0.get(timer as usize).is_some_and(Option::is_some)
+    }
+
+    /// The earliest expiry.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.0.iter().flatten().min().copied()
+    }
+
+    /// Stops one timer that has expired by `now` and tells which: the earliest, the first slot among equals.
+    pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Timer> {
+        let next = self.next().filter(|at| *at <= now)?;
+        let timer = Timer::ALL.into_iter().zip(self.0).find_map(|(timer, at)| (at == Some(next)).then_some(timer))?;
+        self.disarm(timer);
+        Some(timer)
+    }
+
+    /// How many timers run.
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().flatten().count()
+    }
+
+    fn set(&mut self, timer: Timer, at: Option<Instant>) {
+        if let Some(slot) = self.0.get_mut(timer as usize) {
+            *slot = at;
+        }
+    }
+}
