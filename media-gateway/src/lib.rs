@@ -1,1 +1,4 @@
-//! Placeholder replaced in the same change.
+//! The media gateway: WebRTC legs, SIP legs, and the bridges that join them.
+
+pub mod config;
+pub mod sip;
