@@ -1,1 +1,11 @@
-//! Placeholder replaced in the same change.
+//! The phone: the main-thread WASM module of the panel. It signals over a WebSocket and negotiates WebRTC; what it shows
+//! and hears passes through a [`Listener`](browser::Listener) and two `MediaStreamTrack`s.
+//!
+//! Not here: anything on the screen, the microphone's permission, the audio graph (`www/widget`), the samples (`engine`).
+//! The call itself is in `call`, where neither browser nor clock is known; `browser` is its shell.
+
+mod browser;
+mod call;
+mod message;
+
+pub use browser::{Listener, Phone, sentence};

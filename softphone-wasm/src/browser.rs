@@ -1,0 +1,304 @@
+//! The shell around [`Call`]: WebSocket, `RTCPeerConnection`, timer, clock. It takes no decisions.
+
+use crate::call::{Call, Input, Output, Path};
+use crate::message;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use js_sys::{Function, Promise};
+use protocol::ReadError;
+use protocol::error::ErrorCode;
+use protocol::visitor::{VERSION, VisitorRequest};
+use std::rc::{Rc, Weak};
+use wasm_bindgen::prelude::*;
+use web_sys::{
+    Event, EventTarget, MediaStreamTrack, MessageEvent, RtcBundlePolicy, RtcConfiguration, RtcPeerConnection,
+    RtcPeerConnectionIceEvent, RtcRtpSender, RtcSdpType, RtcSessionDescriptionInit, RtcTrackEvent, RtcdtmfSender,
+    WebSocket,
+};
+
+/// How long each key sounds: RFC 4733 asks for nothing, but ITU-T Q.24 lets receivers ignore less than 40 ms, and old
+/// voice menus want more.
+const TONE_MS: u32 = 120;
+/// The silence between two keys; ITU-T Q.24 lets receivers demand 40 ms.
+const GAP_MS: u32 = 70;
+
+#[wasm_bindgen(typescript_custom_section)]
+const LISTENER: &str = r#"
+/** What the phone tells the panel. */
+export interface Listener {
+  /** The call exists: its id, who is called, and which line. */
+  onWelcome(call: string, merchant: string, link: string): void;
+  /** The call has come to a new state (protocol: CallState). */
+  onState(state: string): void;
+  /** The far end's audio; to be played by an audio element. */
+  onTrack(track: MediaStreamTrack): void;
+  /** The far end pressed a key: one of 0-9, *, #, A-D. */
+  onDigit(digit: string): void;
+  /** Something is wrong, but the call goes on. */
+  onWarning(code: string, message: string): void;
+  /** The call is over; an empty code when it was no error. Said once, the last word. */
+  onEnded(code: string, message: string): void;
+}
+"#;
+
+#[wasm_bindgen]
+extern "C" {
+    /// What the phone tells the panel: a JavaScript object with the methods of the TypeScript interface of that name.
+    #[wasm_bindgen(typescript_type = "Listener")]
+    pub type Listener;
+
+    #[wasm_bindgen(method, js_name = onWelcome)]
+    fn on_welcome(this: &Listener, call: &str, merchant: &str, link: &str);
+    #[wasm_bindgen(method, js_name = onState)]
+    fn on_state(this: &Listener, state: &str);
+    #[wasm_bindgen(method, js_name = onTrack)]
+    fn on_track(this: &Listener, track: &MediaStreamTrack);
+    #[wasm_bindgen(method, js_name = onDigit)]
+    fn on_digit(this: &Listener, digit: &str);
+    #[wasm_bindgen(method, js_name = onWarning)]
+    fn on_warning(this: &Listener, code: &str, message: &str);
+    #[wasm_bindgen(method, js_name = onEnded)]
+    fn on_ended(this: &Listener, code: &str, message: &str);
+
+    // web-sys lacks the form without an argument, which makes offer and description in one step.
+    #[wasm_bindgen(extends = RtcPeerConnection)]
+    type Peer;
+    #[wasm_bindgen(method, js_name = setLocalDescription)]
+    fn set_local_offer(this: &Peer) -> Promise;
+    // As text, since a closed enum would carry a table of its words.
+    #[wasm_bindgen(method, getter, js_name = connectionState)]
+    fn state(this: &Peer) -> String;
+
+    // web-sys lets what this throws through, and it throws where no telephone-event was negotiated.
+    #[wasm_bindgen(extends = RtcdtmfSender)]
+    type Keys;
+    #[wasm_bindgen(method, catch, js_name = insertDTMF)]
+    fn try_insert(this: &Keys, tones: &str, duration_ms: u32, gap_ms: u32) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(callback: &Function, ms: f64) -> f64;
+    #[wasm_bindgen(js_name = clearTimeout)]
+    fn clear_timeout(id: f64);
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
+    #[wasm_bindgen(js_name = String)]
+    fn to_text(value: &JsValue) -> String;
+}
+
+/// The sentence for the shopper that belongs to an error's code; empty for a code that is none.
+#[wasm_bindgen]
+pub fn sentence(code: &str) -> String {
+    ErrorCode::from_word(code).map_or("", ErrorCode::shopper).to_owned()
+}
+
+/// A call from the shopper's side, begun when it is made.
+#[wasm_bindgen]
+pub struct Phone(Rc<Shell>);
+
+impl core::fmt::Debug for Phone {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Phone")
+    }
+}
+
+#[wasm_bindgen]
+impl Phone {
+    /// Opens the socket at `url` and makes the offer at once. `origin` and `page` are those of the page around the
+    /// panel, `customer` and `destination_token` what its script tag carries, if anything.
+    ///
+    /// # Errors
+    /// What the browser throws where it has no WebRTC, or where it is switched off.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        listener: Listener,
+        url: &str,
+        token: String,
+        origin: String,
+        page: Option<String>,
+        customer: Option<String>,
+        destination_token: Option<String>,
+    ) -> Result<Phone, JsValue> {
+        let hello = VisitorRequest::Hello { version: VERSION, token, origin, page, customer, destination_token };
+        let configuration = RtcConfiguration::new();
+        configuration.set_bundle_policy(RtcBundlePolicy::MaxBundle);
+        let peer: Peer = RtcPeerConnection::new_with_configuration(&configuration)?.unchecked_into();
+        // sendrecv by default, and with a sender whose track may come later: nothing waits for the microphone.
+        let sender = peer.add_transceiver_with_str("audio").sender();
+        let socket = WebSocket::new(url)?;
+        let shell = Rc::new_cyclic(|shell| Shell {
+            call: RefCell::new(Call::new(hello, now())),
+            on_event: closure(shell, |shell, event| shell.event(&event.unchecked_into())),
+            on_offered: closure(shell, |shell, _| shell.offered()),
+            on_rejected: closure(shell, |shell, error| {
+                shell.handle(Input::Failed(ErrorCode::MediaPathFailed, to_text(&error)));
+            }),
+            on_timeout: closure(shell, |shell, _| {
+                shell.call.borrow_mut().handle_timeout(now());
+                shell.perform();
+            }),
+            timeout: Cell::new(0.0),
+            listener,
+            socket,
+            peer,
+            sender,
+        });
+        shell.listen(&shell.socket, &["open", "message", "close"]);
+        shell.listen(&shell.peer, &["icecandidate", "track", "connectionstatechange"]);
+        let _ = shell.peer.set_local_offer().then2(&shell.on_offered, &shell.on_rejected);
+        shell.perform();
+        Ok(Phone(shell))
+    }
+
+    /// Sends `track` as the shopper's voice. The first one lets the far end ring; a later one takes its place unheard.
+    #[wasm_bindgen(js_name = setMicrophone)]
+    pub fn set_microphone(&self, track: &MediaStreamTrack) {
+        let _ = self.0.sender.replace_track(Some(track)).catch(&self.0.on_rejected);
+        self.0.handle(Input::MicrophoneAllowed);
+    }
+
+    /// Sends keys (`0`–`9`, `*`, `#`, `A`–`D`) after those that still wait (RFC 4733). Says whether that was possible.
+    pub fn digits(&self, digits: &str) -> bool {
+        self.0.sender.dtmf().is_some_and(|sender| {
+            let tones = sender.tone_buffer() + digits;
+            sender.unchecked_into::<Keys>().try_insert(&tones, TONE_MS, GAP_MS).is_ok()
+        })
+    }
+
+    /// The engine has heard a key of the far end in its audio.
+    #[wasm_bindgen(js_name = keyHeard)]
+    pub fn key_heard(&self, digit: char) {
+        self.0.handle(Input::KeyHeard(digit));
+    }
+
+    /// Hangs up, before or after the answer.
+    pub fn hangup(&self) {
+        self.0.handle(Input::HungUp);
+    }
+
+    /// Gives up for an error of the browser; `detail` is for the server's log. An unknown code counts as RL-106.
+    pub fn fail(&self, code: &str, detail: String) {
+        self.0.handle(Input::Failed(ErrorCode::from_word(code).unwrap_or(ErrorCode::PhoneNotLoaded), detail));
+    }
+}
+
+type Handler = Closure<dyn FnMut(JsValue)>;
+
+struct Shell {
+    call: RefCell<Call>,
+    listener: Listener,
+    socket: WebSocket,
+    peer: Peer,
+    sender: RtcRtpSender,
+    timeout: Cell<f64>,
+    on_event: Handler,
+    on_offered: Handler,
+    on_rejected: Handler,
+    on_timeout: Handler,
+}
+
+impl Shell {
+    fn listen(&self, target: &EventTarget, kinds: &[&str]) {
+        for kind in kinds {
+            // Throws for nothing but a target that is none.
+            let _ = target.add_event_listener_with_callback(kind, self.on_event.as_ref().unchecked_ref());
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        let input = match event.type_().as_str() {
+            "open" => Input::SocketOpened,
+            "close" => Input::SocketClosed,
+            "message" => match message::read(&event_as::<MessageEvent>(event).data().as_string().unwrap_or_default()) {
+                Ok(event) => Input::Received(event),
+                // A newer server may say more than this phone understands.
+                Err(ReadError::UnknownType) => return,
+                Err(ReadError::Field(field)) => Input::Unreadable(field.to_owned()),
+            },
+            "icecandidate" => Input::Found(
+                event_as::<RtcPeerConnectionIceEvent>(event)
+                    .candidate()
+                    .map_or_else(String::new, |candidate| candidate.candidate()),
+            ),
+            "track" => return self.listener.on_track(&event_as::<RtcTrackEvent>(event).track()),
+            _ => match self.peer.state().as_str() {
+                "connected" => Input::Path(Path::Up),
+                "disconnected" => Input::Path(Path::Interrupted),
+                "failed" => Input::Path(Path::Failed),
+                _ => return,
+            },
+        };
+        self.handle(input);
+    }
+
+    fn offered(&self) {
+        if let Some(offer) = self.peer.local_description() {
+            self.handle(Input::Offered(offer.sdp()));
+        }
+    }
+
+    fn handle(&self, input: Input) {
+        self.call.borrow_mut().handle_input(input, now());
+        self.perform();
+    }
+
+    fn perform(&self) {
+        loop {
+            // Released before each step: the listener may well call back.
+            let Some(output) = self.call.borrow_mut().poll_output() else { break };
+            match output {
+                Output::Send(request) => {
+                    // Throws while connecting only; a socket that is closing says `close` next.
+                    let _ = self.socket.send_with_str(&message::write(&request));
+                }
+                Output::Accept(sdp) => {
+                    let answer = RtcSessionDescriptionInit::new(RtcSdpType::Answer);
+                    answer.set_sdp(&sdp);
+                    let _ = self.peer.set_remote_description(&answer).catch(&self.on_rejected);
+                }
+                Output::Welcome(call, merchant, link) => self.listener.on_welcome(&call, &merchant, &link),
+                Output::State(state) => self.listener.on_state(state.word()),
+                Output::Digit(digit) => self.listener.on_digit(digit.encode_utf8(&mut [0; 4])),
+                Output::Warn(code, message) => self.listener.on_warning(code.word(), &message),
+                Output::End(code, message) => {
+                    self.peer.close();
+                    self.listener.on_ended(code.map_or("", ErrorCode::word), &message);
+                }
+                Output::CloseSocket => {
+                    let _ = self.socket.close();
+                }
+            }
+        }
+        clear_timeout(self.timeout.get());
+        if let Some(at) = self.call.borrow().poll_timeout() {
+            let wait = at.saturating_sub(now()).as_millis() as u32;
+            self.timeout.set(set_timeout(self.on_timeout.as_ref().unchecked_ref(), f64::from(wait) + 1.0));
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        clear_timeout(self.timeout.get());
+        self.peer.close();
+        let _ = self.socket.close();
+    }
+}
+
+/// All callbacks have one shape, since each further shape costs bytes of glue.
+fn closure(shell: &Weak<Shell>, act: fn(&Shell, JsValue)) -> Handler {
+    let shell = shell.clone();
+    Closure::new(move |value| {
+        if let Some(shell) = shell.upgrade() {
+            act(&shell, value);
+        }
+    })
+}
+
+fn event_as<T: JsCast>(event: &Event) -> &T {
+    event.unchecked_ref()
+}
+
+/// Time since the panel was loaded.
+fn now() -> Duration {
+    Duration::from_millis(performance_now() as u64)
+}

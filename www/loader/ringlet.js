@@ -1,0 +1,267 @@
+/**
+ * The loader: the one file of the script tag. It draws the floating button, turns every element with `data-ringlet-link`
+ * into a further icon, and opens the panel in a frame of the host that it came from.
+ *
+ * It is deliberately no phone: it has no socket, no microphone and no call state of its own, and asks for nothing
+ * before the click. Styles are constructed and set through the CSSOM, so that the shop's CSP needs to allow only this
+ * host, for script and frame.
+ */
+(() => {
+  const script = /** @type {HTMLScriptElement | null} */ (
+    document.currentScript ?? document.querySelector('script[src*="ringlet.js"]')
+  );
+  const guard = Symbol.for("ringlet");
+  if (!script || guard in window) return;
+  Object.defineProperty(window, guard, { value: true });
+
+  /** From the click to the panel's first word. */
+  const LOADED_WITHIN_MS = 8000;
+  /** A frame that has loaded but says nothing is an error page: blocked by frame-ancestors, by a proxy, by a 5xx. */
+  const SPOKEN_WITHIN_MS = 1500;
+  /** A frame made ahead of the click carries a token that lives 10 minutes. */
+  const WARM_FOR_MS = 300000;
+  /** Additions to the page are looked at together, since single-page shops make thousands. */
+  const SCAN_AFTER_MS = 100;
+
+  const base = new URL(".", script.src);
+  const ICON = "[data-ringlet-link]";
+
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(`
+:host{all:initial!important;position:fixed!important;z-index:2147483647!important;display:block!important;inset-inline-end:16px!important;bottom:max(16px,env(safe-area-inset-bottom))!important}
+button{font:600 16px/1.25 system-ui,sans-serif;color:var(--ringlet-ink,#fff);background:var(--ringlet-color,#0b6b4f);border:0;border-radius:28px;cursor:pointer;transition:translate .15s}
+button:focus-visible{outline:3px solid #fff;outline-offset:0;box-shadow:0 0 0 6px #0a58ca}
+.call{display:flex;align-items:center;gap:10px;min-height:56px;max-width:calc(100vw - 32px);padding:8px 22px;box-shadow:0 6px 20px #0004}
+.call:hover{translate:0 -2px}
+svg{width:22px;height:22px;flex:none;fill:currentColor}
+iframe{position:absolute;bottom:0;inset-inline-end:0;width:344px;height:480px;max-width:calc(100vw - 32px);max-height:calc(100vh - 32px);border:0;border-radius:20px;box-shadow:0 12px 40px #0005;visibility:hidden}
+iframe.open{visibility:visible}
+p{width:300px;max-width:calc(100vw - 72px);margin:0 0 12px;padding:16px 20px;border-radius:16px;font:16px/1.4 system-ui,sans-serif;color:#16211d;background:#fff;box-shadow:0 6px 20px #0004}
+p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
+[hidden]{display:none}
+@media(max-width:480px){iframe{position:fixed;inset-inline:0;width:100%!important;max-width:none;border-radius:20px 20px 0 0}}
+@media(prefers-reduced-motion:reduce){button{transition:none}}
+@media(forced-colors:active){button,iframe,p{border:1px solid}}
+@media print{:host{display:none!important}}`);
+
+  const host = document.createElement("div");
+  const root = host.attachShadow({ mode: "open" });
+  root.adoptedStyleSheets = [sheet];
+
+  /** @type {HTMLIFrameElement | undefined} */
+  let frame;
+  /** Whether the frame's panel has said that it is there. */
+  let loaded = false;
+  /** When the frame was made, in milliseconds of the page's clock. */
+  let madeAt = 0;
+  /** The icon that opened the panel. @type {HTMLElement | undefined} */
+  let opener;
+  /** What the panel is to know. @type {{customer?: string, token?: string}} */
+  let context = {};
+  /** @type {MessagePort | undefined} */
+  let port;
+  /** The call is over and its panel still open. */
+  let ended = false;
+  /** @type {HTMLParagraphElement | undefined} */
+  let notice;
+  let deadline = 0;
+  let scanDue = 0;
+
+  /** @type {HTMLButtonElement | undefined} */
+  let button;
+  if (script.dataset.link) {
+    button = document.createElement("button");
+    button.className = "call";
+    button.type = "button";
+    button.dataset.ringletLink = script.dataset.link;
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("aria-hidden", "true");
+    path.setAttribute("d", "M6.6 2.6 9 2l2.6 5.7-2 2.1c.9 2 2.6 3.7 4.6 4.6l2.1-2L22 15l-.6 2.4A4.7 4.7 0 0 1 16.8 21 13.8 13.8 0 0 1 3 7.2a4.7 4.7 0 0 1 3.6-4.6Z");
+    svg.append(path);
+    button.append(svg, script.dataset.label ?? "Call us");
+    prepare(button);
+    root.append(button);
+  }
+
+  /** @param {HTMLElement} icon */
+  function prepare(icon) {
+    icon.setAttribute("aria-haspopup", "dialog");
+    if (!icon.matches("button,input,summary")) {
+      if (!icon.hasAttribute("role")) icon.setAttribute("role", "button");
+      if (!icon.matches("a[href],[tabindex]")) icon.tabIndex = 0;
+    }
+  }
+
+  /** Makes icons of what has come, and puts back what the page has thrown away with its content. */
+  function scan() {
+    scanDue = 0;
+    if (!host.isConnected) document.documentElement.append(host);
+    for (const icon of document.querySelectorAll(`${ICON}:not([aria-haspopup])`)) {
+      prepare(/** @type {HTMLElement} */ (icon));
+    }
+  }
+
+  /**
+   * The icon that an event happened on, if any.
+   * @param {Event} event
+   * @returns {HTMLElement | undefined}
+   */
+  function iconOf(event) {
+    return /** @type {HTMLElement | undefined} */ (
+      event.composedPath().find((node) => node instanceof Element && node.matches(ICON))
+    );
+  }
+
+  /**
+   * The panel's address for an icon; empty when merchant or link is missing.
+   * @param {HTMLElement} icon
+   */
+  function address(icon) {
+    const { merchant, token } = { ...script?.dataset, ...icon.dataset };
+    const link = icon.dataset.ringletLink;
+    if (!merchant || !(link || token)) return "";
+    return `${base}panel?${new URLSearchParams({ merchant, link: link ?? "" })}`;
+  }
+
+  /**
+   * Makes the frame, invisible. The frame fetches and compiles, and waits to be opened.
+   * @param {string} src
+   */
+  function make(src) {
+    unmake();
+    const made = document.createElement("iframe");
+    made.title = button?.textContent || "Call";
+    made.allow = "microphone; autoplay";
+    // The server checks the shop's origin early by it; a shop's `no-referrer` would withhold it.
+    made.referrerPolicy = "origin";
+    made.src = src;
+    made.onload = () => {
+      if (made === frame && opener && !loaded) expect(SPOKEN_WITHIN_MS);
+    };
+    frame = made;
+    madeAt = performance.now();
+    root.append(made);
+  }
+
+  function unmake() {
+    clearTimeout(deadline);
+    port?.close();
+    frame?.remove();
+    frame = port = undefined;
+    loaded = ended = false;
+  }
+
+  /** @param {number} ms */
+  function expect(ms) {
+    clearTimeout(deadline);
+    deadline = setTimeout(() => {
+      close();
+      say("RL-106", "The phone could not be loaded: check the connection, then try again.");
+    }, ms);
+  }
+
+  /** @param {HTMLElement} icon */
+  function open(icon) {
+    notice?.remove();
+    const src = address(icon);
+    if (!src) return say("RL-206", "This call button is not set up.");
+    if (opener && !ended) {
+      // One call at a time: the click brings its panel back.
+      frame?.focus();
+      port?.postMessage({ show: true });
+      return;
+    }
+    if (!frame || ended || frame.src !== src || performance.now() - madeAt > WARM_FOR_MS) make(src);
+    opener?.setAttribute("aria-expanded", "false");
+    opener = icon;
+    const { customer, token } = { ...script?.dataset, ...icon.dataset };
+    context = { customer, token };
+    opener.setAttribute("aria-expanded", "true");
+    if (button) button.hidden = true;
+    frame?.classList.add("open");
+    frame?.focus();
+    if (loaded) start();
+    else expect(LOADED_WITHIN_MS);
+  }
+
+  /** Hands the panel what it needs, and with it the word to call. */
+  function start() {
+    clearTimeout(deadline);
+    port?.close();
+    const channel = new MessageChannel();
+    port = channel.port1;
+    port.onmessage = ({ data }) => {
+      if (data.state) ended = data.state === "ended";
+      if (data.height && frame) {
+        frame.style.width = `${data.width}px`;
+        frame.style.height = `${data.height}px`;
+      }
+      if (data.close) close();
+    };
+    const page = location.origin + location.pathname;
+    frame?.contentWindow?.postMessage({ ringlet: "open", page, ...context }, base.origin, [channel.port2]);
+  }
+
+  function close() {
+    unmake();
+    if (button) button.hidden = false;
+    opener?.setAttribute("aria-expanded", "false");
+    opener?.focus();
+    opener = undefined;
+  }
+
+  /**
+   * Says what went wrong where no panel can.
+   * @param {string} code
+   * @param {string} sentence
+   */
+  function say(code, sentence) {
+    notice?.remove();
+    notice = document.createElement("p");
+    notice.setAttribute("role", "alert");
+    const dismiss = document.createElement("button");
+    dismiss.type = "button";
+    dismiss.textContent = "OK";
+    dismiss.onclick = () => notice?.remove();
+    notice.append(`${sentence} (${code})`, dismiss);
+    root.prepend(notice);
+  }
+
+  addEventListener("message", ({ data, origin, source }) => {
+    if (!frame || source !== frame.contentWindow || origin !== base.origin || data?.ringlet !== "loaded") return;
+    loaded = true;
+    // Also after the panel has reloaded itself, to call again.
+    if (opener) start();
+  });
+
+  /** @param {Event} event */
+  const warm = (event) => {
+    const icon = iconOf(event);
+    const src = icon && !opener && address(icon);
+    if (src && frame?.src !== src) make(src);
+  };
+  for (const kind of ["pointerover", "focusin", "touchstart"]) {
+    document.addEventListener(kind, warm, { capture: true, passive: true });
+  }
+
+  document.addEventListener("click", (event) => {
+    const icon = iconOf(event);
+    if (!icon) return;
+    event.preventDefault();
+    open(icon);
+  }, true);
+  document.addEventListener("keydown", (event) => {
+    const icon = iconOf(event);
+    // Buttons make their own clicks.
+    if (!icon || event.repeat || (event.key !== "Enter" && event.key !== " ") || icon.matches("button,input,summary")) return;
+    event.preventDefault();
+    open(icon);
+  }, true);
+
+  scan();
+  new MutationObserver(() => {
+    scanDue ||= setTimeout(scan, SCAN_AFTER_MS);
+  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ringlet-link"] });
+})();
