@@ -131,7 +131,7 @@ impl Call {
     pub(crate) fn handle_visitor_lost(&mut self, fx: &mut Effects<'_>) {
         self.visitor = Visitor::Away;
         match self.stage {
-            Stage::Live(CallState::Answered) => self.arm_once(Timer::Visitor, fx.config.visitor_grace, fx),
+            Stage::Live(CallState::Answered) => self.arm_sooner(Timer::Visitor, fx.config.visitor_grace, fx),
             // Nobody shall be rung for a shopper who has left.
             Stage::Live(_) => self.end(EndReason::VisitorGone, fx),
             Stage::Releasing { .. } | Stage::Over => {}
@@ -208,7 +208,7 @@ impl Call {
             }
             Event::MediaDown { .. } => {
                 self.media_up = false;
-                self.arm_once(Timer::Media, fx.config.media_lost, fx);
+                self.arm_sooner(Timer::Media, fx.config.media_lost, fx);
             }
             Event::Ringing { .. } if state == CallState::Dialing => self.progress(CallState::Ringing, fx),
             Event::EarlyMedia { .. } if matches!(state, CallState::Dialing | CallState::Ringing) => {
@@ -302,7 +302,7 @@ impl Call {
         self.timers.disarm(Timer::NoAnswer);
         self.arm(Timer::Duration, fx.config.max_duration, fx);
         if !self.media_up {
-            self.arm_once(Timer::Media, fx.config.media_setup, fx);
+            self.arm_sooner(Timer::Media, fx.config.media_setup, fx);
         }
     }
 
@@ -377,10 +377,10 @@ impl Call {
         self.timers.arm(timer, fx.now + after);
     }
 
-    fn arm_once(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
-        if !self.timers.is_armed(timer) {
-            self.arm(timer, after, fx);
-        }
+    /// Starts the timer; one that runs already is not put off.
+    fn arm_sooner(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
+        let at = fx.now + after;
+        self.timers.arm(timer, self.timers.get(timer).map_or(at, |running| running.min(at)));
     }
 }
 

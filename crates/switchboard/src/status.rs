@@ -63,3 +63,68 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         | ErrorCode::SetupTimedOut => EndReason::BrowserFailed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sip_status_ends_the_call_for_the_reason_that_it_means() {
+        use EndReason::{Busy, NoAnswer, NotFound, Refused, TrunkFailed, TrunkUnreachable};
+        // Status, the reason when nothing had rung, the reason when it had.
+        let table = [
+            (300, TrunkFailed, TrunkFailed),
+            (302, TrunkFailed, TrunkFailed),
+            (400, TrunkFailed, TrunkFailed),
+            (401, TrunkFailed, TrunkFailed),
+            (403, Refused, Refused),
+            (404, NotFound, NotFound),
+            (407, TrunkFailed, TrunkFailed),
+            (408, TrunkUnreachable, NoAnswer),
+            (410, NotFound, NotFound),
+            (415, TrunkFailed, TrunkFailed),
+            (433, Refused, Refused),
+            (480, NoAnswer, NoAnswer),
+            (484, NotFound, NotFound),
+            (486, Busy, Busy),
+            (487, NoAnswer, NoAnswer),
+            (488, TrunkFailed, TrunkFailed),
+            (500, TrunkFailed, TrunkFailed),
+            (503, TrunkFailed, TrunkFailed),
+            (504, TrunkFailed, TrunkFailed),
+            (600, Busy, Busy),
+            (603, Refused, Refused),
+            (604, NotFound, NotFound),
+            (606, TrunkFailed, TrunkFailed),
+            (607, Refused, Refused),
+            (699, Refused, Refused),
+            (0, TrunkFailed, TrunkFailed),
+            (200, TrunkFailed, TrunkFailed),
+            (u16::MAX, TrunkFailed, TrunkFailed),
+        ];
+        for (status, silent, rang) in table {
+            assert_eq!(reason_for_status(status, false), silent, "{status} before ringing");
+            assert_eq!(reason_for_status(status, true), rang, "{status} after ringing");
+        }
+    }
+
+    #[test]
+    fn every_microphone_error_of_the_browser_counts_as_a_denied_microphone() {
+        for code in ErrorCode::ALL {
+            let expected = match code.word() {
+                "RL-101" | "RL-102" | "RL-103" | "RL-104" => EndReason::MicrophoneDenied,
+                "RL-108" => EndReason::MediaFailed,
+                _ => EndReason::BrowserFailed,
+            };
+            assert_eq!(reason_for_code(*code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn each_failure_of_a_gateway_ends_the_call_for_the_reason_that_it_means() {
+        assert_eq!(reason_for_failure(Failure::OfferUnusable), EndReason::MediaFailed);
+        assert_eq!(reason_for_failure(Failure::AnswerUnusable), EndReason::TrunkFailed);
+        assert_eq!(reason_for_failure(Failure::Full), EndReason::NoCapacity);
+        assert_eq!(reason_for_failure(Failure::Undialable), EndReason::NotFound);
+    }
+}

@@ -46,9 +46,9 @@ impl TimerTable {
         *self = Self::default();
     }
 
-    /// Whether the timer runs.
-    pub(crate) fn is_armed(&self, timer: Timer) -> bool {
-        self.0.get(timer as usize).is_some_and(Option::is_some)
+    /// When the timer expires; `None` when it does not run.
+    pub(crate) fn get(&self, timer: Timer) -> Option<Instant> {
+        self.0.get(timer as usize).copied().flatten()
     }
 
     /// The earliest expiry.
@@ -73,5 +73,26 @@ impl TimerTable {
         if let Some(slot) = self.0.get_mut(timer as usize) {
             *slot = at;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn timers_expire_in_the_order_of_their_times_and_each_once() {
+        let now = Instant::now();
+        let mut table = TimerTable::default();
+        for (seconds, timer) in [3, 1, 2, 4, 0, 6, 5].into_iter().zip(Timer::ALL) {
+            table.arm(timer, now + Duration::from_secs(seconds));
+        }
+        let late = now + Duration::from_secs(5);
+        let expired: Vec<_> = std::iter::from_fn(|| table.pop_expired(late)).collect();
+        let order = [Timer::Visitor, Timer::TrunkResponse, Timer::NoAnswer, Timer::Setup, Timer::Media, Timer::Release];
+        assert_eq!(expired, order);
+        assert_eq!(table.next(), Some(now + Duration::from_secs(6)));
+        assert_eq!(table.len(), 1);
     }
 }

@@ -1,0 +1,263 @@
+//! A switchboard under a virtual clock, with its outputs written down as short lines.
+
+use crate::{Change, Config, Ending, Input, Output, Plan, Switchboard};
+use protocol::error::ErrorCode;
+use protocol::gateway::{CallStats, Command, Event, Failure, Side, VERSION};
+use protocol::visitor::{VisitorEvent, VisitorRequest};
+use protocol::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
+use std::time::{Duration, Instant};
+
+/// Far above the timers that a call can start one after the other.
+pub(super) const MAX_TURNS_PER_CALL: usize = 16;
+
+pub(super) struct Bench {
+    pub(super) board: Switchboard,
+    pub(super) now: Instant,
+    epoch: Instant,
+}
+
+/// What a walkthrough does.
+pub(super) enum Step {
+    Do(Input),
+    /// Lets seconds pass, each deadline at its time.
+    Wait(u64),
+}
+
+impl From<Input> for Step {
+    fn from(input: Input) -> Self {
+        Self::Do(input)
+    }
+}
+
+impl Bench {
+    pub(super) fn new(config: Config) -> Self {
+        let epoch = Instant::now();
+        Self { board: Switchboard::new(config), now: epoch, epoch }
+    }
+
+    pub(super) fn drain(&mut self) -> Vec<Output> {
+        std::iter::from_fn(|| self.board.poll_output()).collect()
+    }
+
+    pub(super) fn send(&mut self, input: Input) -> Vec<Output> {
+        self.board.handle_input(input, self.now);
+        self.drain()
+    }
+
+    /// Lets time pass, each deadline at its time.
+    pub(super) fn pass(&mut self, time: Duration) -> Vec<Output> {
+        let until = self.now + time;
+        let mut outputs = Vec::new();
+        while let Some(at) = self.board.poll_timeout().filter(|at| *at <= until) {
+            outputs.extend(self.fire(at));
+        }
+        self.now = until;
+        outputs
+    }
+
+    /// Goes from deadline to deadline until there is none; fails when that does not come to an end.
+    pub(super) fn drive_bounded(&mut self) -> Vec<Output> {
+        let turns = self.board.calls() * MAX_TURNS_PER_CALL;
+        let mut outputs = Vec::new();
+        for _ in 0..turns {
+            let Some(at) = self.board.poll_timeout() else { break };
+            outputs.extend(self.fire(at));
+        }
+        assert_eq!(self.board.poll_timeout(), None, "not idle after {turns} deadlines");
+        outputs
+    }
+
+    fn fire(&mut self, at: Instant) -> Vec<Output> {
+        self.now = self.now.max(at);
+        self.board.handle_timeout(self.now);
+        assert!(self.board.poll_timeout().is_none_or(|next| next > self.now), "a deadline stays in the past");
+        self.drain()
+    }
+
+    /// Takes each step and compares what came of it: `" · "` between outputs, `""` for nothing.
+    pub(super) fn walk<S: Into<Step>>(&mut self, steps: impl IntoIterator<Item = (S, &'static str)>) {
+        for (n, (step, expected)) in steps.into_iter().enumerate() {
+            let outputs = match step.into() {
+                Step::Do(input) => self.send(input),
+                Step::Wait(seconds) => self.pass(Duration::from_secs(seconds)),
+            };
+            let lines: Vec<_> = outputs.iter().map(|output| self.line(output)).collect();
+            assert_eq!(lines.join(" · "), expected, "step {}", n + 1);
+        }
+    }
+
+    /// Goes where a walkthrough starts.
+    pub(super) fn prepare(&mut self, inputs: impl IntoIterator<Item = Input>) {
+        for input in inputs {
+            self.send(input);
+        }
+    }
+
+    fn line(&self, output: &Output) -> String {
+        match output {
+            Output::Visitor { event, .. } => format!("visitor {}", visitor_line(event)),
+            Output::CloseVisitor { .. } => "visitor closed".to_owned(),
+            Output::Gateway { gateway, command } => format!("{gateway} {}", command_line(command)),
+            Output::RefuseGateway { gateway, refusal } => format!("{gateway} refused: {refusal}"),
+            Output::Record { at, change, .. } => {
+                format!("record {} at {}", change_line(change), (*at - self.epoch).as_secs())
+            }
+        }
+    }
+}
+
+fn visitor_line(event: &VisitorEvent) -> String {
+    match event {
+        VisitorEvent::Welcome { merchant, link, .. } => format!("welcome {merchant}/{link}"),
+        VisitorEvent::Answer { sdp } => format!("answer {sdp}"),
+        VisitorEvent::State { state } => state.to_string(),
+        VisitorEvent::Digit { digit, duration_ms } => format!("digit {digit} {duration_ms}"),
+        VisitorEvent::Error { code, .. } => format!("error {code}"),
+        VisitorEvent::Ended { reason, code, message } => {
+            assert_eq!(message, code.map_or(reason.shopper(), ErrorCode::shopper));
+            format!("ended {reason}{}", code.map(|code| format!(" {code}")).unwrap_or_default())
+        }
+    }
+}
+
+fn command_line(command: &Command) -> String {
+    match command {
+        Command::Offer { sdp, .. } => format!("offer {sdp}"),
+        Command::Candidate { candidate, .. } => format!("candidate {candidate}"),
+        Command::Dial { trunk, address, .. } => format!("dial {trunk} {address}"),
+        Command::Release { call, why } => format!("release {call} {why}"),
+    }
+}
+
+fn change_line(change: &Change) -> String {
+    match change {
+        Change::Started { plan } => format!("started {}", plan.link),
+        Change::Dialed { gateway } => format!("dialed {gateway}"),
+        Change::Ringing => "ringing".to_owned(),
+        Change::Answered => "answered".to_owned(),
+        Change::Ended(Ending { reason, code, sip_status, detail, stats }) => {
+            let mut line = format!("ended {reason}");
+            line.extend(code.map(|code| format!(" {code}")));
+            line.extend(sip_status.map(|status| format!(" {status}")));
+            line.extend(detail.as_ref().map(|detail| format!(" ({detail})")));
+            line.extend(stats.as_ref().map(|stats| format!(" {} packets", stats.visitor_packets)));
+            line
+        }
+    }
+}
+
+pub(super) fn plan(trunk: &str) -> Box<Plan> {
+    Box::new(Plan {
+        merchant: MerchantId::from("acme"),
+        merchant_name: "Acme".to_owned(),
+        link: LinkId::from("sales"),
+        link_label: "Sales".to_owned(),
+        destination: DestinationId::from("desk"),
+        trunk: TrunkName::from(trunk),
+        address: "1001".to_owned(),
+        caller_name: Some("Web shop".to_owned()),
+        headers: vec![("X-Ringlet-Page".to_owned(), "/shoes".to_owned())],
+        origin: "https://shop.example".to_owned(),
+        page: Some("https://shop.example/shoes".to_owned()),
+        customer: None,
+        no_answer: Plan::NO_ANSWER,
+    })
+}
+
+pub(super) fn call() -> CallId {
+    CallId::from("c1")
+}
+
+pub(super) fn arrived(call: &str) -> Input {
+    Input::Arrived { call: CallId::from(call), plan: plan("pstn") }
+}
+
+pub(super) fn says(request: VisitorRequest) -> Input {
+    Input::Visitor { call: call(), request }
+}
+
+pub(super) fn offer() -> Input {
+    says(VisitorRequest::Offer { sdp: "O".to_owned() })
+}
+
+pub(super) fn candidate(candidate: &str) -> Input {
+    says(VisitorRequest::Candidate { candidate: candidate.to_owned() })
+}
+
+pub(super) fn ready() -> Input {
+    says(VisitorRequest::Ready {})
+}
+
+pub(super) fn hangup() -> Input {
+    says(VisitorRequest::Hangup {})
+}
+
+pub(super) fn gives_up(code: ErrorCode) -> Input {
+    says(VisitorRequest::Failed { code, detail: Some("as the browser put it".to_owned()) })
+}
+
+pub(super) fn visitor_lost() -> Input {
+    Input::VisitorLost { call: call() }
+}
+
+pub(super) fn registered(gateway: &str, capacity: u32, calls: &[&str]) -> Input {
+    let calls = calls.iter().map(|call| CallId::from(*call)).collect();
+    let (id, trunks) = (GatewayId::from(gateway), vec![TrunkName::from("pstn")]);
+    reports(gateway, Event::Registered { version: VERSION, gateway: id, capacity, trunks, calls })
+}
+
+pub(super) fn reports(gateway: &str, event: Event) -> Input {
+    Input::Gateway { gateway: GatewayId::from(gateway), event }
+}
+
+pub(super) fn sdp_answer() -> Input {
+    reports("g1", Event::Answer { call: call(), sdp: "A".to_owned() })
+}
+
+pub(super) fn media_up() -> Input {
+    reports("g1", Event::MediaUp { call: call() })
+}
+
+pub(super) fn media_down() -> Input {
+    reports("g1", Event::MediaDown { call: call(), detail: "ICE".to_owned() })
+}
+
+pub(super) fn ringing() -> Input {
+    reports("g1", Event::Ringing { call: call() })
+}
+
+pub(super) fn early_media() -> Input {
+    reports("g1", Event::EarlyMedia { call: call() })
+}
+
+pub(super) fn answered() -> Input {
+    reports("g1", Event::Answered { call: call() })
+}
+
+pub(super) fn rejected(status: u16) -> Input {
+    reports("g1", Event::Rejected { call: call(), status, phrase: "phrase".to_owned() })
+}
+
+pub(super) fn trunk_unreachable() -> Input {
+    reports("g1", Event::TrunkUnreachable { call: call(), detail: "timer B".to_owned() })
+}
+
+pub(super) fn far_end_hung_up() -> Input {
+    reports("g1", Event::FarEndHungUp { call: call() })
+}
+
+pub(super) fn digit(from: Side, digit: char) -> Input {
+    reports("g1", Event::Digit { call: call(), from, digit, duration_ms: 100 })
+}
+
+pub(super) fn failed(failure: Failure) -> Input {
+    reports("g1", Event::Failed { call: call(), failure, detail: "why".to_owned() })
+}
+
+pub(super) fn closed() -> Input {
+    reports("g1", Event::Closed { call: call(), stats: CallStats { visitor_packets: 7, ..CallStats::default() } })
+}
+
+pub(super) fn gateway_lost(gateway: &str) -> Input {
+    Input::GatewayLost { gateway: GatewayId::from(gateway) }
+}

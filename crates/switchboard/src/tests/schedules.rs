@@ -1,0 +1,464 @@
+//! Random schedules: inputs in any order, time that jumps, duplicates, lost gateways. Each step is compared with the
+//! reference model, and each output held against what must be true of every call.
+
+use super::bench::{Bench, plan};
+use super::model::Model;
+use crate::{Change, Config, Input, MAX_CANDIDATES, Output};
+use proptest::prelude::*;
+use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
+use protocol::error::ErrorCode;
+use protocol::gateway::{CallStats, Command, Event, Failure, Side, VERSION};
+use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
+use protocol::{CallId, GatewayId, TrunkName};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+const SLOTS: usize = 4;
+const GATEWAYS: usize = 3;
+const TRUNKS: [&str; 2] = ["pstn", "pbx"];
+/// An input may end every call, and flush one call's candidates.
+const MAX_OUTPUTS: usize = MAX_CANDIDATES + SLOTS * 8;
+
+/// One turn of a schedule. Slots hold the latest call of a line; `Progress` takes it the ordinary next step.
+#[derive(Clone, Debug)]
+enum Op {
+    Progress {
+        slot: usize,
+    },
+    Arrive {
+        slot: usize,
+        trunk: usize,
+    },
+    Say {
+        slot: usize,
+        request: VisitorRequest,
+    },
+    LoseVisitor {
+        slot: usize,
+    },
+    Report {
+        slot: usize,
+        stranger: Option<usize>,
+        event: fn(CallId) -> Event,
+    },
+    Register {
+        gateway: usize,
+        version: u32,
+        capacity: u32,
+        trunks: usize,
+        carries: Option<usize>,
+    },
+    LoseGateway {
+        gateway: usize,
+    },
+    Stop,
+    Wait(Duration),
+    /// Time passes, the switchboard is told only afterwards.
+    Oversleep(Duration),
+    /// Time passes, an input comes before the timeout.
+    Jump(Duration),
+}
+
+/// An event of whichever call.
+#[derive(Clone, Copy)]
+struct EventOf(fn(CallId) -> Event);
+
+impl fmt::Debug for EventOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)(CallId::new("")).fmt(f)
+    }
+}
+
+fn events() -> impl Strategy<Value = EventOf> {
+    let events: Vec<fn(CallId) -> Event> = vec![
+        |call| Event::Answer { call, sdp: String::new() },
+        |call| Event::MediaUp { call },
+        |call| Event::MediaDown { call, detail: String::new() },
+        |call| Event::Ringing { call },
+        |call| Event::EarlyMedia { call },
+        |call| Event::Answered { call },
+        |call| Event::Rejected { call, status: 486, phrase: String::new() },
+        |call| Event::Rejected { call, status: 603, phrase: String::new() },
+        |call| Event::Rejected { call, status: 404, phrase: String::new() },
+        |call| Event::Rejected { call, status: 500, phrase: String::new() },
+        |call| Event::TrunkUnreachable { call, detail: String::new() },
+        |call| Event::FarEndHungUp { call },
+        |call| Event::Digit { call, from: Side::Agent, digit: '1', duration_ms: 80 },
+        |call| Event::Digit { call, from: Side::Visitor, digit: '2', duration_ms: 80 },
+        |call| Event::Failed { call, failure: Failure::OfferUnusable, detail: String::new() },
+        |call| Event::Failed { call, failure: Failure::Full, detail: String::new() },
+        |call| Event::Closed { call, stats: CallStats::default() },
+    ];
+    prop::sample::select(events).prop_map(EventOf)
+}
+
+fn requests() -> impl Strategy<Value = VisitorRequest> {
+    let failed = |code| VisitorRequest::Failed { code, detail: None };
+    prop::sample::select(vec![
+        VisitorRequest::Offer { sdp: String::new() },
+        VisitorRequest::Candidate { candidate: String::new() },
+        VisitorRequest::Candidate { candidate: "host".to_owned() },
+        VisitorRequest::Ready {},
+        VisitorRequest::Ready {},
+        VisitorRequest::Hangup {},
+        failed(ErrorCode::MicrophoneDenied),
+        failed(ErrorCode::PhoneNotLoaded),
+    ])
+}
+
+fn times() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        4 => (0..3_000_u64).prop_map(Duration::from_millis),
+        3 => (0..50_u64).prop_map(Duration::from_secs),
+        1 => (0..900_u64).prop_map(Duration::from_secs),
+    ]
+}
+
+fn registrations() -> impl Strategy<Value = Op> {
+    (0..GATEWAYS, 0..10_u32, 0..4_u32, 1..4_usize, prop::option::weighted(0.3, 0..SLOTS)).prop_map(
+        |(gateway, luck, capacity, trunks, carries)| {
+            let version = if luck == 0 { VERSION + 1 } else { VERSION };
+            Op::Register { gateway, version, capacity, trunks, carries }
+        },
+    )
+}
+
+fn schedules() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        40 => (0..SLOTS).prop_map(|slot| Op::Progress { slot }),
+        4 => (0..SLOTS, 0..TRUNKS.len()).prop_map(|(slot, trunk)| Op::Arrive { slot, trunk }),
+        8 => (0..SLOTS, requests()).prop_map(|(slot, request)| Op::Say { slot, request }),
+        2 => (0..SLOTS).prop_map(|slot| Op::LoseVisitor { slot }),
+        12 => (0..SLOTS, prop::option::weighted(0.1, 0..GATEWAYS), events())
+            .prop_map(|(slot, stranger, event)| Op::Report { slot, stranger, event }),
+        4 => registrations(),
+        1 => (0..GATEWAYS).prop_map(|gateway| Op::LoseGateway { gateway }),
+        1 => prop::bool::weighted(0.2).prop_map(|stop| if stop { Op::Stop } else { Op::Wait(Duration::ZERO) }),
+        12 => times().prop_map(Op::Wait),
+        3 => times().prop_map(Op::Oversleep),
+        3 => times().prop_map(Op::Jump),
+    ];
+    let opening = prop::collection::vec(registrations(), 0..4);
+    (opening, prop::collection::vec(op, 0..120)).prop_map(|(opening, ops)| opening.into_iter().chain(ops).collect())
+}
+
+/// What the outputs have told of one call.
+#[derive(Default)]
+struct Told {
+    changes: Vec<usize>,
+    state: Option<CallState>,
+    welcomed: bool,
+    ended: bool,
+    closed: bool,
+    offered_to: Option<GatewayId>,
+    dialed: bool,
+}
+
+struct World {
+    bench: Bench,
+    model: Model,
+    told: BTreeMap<CallId, Told>,
+    releases: BTreeMap<(GatewayId, CallId), usize>,
+    generations: [usize; SLOTS],
+    seen: BTreeSet<EndReason>,
+}
+
+impl World {
+    fn new() -> Self {
+        let config = Config { max_calls: SLOTS - 1, max_duration: Duration::from_secs(600), ..Config::default() };
+        Self {
+            bench: Bench::new(config.clone()),
+            model: Model::new(config),
+            told: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            generations: [0; SLOTS],
+            seen: BTreeSet::new(),
+        }
+    }
+
+    fn take(&mut self, op: Op) {
+        match op {
+            Op::Progress { slot } => {
+                let input = self.next_step(slot);
+                self.input(input);
+            }
+            Op::Arrive { slot, trunk } => {
+                let input = self.arrival(slot, trunk);
+                self.input(input);
+            }
+            Op::Say { slot, request } => self.input(Input::Visitor { call: self.call(slot), request }),
+            Op::LoseVisitor { slot } => self.input(Input::VisitorLost { call: self.call(slot) }),
+            Op::Report { slot, stranger, event } => {
+                let call = self.call(slot);
+                let own = self.model.calls.get(&call).and_then(|facts| facts.gateway.clone());
+                let gateway = stranger.map(gateway).or(own).unwrap_or_else(|| gateway(0));
+                self.input(Input::Gateway { gateway, event: event.0(call) });
+            }
+            Op::Register { gateway: n, version, capacity, trunks, carries } => {
+                let gateway = gateway(n);
+                let trunks = TRUNKS.iter().enumerate().filter(|(n, _)| trunks & (1 << n) != 0);
+                let trunks = trunks.map(|(_, trunk)| TrunkName::from(*trunk)).collect();
+                let calls = carries.map(|slot| self.call(slot)).into_iter().collect();
+                let event = Event::Registered { version, gateway: gateway.clone(), capacity, trunks, calls };
+                self.input(Input::Gateway { gateway, event });
+            }
+            Op::LoseGateway { gateway: n } => self.input(Input::GatewayLost { gateway: gateway(n) }),
+            Op::Stop => self.input(Input::Stop),
+            Op::Wait(time) => self.wait(time),
+            Op::Oversleep(time) => {
+                self.bench.now += time;
+                self.timeout();
+            }
+            Op::Jump(time) => self.bench.now += time,
+        }
+    }
+
+    fn call(&self, slot: usize) -> CallId {
+        CallId::new(format!("c{slot}.{}", self.generations.get(slot).copied().unwrap_or_default()))
+    }
+
+    /// A new call once the slot's last one has ended, else the same again.
+    fn arrival(&mut self, slot: usize, trunk: usize) -> Input {
+        let ended = self.model.calls.get(&self.call(slot)).is_some_and(|facts| facts.ended.is_some());
+        if let Some(generation) = self.generations.get_mut(slot).filter(|_| ended) {
+            *generation += 1;
+        }
+        Input::Arrived { call: self.call(slot), plan: plan(TRUNKS.get(trunk).copied().unwrap_or_default()) }
+    }
+
+    /// What would happen next in an ordinary call.
+    fn next_step(&mut self, slot: usize) -> Input {
+        let call = self.call(slot);
+        let Some(facts) = self.model.calls.get(&call).filter(|facts| facts.ended.is_none() || !facts.over) else {
+            return self.arrival(slot, slot % TRUNKS.len());
+        };
+        let gateway = facts.gateway.clone().unwrap_or_else(|| gateway(0));
+        let event = match facts.state() {
+            _ if facts.ended.is_some() => Event::Closed { call, stats: CallStats::default() },
+            CallState::Connecting if !facts.offered => {
+                return Input::Visitor { call, request: VisitorRequest::Offer { sdp: "O".to_owned() } };
+            }
+            CallState::Connecting => return Input::Visitor { call, request: VisitorRequest::Ready {} },
+            CallState::Dialing if !facts.heard => Event::MediaUp { call },
+            CallState::Dialing => Event::Ringing { call },
+            CallState::Ringing | CallState::EarlyMedia => Event::Answered { call },
+            CallState::Answered => Event::Digit { call, from: Side::Agent, digit: '5', duration_ms: 90 },
+        };
+        Input::Gateway { gateway, event }
+    }
+
+    fn input(&mut self, input: Input) {
+        let away =
+            self.model.calls.iter().filter(|(_, facts)| facts.away.is_some()).map(|(id, _)| id.clone()).collect();
+        self.bench.board.handle_input(input.clone(), self.bench.now);
+        self.model.apply(&input, self.bench.now);
+        self.judge(&away);
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let until = self.bench.now + time;
+        while let Some(at) = self.bench.board.poll_timeout().filter(|at| *at <= until) {
+            self.bench.now = self.bench.now.max(at);
+            self.timeout();
+        }
+        self.bench.now = until;
+    }
+
+    fn timeout(&mut self) {
+        self.bench.board.handle_timeout(self.bench.now);
+        self.model.expire(self.bench.now);
+        self.judge(&BTreeSet::new());
+        assert!(self.bench.board.poll_timeout().is_none_or(|at| at > self.bench.now), "a deadline stays in the past");
+    }
+
+    /// Compares the step's outputs and the state after it with the model.
+    fn judge(&mut self, away: &BTreeSet<CallId>) {
+        let outputs = self.bench.drain();
+        assert!(outputs.len() <= MAX_OUTPUTS, "{} outputs of one input", outputs.len());
+        for output in outputs {
+            self.audit(output, away);
+        }
+        let board = &self.bench.board;
+        assert_eq!(board.calls(), self.model.living());
+        assert_eq!(board.gateways(), self.model.gateways.len());
+        assert_eq!(board.poll_timeout(), self.model.next());
+        assert_eq!(board.poll_timeout().is_some(), board.calls() > 0, "a call without a deadline, or the reverse");
+        assert_eq!(self.releases, self.model.releases);
+        for (id, facts) in &self.model.calls {
+            let told = self.told.get(id);
+            let record_closed = told.is_some_and(|told| told.changes.last() == Some(&4));
+            assert_eq!(record_closed, facts.over, "the record of {id}");
+            assert_eq!(
+                told.is_some_and(|told| told.dialed),
+                facts.state() != CallState::Connecting,
+                "the dialing of {id}"
+            );
+            if facts.away.is_none() {
+                assert_eq!(
+                    told.is_some_and(|told| told.ended && told.closed),
+                    facts.ended.is_some(),
+                    "the end of {id}"
+                );
+                let state = told.and_then(|told| told.state).unwrap_or(CallState::Connecting);
+                assert_eq!(state, facts.state(), "the state of {id}");
+            }
+        }
+    }
+
+    /// What must be true of every output.
+    fn audit(&mut self, output: Output, away: &BTreeSet<CallId>) {
+        match output {
+            Output::Visitor { call, event } => {
+                assert!(!away.contains(&call), "{call}: {event:?} to a visitor who is away");
+                let told = self.told.entry(call).or_default();
+                assert!(!told.ended && !told.closed, "{event:?} after the end");
+                match event {
+                    VisitorEvent::Welcome { .. } => told.welcomed = true,
+                    VisitorEvent::State { state } => told.state = Some(state),
+                    VisitorEvent::Ended { reason, code, .. } => {
+                        assert_eq!(code, reason.code());
+                        told.ended = true;
+                    }
+                    VisitorEvent::Answer { .. } | VisitorEvent::Digit { .. } | VisitorEvent::Error { .. } => {
+                        assert!(told.welcomed);
+                    }
+                }
+            }
+            Output::CloseVisitor { call } => {
+                let told = self.told.entry(call).or_default();
+                assert!(told.ended && !told.closed, "closed before the end, or twice");
+                told.closed = true;
+            }
+            Output::Gateway { gateway, command } => self.audit_command(gateway, command),
+            Output::RefuseGateway { gateway, .. } => assert!(!self.model.gateways.contains_key(&gateway)),
+            Output::Record { call, at, change } => self.audit_record(call, at, &change),
+        }
+    }
+
+    fn audit_command(&mut self, gateway: GatewayId, command: Command) {
+        let call = command.call().clone();
+        assert!(self.model.gateways.contains_key(&gateway), "{command:?} to a gateway that is not there");
+        if let Command::Release { .. } = command {
+            *self.releases.entry((gateway, call)).or_default() += 1;
+            return;
+        }
+        if let Command::Offer { .. } = command {
+            self.audit_choice(&call, &gateway);
+            if let Some(facts) = self.model.calls.get_mut(&call) {
+                facts.gateway = Some(gateway.clone());
+            }
+        }
+        let told = self.told.entry(call.clone()).or_default();
+        assert!(!told.ended, "{command:?} after the end");
+        match command {
+            Command::Offer { .. } => {
+                assert_eq!(told.offered_to.replace(gateway), None, "offered twice");
+            }
+            Command::Candidate { .. } => assert_eq!(told.offered_to.as_ref(), Some(&gateway)),
+            Command::Dial { .. } => {
+                assert_eq!(told.offered_to.as_ref(), Some(&gateway), "dialed before the offer");
+                assert!(self.model.calls.get(&call).is_some_and(|facts| facts.ready), "dialed before the microphone");
+                assert!(!std::mem::replace(&mut told.dialed, true), "dialed twice");
+            }
+            Command::Release { .. } => {}
+        }
+    }
+
+    /// No gateway that can take the call is less loaded than the chosen one.
+    fn audit_choice(&self, call: &CallId, chosen: &GatewayId) {
+        let usable = self.model.usable(call);
+        assert!(usable.contains(&chosen), "{chosen} cannot take {call}");
+        let share = |id: &GatewayId| {
+            self.model.load(id) as f64 / self.model.gateways.get(id).map_or(1.0, |(capacity, _)| f64::from(*capacity))
+        };
+        assert!(usable.iter().all(|id| share(id) >= share(chosen)), "{chosen} is not the least loaded");
+    }
+
+    fn audit_record(&mut self, call: CallId, at: std::time::Instant, change: &Change) {
+        let rank = match change {
+            Change::Started { .. } => 0,
+            Change::Dialed { .. } => 1,
+            Change::Ringing => 2,
+            Change::Answered => 3,
+            Change::Ended(_) => 4,
+        };
+        let told = self.told.entry(call.clone()).or_default();
+        assert_eq!(told.changes.is_empty(), rank == 0, "a record starts once, and first");
+        assert!(told.changes.iter().all(|earlier| *earlier < rank), "{call}: {change:?} after {:?}", told.changes);
+        told.changes.push(rank);
+        match (change, self.model.calls.get(&call).and_then(|facts| facts.ended.as_ref())) {
+            (Change::Ended(ending), Some(end)) => {
+                assert!(end.reasons.contains(&ending.reason), "{call}: {ending:?}, not {end:?}");
+                assert_eq!((at, ending.sip_status), (end.at, end.status), "{call}");
+                self.seen.insert(ending.reason);
+            }
+            (Change::Ended(ending), None) => panic!("{call} goes on, but its record says {ending:?}"),
+            _ => assert_eq!(at, self.bench.now),
+        }
+    }
+
+    /// Lets everything run out and looks for what is left.
+    fn finish(mut self) -> BTreeSet<EndReason> {
+        let turns = self.bench.board.calls() * super::bench::MAX_TURNS_PER_CALL;
+        for _ in 0..turns {
+            let Some(at) = self.bench.board.poll_timeout() else { break };
+            self.bench.now = self.bench.now.max(at);
+            self.timeout();
+        }
+        assert!(
+            self.bench.board.is_empty() && self.bench.board.timers() == 0,
+            "something is left after {turns} deadlines"
+        );
+        for (call, told) in &self.told {
+            assert_eq!((told.changes.first(), told.changes.last()), (Some(&0), Some(&4)), "the record of {call}");
+        }
+        self.seen
+    }
+}
+
+fn gateway(n: usize) -> GatewayId {
+    GatewayId::new(format!("g{n}"))
+}
+
+/// The seed is fixed, so that a failure is the change's and not the day's; `PROPTEST_CASES` digs deeper.
+#[test]
+fn any_schedule_agrees_with_the_model_and_together_they_reach_every_end() {
+    let config = RunnerConfig { failure_persistence: None, ..RunnerConfig::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let seen = RefCell::new(BTreeSet::new());
+    let result = runner.run(&schedules(), |ops| {
+        let mut world = World::new();
+        for op in ops {
+            world.take(op);
+        }
+        seen.borrow_mut().extend(world.finish());
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+    let missed: Vec<_> = EndReason::ALL.iter().filter(|reason| !seen.borrow().contains(reason)).collect();
+    assert!(missed.is_empty(), "the schedules are too tame: no call ended as {missed:?}");
+}
+
+#[test]
+fn a_stopped_switchboard_with_many_calls_runs_dry() {
+    let mut bench = Bench::new(Config::default());
+    for n in 0..100 {
+        bench.prepare([super::bench::arrived(&format!("c{n}"))]);
+        if n == 50 {
+            bench.prepare([super::bench::registered("g1", 1000, &[])]);
+        }
+        let request = VisitorRequest::Offer { sdp: String::new() };
+        bench.prepare([Input::Visitor { call: CallId::new(format!("c{n}")), request }]);
+    }
+    assert_eq!(bench.board.calls(), 50);
+    let ended = |outputs: &[Output]| {
+        outputs.iter().filter(|output| matches!(output, Output::Record { change: Change::Ended(_), .. })).count()
+    };
+    assert_eq!(ended(&bench.send(Input::Stop)), 0);
+    assert_eq!(ended(&bench.drive_bounded()), 50);
+    assert!(bench.board.is_empty());
+}
