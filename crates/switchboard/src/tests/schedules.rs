@@ -41,7 +41,7 @@ enum Op {
     Report {
         slot: usize,
         stranger: Option<usize>,
-        event: fn(CallId) -> Event,
+        event: EventOf,
     },
     Register {
         gateway: usize,
