@@ -1,1 +1,13 @@
-//! Placeholder.
+//! What the end-to-end tests stand on: the real server, a real browser and independent SIP peers, all in one network
+//! namespace that reaches nothing outside. Deliberately no test double of any of our own parts.
+
+pub mod baresip;
+pub mod browser;
+pub mod namespace;
+pub mod pages;
+pub mod process;
+pub mod relay;
+pub mod ringlet;
+pub mod sipp;
+pub mod tone;
+pub mod wait;

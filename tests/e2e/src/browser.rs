@@ -1,0 +1,194 @@
+//! Headless Chromium under chromedriver, with a WAV for a microphone. Not here: what stands in Ringlet's panel.
+
+use crate::{process::Process, wait::eventually};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thirtyfour::common::log::LoggingPrefsLogLevel;
+use thirtyfour::{BrowserLogEntry, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement};
+use tokio::net::TcpStream;
+
+const DRIVER_PORT: u16 = 9515;
+
+/// Nothing that we ask of a page takes longer on a busy machine.
+const PAGE_LIMIT: Duration = Duration::from_secs(20);
+
+/// The microphone that the browser has.
+#[derive(Clone, Debug)]
+pub enum Microphone {
+    /// Plays a WAV again and again; every prompt is allowed.
+    Plays(PathBuf),
+    /// There is one, and every prompt is denied.
+    Denied,
+}
+
+/// A running chromedriver, for all browsers of a run.
+#[derive(Debug)]
+pub struct Chromedriver {
+    _process: Process,
+}
+
+impl Chromedriver {
+    /// Starts it, with its log in `directory`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start(directory: &Path) -> Result<Self> {
+        let port = format!("--port={DRIVER_PORT}");
+        let mut process = Process::start("chromedriver", directory, "chromedriver", &[&port])?;
+        eventually("chromedriver listens", Duration::from_secs(20), async || {
+            process.require_running()?;
+            Ok(TcpStream::connect(("127.0.0.1", DRIVER_PORT)).await?)
+        })
+        .await?;
+        Ok(Self { _process: process })
+    }
+
+    /// Opens a browser with a fresh profile.
+    ///
+    /// # Errors
+    /// When Chromium does not start.
+    pub async fn open(&self, directory: &Path, microphone: &Microphone) -> Result<Browser> {
+        let profile = directory.join(format!("profile-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&profile);
+        let mut wanted = DesiredCapabilities::chrome();
+        wanted.set_binary("/usr/bin/chromium")?;
+        wanted.set_browser_log_level(LoggingPrefsLogLevel::All)?;
+        for flag in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            "--disable-dev-shm-usage",
+            "--window-size=1200,900",
+            "--autoplay-policy=no-user-gesture-required",
+            "--use-fake-device-for-media-stream",
+        ] {
+            wanted.add_arg(flag)?;
+        }
+        wanted.add_arg(&format!("--user-data-dir={}", profile.display()))?;
+        match microphone {
+            Microphone::Plays(wav) => {
+                wanted.add_arg("--use-fake-ui-for-media-stream")?;
+                wanted.add_arg(&format!("--use-file-for-fake-audio-capture={}", wav.display()))?;
+            }
+            Microphone::Denied => wanted.add_arg("--deny-permission-prompts")?,
+        }
+        let driver = WebDriver::new(format!("http://127.0.0.1:{DRIVER_PORT}"), wanted).await.context("starting Chromium")?;
+        driver.set_page_load_timeout(PAGE_LIMIT).await?;
+        driver.set_script_timeout(PAGE_LIMIT).await?;
+        Ok(Browser { driver, profile })
+    }
+}
+
+/// A browser with one window.
+#[derive(Debug)]
+pub struct Browser {
+    driver: WebDriver,
+    profile: PathBuf,
+}
+
+impl Browser {
+    /// Shows a page.
+    ///
+    /// # Errors
+    /// When it does not load.
+    pub async fn show(&self, url: &str) -> Result<()> {
+        self.driver.enter_default_frame().await?;
+        self.driver.goto(url).await.with_context(|| format!("loading {url}"))
+    }
+
+    /// Runs a function body in the page and returns what it returns.
+    ///
+    /// # Errors
+    /// What it threw.
+    pub async fn in_page(&self, body: &str) -> Result<Value> {
+        self.driver.enter_default_frame().await?;
+        Ok(self.driver.execute(body, Vec::new()).await?.json().clone())
+    }
+
+    /// Runs a function body in the panel's frame and returns what it returns.
+    ///
+    /// # Errors
+    /// When there is no frame, and what it threw.
+    pub async fn in_panel(&self, body: &str) -> Result<Value> {
+        self.enter_panel().await?;
+        Ok(self.driver.execute(body, Vec::new()).await?.json().clone())
+    }
+
+    /// The element that a function body finds in the page.
+    ///
+    /// # Errors
+    /// When it returns none.
+    pub async fn element_in_page(&self, body: &str) -> Result<WebElement> {
+        self.driver.enter_default_frame().await?;
+        Ok(self.driver.execute(body, Vec::new()).await?.element()?)
+    }
+
+    /// The element that a function body finds in the panel's frame.
+    ///
+    /// # Errors
+    /// When there is no frame, or the body returns no element.
+    pub async fn element_in_panel(&self, body: &str) -> Result<WebElement> {
+        self.enter_panel().await?;
+        Ok(self.driver.execute(body, Vec::new()).await?.element()?)
+    }
+
+    /// A picture of the window.
+    ///
+    /// # Errors
+    /// When it cannot be taken or written.
+    pub async fn picture(&self, path: &Path) -> Result<()> {
+        self.driver.enter_default_frame().await?;
+        Ok(self.driver.screenshot(path).await?)
+    }
+
+    /// What the console has printed since it was asked last.
+    ///
+    /// # Errors
+    /// When the browser does not tell.
+    pub async fn console(&self) -> Result<Vec<BrowserLogEntry>> {
+        Ok(self.driver.browser_log().await?)
+    }
+
+    /// Forgets the HTTP cache.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub async fn forget_cache(&self) -> Result<()> {
+        self.driver.cdp().send_raw("Network.clearBrowserCache", json!({})).await?;
+        Ok(())
+    }
+
+    /// Ends the browser.
+    ///
+    /// # Errors
+    /// When chromedriver is gone.
+    pub async fn quit(self) -> Result<()> {
+        let ended = self.driver.quit().await;
+        let _ = std::fs::remove_dir_all(&self.profile);
+        Ok(ended?)
+    }
+
+    async fn enter_panel(&self) -> Result<()> {
+        let frame = self.element_in_page(&format!("return {LOADER_ROOT}?.querySelector('iframe')")).await;
+        Ok(frame.context("the page has no panel")?.enter_frame().await?)
+    }
+}
+
+/// A JavaScript expression: the shadow root that the loader draws in.
+pub const LOADER_ROOT: &str = "[...document.documentElement.children].find((e) => e.localName === 'div' && e.shadowRoot)?.shadowRoot";
+
+/// Fails when the console holds an error.
+///
+/// # Errors
+/// The first one.
+pub fn require_no_errors(console: &[BrowserLogEntry]) -> Result<()> {
+    let error = console.iter().find(|entry| entry.level == "SEVERE");
+    ensure!(error.is_none(), "the browser's console has an error: {error:?}");
+    Ok(())
+}

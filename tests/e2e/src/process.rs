@@ -1,0 +1,121 @@
+//! Child processes that write a log and never outlive the test. Not here: what any of them is told.
+
+use anyhow::{Context as _, Result, bail};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// Enough for the last words of a server, few enough to read.
+const TAIL_LINES: usize = 60;
+
+/// A running program. Dropping it ends it, with all that it has started.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program; what it prints goes to `<directory>/<name>.log`.
+    ///
+    /// # Errors
+    /// When the log cannot be made or the program not be started.
+    pub fn start(name: &str, directory: &Path, program: &str, arguments: &[&str]) -> Result<Self> {
+        let log = directory.join(format!("{name}.log"));
+        let file = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        // The kernel ends the child even when a signal ends us before any drop.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", program])
+            .args(arguments)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot start {program}"))?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// All that the program has printed.
+    pub fn log(&self) -> String {
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// The last lines that it has printed, under its name.
+    pub fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let from = lines.len().saturating_sub(TAIL_LINES);
+        format!("--- {} ({}), last lines\n{}\n", self.name, self.log.display(), lines.get(from..).unwrap_or_default().join("\n"))
+    }
+
+    /// Fails when the program has ended already.
+    ///
+    /// # Errors
+    /// Its exit status and last words.
+    pub fn require_running(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} has ended with {status}\n{}", self.name, self.tail()),
+        }
+    }
+
+    /// Asks the program to end (SIGTERM).
+    ///
+    /// # Errors
+    /// When no signal can be sent.
+    pub fn terminate(&self) -> Result<()> {
+        signal("TERM", self.child.id())
+    }
+
+    /// Waits until the program has ended by itself.
+    ///
+    /// # Errors
+    /// When it still runs at the end of `limit`.
+    pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let name = self.name.clone();
+        crate::wait::eventually(&format!("{name} ends"), limit, async || {
+            self.child.try_wait()?.with_context(|| format!("{name} still runs\n{}", self.tail()))
+        })
+        .await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Chromedriver's browsers are in no process group of ours, so go by parentage.
+        for pid in descendants(self.child.id()) {
+            let _ = signal("KILL", pid);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(name: &str, pid: u32) -> Result<()> {
+    let status = Command::new("sh").args(["-c", "kill -\"$0\" \"$1\" 2>/dev/null", name, &pid.to_string()]).status()?;
+    if status.success() { Ok(()) } else { bail!("cannot send SIG{name} to {pid}") }
+}
+
+/// The children of a process, their children, and so on.
+fn descendants(root: u32) -> Vec<u32> {
+    let mut pairs = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // The name in parentheses may hold blanks: pid (name) state ppid …
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).and_then(|text| text.parse::<u32>().ok());
+        if let Some(parent) = parent {
+            pairs.push((parent, pid));
+        }
+    }
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(pairs.iter().filter(|(ppid, _)| *ppid == parent).map(|(_, pid)| *pid));
+        next += 1;
+    }
+    found.split_off(1)
+}

@@ -1,0 +1,245 @@
+//! The server under test: the real `ringlet run` with a configuration of its own, in a folder of its own.
+
+use crate::{namespace::BRIDGE, pages, process::Process, relay::Relay, wait::eventually};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How the browser reaches it.
+pub const PUBLIC_URL: &str = "http://localhost:8080";
+
+/// The demo shop: the same server by another name, so that page and panel are of different sites.
+pub const SHOP_URL: &str = "http://127.0.0.1:8080";
+
+/// The key of the REST API that the configuration seeds.
+const API_KEY: &str = "end-to-end-key-0123456789";
+
+/// Everything that a call takes and must give back.
+const GAUGES: [&str; 6] =
+    ["ringlet_calls", "ringlet_legs", "ringlet_rtp_ports", "ringlet_timers", "ringlet_visitor_sockets", "ringlet_tasks"];
+
+/// What differs from test to test.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How long the far end may ring, in seconds.
+    pub no_answer_seconds: u32,
+    /// Extra lines in the `[[trunk]]` table: `transport = "tcp"`, credentials.
+    pub trunk: &'static str,
+    /// Where the trunk is.
+    pub trunk_port: u16,
+    /// Whether browser and server speak through a relay that can be cut.
+    pub relay: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { no_answer_seconds: 45, trunk: "", trunk_port: 5070, relay: false }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Ringlet {
+    process: Process,
+    http: reqwest::Client,
+    idle: BTreeMap<&'static str, f64>,
+    relay: Option<Relay>,
+}
+
+impl Ringlet {
+    /// Starts it with its files in `directory`, and waits until it is healthy.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start(directory: &Path, setup: &Setup) -> Result<Self> {
+        let directory = directory.join("ringlet");
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join("ringlet.toml"), configuration(setup))?;
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let relay = if setup.relay { Some(Relay::start(address(8080), address(8081)).await?) } else { None };
+        let binary = binary()?;
+        let process = Process::start("ringlet", &directory, binary.to_str().context("the path is no UTF-8")?, &["run"])?;
+        let mut server = Self { process, http: reqwest::Client::new(), idle: BTreeMap::new(), relay };
+        eventually("ringlet is healthy", Duration::from_secs(15), async || {
+            server.process.require_running()?;
+            Ok(server.http.get(format!("{SHOP_URL}/healthz")).send().await?.error_for_status()?)
+        })
+        .await
+        .with_context(|| server.process.tail())?;
+        server.idle = server.gauges().await?;
+        Ok(server)
+    }
+
+    /// Cuts the connections between browser and server.
+    ///
+    /// # Errors
+    /// When the set-up has no relay.
+    pub fn cut(&self) -> Result<()> {
+        self.relay.as_ref().context("this server has no relay before it")?.cut();
+        Ok(())
+    }
+
+    /// The records of all calls, newest first.
+    ///
+    /// # Errors
+    /// When the REST API does not give them.
+    pub async fn calls(&self) -> Result<Vec<Value>> {
+        let url = format!("{}/v1/calls", self.direct_url());
+        let answer = self.http.get(url).bearer_auth(API_KEY).send().await?.error_for_status()?;
+        let body: Value = answer.json().await?;
+        let list = body.as_array().or_else(|| body.get("calls").or_else(|| body.get("items"))?.as_array());
+        Ok(list.with_context(|| format!("no list of calls: {body}"))?.clone())
+    }
+
+    /// Waits until every gauge is where it was before the first call.
+    ///
+    /// # Errors
+    /// What is left of the calls.
+    pub async fn nothing_left(&self) -> Result<()> {
+        eventually("nothing is left of the call", Duration::from_secs(10), async || {
+            let now = self.gauges().await?;
+            for name in GAUGES {
+                // Absent before the first call is idle; absent after one would prove nothing.
+                let left = now.get(name).with_context(|| format!("/metrics has no {name}"))?;
+                let idle = self.idle.get(name).copied().unwrap_or_default();
+                ensure!((left - idle).abs() < 0.5, "{name} is {left}, and was {idle} before");
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The sum of a metric over all labels.
+    ///
+    /// # Errors
+    /// When `/metrics` cannot be read.
+    pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
+        let text = self.http.get(format!("{}/metrics", self.direct_url())).send().await?.error_for_status()?.text().await?;
+        Ok(sum(&text, name))
+    }
+
+    /// Ends it with SIGTERM and fails if its log holds an error.
+    ///
+    /// # Errors
+    /// The line of the log, or how it ended otherwise.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.process.terminate()?;
+        let status = self.process.ended(Duration::from_secs(15)).await?;
+        ensure!(status.success(), "after SIGTERM ringlet ended with {status}");
+        let log = self.process.log();
+        let worst = log.lines().find(|line| line.contains("ERROR") || line.contains("panicked at"));
+        ensure!(worst.is_none(), "ringlet's log holds an error: {}", worst.unwrap_or_default());
+        Ok(())
+    }
+
+    /// Its last words.
+    pub fn tail(&self) -> String {
+        self.process.tail()
+    }
+
+    async fn gauges(&self) -> Result<BTreeMap<&'static str, f64>> {
+        let text = self.http.get(format!("{}/metrics", self.direct_url())).send().await?.error_for_status()?.text().await?;
+        Ok(GAUGES.into_iter().filter_map(|name| Some((name, sum(&text, name)?))).collect())
+    }
+
+    /// Past the relay, which may be cut.
+    fn direct_url(&self) -> &'static str {
+        if self.relay.is_some() { "http://127.0.0.1:8081" } else { SHOP_URL }
+    }
+}
+
+/// Sums a metric over its labels in Prometheus' text format; `None` when it is not there.
+fn sum(text: &str, name: &str) -> Option<f64> {
+    let samples = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        (rest.starts_with(' ') || rest.starts_with('{')).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
+    });
+    samples.fold(None, |sum, value| Some(sum.unwrap_or_default() + value))
+}
+
+fn binary() -> Result<PathBuf> {
+    let path = std::env::var_os("RINGLET_BIN")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug/ringlet")), PathBuf::from);
+    path.canonicalize().with_context(|| format!("no server at {}: build it, or set RINGLET_BIN", path.display()))
+}
+
+fn configuration(setup: &Setup) -> String {
+    let Setup { no_answer_seconds, trunk, trunk_port, relay } = setup;
+    let port = if *relay { 8081 } else { 8080 };
+    format!(
+        r#"[http]
+listen = ["127.0.0.1:{port}"]
+public_url = "{PUBLIC_URL}"
+
+[signal]
+demo_shop = true
+
+[limits]
+calls_per_address_per_minute = 10000
+
+[deadlines]
+no_answer_seconds = {no_answer_seconds}
+
+[gateway.media]
+listen = "{BRIDGE}:4433"
+public_ips = ["{BRIDGE}"]
+rtp_ip = "{BRIDGE}"
+
+[gateway.sip]
+listen = "{BRIDGE}:5060"
+
+[log]
+filter = "info,signal_server=debug,media_gateway=debug,ringlet=debug"
+
+[[trunk]]
+name = "pbx"
+host = "{BRIDGE}"
+port = {trunk_port}
+{trunk}
+
+[[merchant]]
+id = "acme"
+name = "Acme Shoes"
+origins = ["{SHOP_URL}", "{allowed}"]
+
+[[merchant.destination]]
+id = "desk"
+trunk = "pbx"
+address = "agent"
+
+[[merchant.link]]
+id = "sales"
+label = "Sales"
+destination = "desk"
+
+[[merchant.link]]
+id = "shoes"
+label = "Shoe advice"
+destination = "desk"
+
+[[merchant.link]]
+id = "returns"
+label = "Returns"
+destination = "desk"
+
+[[api_key]]
+name = "end to end"
+key = "{API_KEY}"
+"#,
+        allowed = pages::ALLOWED_ORIGIN,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_metric_is_summed_over_its_labels_and_not_over_longer_names() {
+        let text = "# TYPE legs gauge\nlegs{kind=\"sip\"} 1\nlegs{kind=\"webrtc\"} 2\nlegs_total 9\n";
+        assert_eq!(super::sum(text, "legs"), Some(3.0));
+        assert_eq!(super::sum(text, "leg"), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! SIPp as a trunk that refuses, rings for ever, gives up or hangs up: one scenario file of `tests/fixtures/sipp` a call.
+
+use crate::{namespace::{BRIDGE, udp_port_is_taken}, process::Process, wait::eventually};
+use anyhow::{Context as _, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where it listens for SIP.
+pub const SIP_PORT: u16 = 5070;
+
+/// The longest scenario, a browser's start included, and some more.
+const GLOBAL_TIMEOUT: &str = "90s";
+
+/// A running SIPp.
+#[derive(Debug)]
+pub struct Sipp {
+    process: Process,
+    directory: PathBuf,
+}
+
+impl Sipp {
+    /// Plays a scenario of `tests/fixtures/sipp` for `calls` calls; `keys` fill its `[…]` placeholders.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start(directory: &Path, scenario: &str, calls: u32, keys: &[(&str, &str)]) -> Result<Self> {
+        let directory = directory.join("sipp");
+        fs::create_dir_all(&directory)?;
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/sipp");
+        let (file, calls, address, port) =
+            (format!("{file}/{scenario}.xml"), calls.to_string(), BRIDGE.to_string(), SIP_PORT.to_string());
+        let mut arguments = vec!["-sf", &file, "-i", &address, "-p", &port, "-m", &calls, "-nostdin", "-aa"];
+        arguments.extend(["-timeout", GLOBAL_TIMEOUT, "-timeout_error"]);
+        arguments.extend(["-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log"]);
+        for (key, value) in keys {
+            arguments.extend(["-key", key, value]);
+        }
+        let mut process = Process::start("sipp", &directory, "sipp", &arguments)?;
+        eventually("SIPp listens", Duration::from_secs(10), async || {
+            process.require_running()?;
+            ensure!(udp_port_is_taken(SIP_PORT)?, "nobody holds UDP port {SIP_PORT}");
+            Ok(())
+        })
+        .await?;
+        Ok(Self { process, directory })
+    }
+
+    /// Waits until the scenario has been played to its end.
+    ///
+    /// # Errors
+    /// When it was not, with what SIPp complains of.
+    pub async fn passed(&mut self, limit: Duration) -> Result<()> {
+        let status = self.process.ended(limit).await.context("the SIP scenario is not at its end")?;
+        ensure!(status.success(), "the SIP scenario failed ({status}): {}", self.errors());
+        Ok(())
+    }
+
+    /// Every SIP message, sent and received, with times.
+    pub fn messages(&self) -> String {
+        fs::read_to_string(self.directory.join("messages.log")).unwrap_or_default()
+    }
+
+    /// What to look at when a test fails.
+    pub fn tail(&self) -> String {
+        format!("--- SIPp's messages\n{}\n--- SIPp's errors\n{}\n", self.messages(), self.errors())
+    }
+
+    fn errors(&self) -> String {
+        fs::read_to_string(self.directory.join("errors.log")).unwrap_or_default()
+    }
+}

@@ -1,0 +1,186 @@
+//! Tones: made for the microphone, found again in recordings. Not here: any codec.
+
+use anyhow::{Context as _, Result, ensure};
+use std::f64::consts::TAU;
+use std::path::Path;
+
+/// The rate that Chromium's file microphone takes without resampling.
+const MICROPHONE_RATE: u32 = 48_000;
+
+/// The lowest and highest frequency looked at, in Hz: what G.711 carries.
+const BAND: (f64, f64) = (100.0, 3_600.0);
+
+/// A tone counts as begun when the sound is that loud, in dB below full scale.
+const AUDIBLE_DBFS: f64 = -45.0;
+
+/// Mono sound.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// Samples a second.
+    pub rate: u32,
+    /// Between −1 and 1.
+    pub samples: Vec<f32>,
+}
+
+impl Recording {
+    /// A sine of `hertz`, `dbfs` below a full-scale sine, that repeats without a seam.
+    pub fn sine(hertz: u32, dbfs: f64, seconds: u32) -> Self {
+        let amplitude = 10_f64.powf(dbfs / 20.0);
+        let step = TAU * f64::from(hertz) / f64::from(MICROPHONE_RATE);
+        let samples = (0..MICROPHONE_RATE * seconds).map(|n| (amplitude * (step * f64::from(n)).sin()) as f32).collect();
+        Self { rate: MICROPHONE_RATE, samples }
+    }
+
+    /// Writes 16-bit PCM.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_wav(&self, path: &Path) -> Result<()> {
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: self.rate,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(path, spec).with_context(|| format!("cannot create {}", path.display()))?;
+        for sample in &self.samples {
+            writer.write_sample((sample * f32::from(i16::MAX)) as i16)?;
+        }
+        Ok(writer.finalize()?)
+    }
+
+    /// Reads 16-bit mono PCM.
+    ///
+    /// # Errors
+    /// When the file is not that.
+    pub fn read_wav(path: &Path) -> Result<Self> {
+        let mut reader = hound::WavReader::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let spec = reader.spec();
+        ensure!(spec.channels == 1 && spec.bits_per_sample == 16, "{} is not 16-bit mono: {spec:?}", path.display());
+        let samples = reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32768.0)).collect::<Result<_, _>>()?;
+        Ok(Self { rate: spec.sample_rate, samples })
+    }
+
+    /// The last `seconds` before the final half second, which the hang-up may have cut into.
+    ///
+    /// # Errors
+    /// When there is less sound than that after its first audible tenth of a second.
+    pub fn steady(&self, seconds: f64) -> Result<Self> {
+        let block = self.rate as usize / 10;
+        let begin = self.samples.chunks(block).position(|chunk| rms_dbfs(chunk) > AUDIBLE_DBFS).context("nothing but silence")?;
+        let end = self.samples.len().saturating_sub(self.rate as usize / 2);
+        let wanted = (seconds * f64::from(self.rate)) as usize;
+        let from = end.saturating_sub(wanted);
+        ensure!(
+            from >= begin * block && end > from,
+            "only {:.1} s of sound in a recording of {:.1} s",
+            (self.samples.len() - begin * block) as f64 / f64::from(self.rate),
+            self.samples.len() as f64 / f64::from(self.rate)
+        );
+        Ok(Self { rate: self.rate, samples: self.samples.get(from..end).unwrap_or_default().to_vec() })
+    }
+
+    /// The level of one frequency, in dB against a full-scale sine (Goertzel's algorithm under a Hann window).
+    pub fn level(&self, hertz: f64) -> f64 {
+        let n = self.samples.len() as f64;
+        let coefficient = 2.0 * (TAU * hertz / f64::from(self.rate)).cos();
+        let (mut s1, mut s2) = (0.0, 0.0);
+        for (i, sample) in self.samples.iter().enumerate() {
+            let window = 1.0 - (TAU * i as f64 / n).cos();
+            let s0 = window.mul_add(f64::from(*sample), coefficient * s1 - s2);
+            (s2, s1) = (s1, s0);
+        }
+        let power = s1.mul_add(s1, s2 * s2) - coefficient * s1 * s2;
+        // The window's mean is 1, so a full-scale sine has the magnitude n / 2.
+        10.0 * (power.max(1e-12) / (n / 2.0).powi(2)).log10()
+    }
+
+    /// Where in the telephone band the loudest tone lies, in Hz, to within 0.5 Hz.
+    pub fn loudest(&self) -> f64 {
+        let scan = |sound: &Self, from: f64, to: f64, step: f64| {
+            let steps = ((to - from) / step) as u32;
+            (0..=steps)
+                .map(|n| from + step * f64::from(n))
+                .map(|hertz| (hertz, sound.level(hertz)))
+                .max_by(|a, b| a.1.total_cmp(&b.1))
+                .map_or(from, |(hertz, _)| hertz)
+        };
+        // A tenth of a second tells where to look: a Hann window's main lobe is 4 bins of 10 Hz wide there.
+        let excerpt = self.samples.chunks(self.rate as usize / 10).next().unwrap_or_default().to_vec();
+        let coarse = scan(&Self { rate: self.rate, samples: excerpt }, BAND.0, BAND.1, 5.0);
+        scan(self, coarse - 5.0, coarse + 5.0, 0.5)
+    }
+
+    /// The level of the whole sound, in dB against a full-scale sine.
+    pub fn loudness(&self) -> f64 {
+        rms_dbfs(&self.samples)
+    }
+
+    /// Fails unless this is a tone of `hertz` (within 1 %) at `dbfs` (within 3 dB) with `other` 30 dB below it.
+    ///
+    /// # Errors
+    /// What was found instead.
+    pub fn require_only(&self, hertz: f64, dbfs: f64, other: f64) -> Result<()> {
+        let loudest = self.loudest();
+        let (level, stranger) = (self.level(loudest), self.level(other));
+        let found = format!(
+            "loudest is {loudest:.1} Hz at {level:.1} dBFS, {other} Hz is at {stranger:.1} dBFS, all together {:.1} dBFS",
+            self.loudness()
+        );
+        ensure!((loudest / hertz - 1.0).abs() <= 0.01, "not a tone of {hertz} Hz: {found}");
+        ensure!((level - dbfs).abs() <= 3.0, "{hertz} Hz should have {dbfs:.1} dBFS: {found}");
+        ensure!(level - stranger >= 30.0, "{other} Hz is in it: {found}");
+        Ok(())
+    }
+}
+
+/// Against a full-scale sine, whose mean square is 1/2.
+fn rms_dbfs(samples: &[f32]) -> f64 {
+    let square: f64 = samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len().max(1) as f64;
+    10.0 * (2.0 * square).max(1e-12).log10()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mix(parts: &[(u32, f64)]) -> Recording {
+        let mut sum = Recording { rate: MICROPHONE_RATE, samples: vec![0.0; 2 * MICROPHONE_RATE as usize] };
+        for (hertz, dbfs) in parts {
+            for (sample, other) in sum.samples.iter_mut().zip(Recording::sine(*hertz, *dbfs, 2).samples) {
+                *sample += other;
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn a_tone_is_found_at_its_frequency_and_level() {
+        let tone = mix(&[(997, -12.0)]);
+        assert!((tone.loudest() - 997.0).abs() <= 0.5, "{}", tone.loudest());
+        assert!((tone.level(997.0) + 12.0).abs() < 0.05, "{}", tone.level(997.0));
+        assert!((tone.loudness() + 12.0).abs() < 0.05, "{}", tone.loudness());
+    }
+
+    #[test]
+    fn a_second_tone_passes_at_31_db_below_and_fails_at_29() {
+        assert!(mix(&[(1000, -12.0), (440, -43.0)]).require_only(1000.0, -12.0, 440.0).is_ok());
+        assert!(mix(&[(1000, -12.0), (440, -41.0)]).require_only(1000.0, -12.0, 440.0).is_err());
+    }
+
+    #[test]
+    fn a_tone_that_is_off_by_2_percent_or_4_db_fails() {
+        assert!(mix(&[(1020, -12.0)]).require_only(1000.0, -12.0, 440.0).is_err());
+        assert!(mix(&[(1000, -16.0)]).require_only(1000.0, -12.0, 440.0).is_err());
+        assert!(mix(&[(1008, -14.0)]).require_only(1000.0, -12.0, 440.0).is_ok());
+    }
+
+    #[test]
+    fn the_steady_part_leaves_out_the_silence_before_and_needs_enough_sound() {
+        let mut late = mix(&[(1000, -12.0)]);
+        late.samples.splice(0..0, vec![0.0; MICROPHONE_RATE as usize]);
+        assert!((late.steady(1.4).map(|part| part.loudness()).unwrap_or_default() + 12.0).abs() < 0.1);
+        assert!(late.steady(1.9).is_err());
+        assert!(Recording { rate: 8000, samples: vec![0.0; 80_000] }.steady(1.0).is_err());
+    }
+}
