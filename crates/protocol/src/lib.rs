@@ -17,5 +17,8 @@ mod ids;
 pub mod rest;
 pub mod visitor;
 
+#[cfg(all(test, feature = "serde"))]
+mod tests;
+
 pub use ids::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
 pub use message::{Field, FieldShape, ReadError, Reader, VariantShape, Writer, typescript};

@@ -276,6 +276,8 @@ fn interface(name: &str, tag: &str) -> String {
 
 fn push_doc(out: &mut String, indent: &str, doc: &[&str]) {
     for line in doc {
+        // Rustdoc's links mean nothing to TypeScript.
+        let line = line.replace("[`", "`").replace("`]", "`");
         out.push_str(&format!("{indent}/**{line} */\n"));
     }
 }

@@ -1,0 +1,183 @@
+// What the browser and the signal-server say to each other, version 1: JSON texts of at most 65536 bytes.
+// Printed from crates/protocol by UPDATE=1 cargo test -p protocol; not to be edited.
+
+/** Where a call stands, as the shopper is told. */
+export type CallState =
+  | "connecting"
+  | "dialing"
+  | "ringing"
+  | "early_media"
+  | "answered";
+
+/** Why a call ended. */
+export type EndReason =
+  | "visitor_hung_up"
+  | "agent_hung_up"
+  | "cancelled"
+  | "busy"
+  | "refused"
+  | "not_found"
+  | "no_answer"
+  | "trunk_unreachable"
+  | "trunk_failed"
+  | "microphone_denied"
+  | "visitor_gone"
+  | "media_failed"
+  | "browser_failed"
+  | "too_long"
+  | "gateway_gone"
+  | "no_capacity"
+  | "setup_timed_out"
+  | "server_stopping";
+
+/** An error of the catalogue, docs/errors.md. */
+export type ErrorCode =
+  | "RL-101"
+  | "RL-102"
+  | "RL-103"
+  | "RL-104"
+  | "RL-105"
+  | "RL-106"
+  | "RL-107"
+  | "RL-108"
+  | "RL-201"
+  | "RL-202"
+  | "RL-203"
+  | "RL-204"
+  | "RL-205"
+  | "RL-206"
+  | "RL-301"
+  | "RL-302"
+  | "RL-303"
+  | "RL-304"
+  | "RL-305"
+  | "RL-306"
+  | "RL-307"
+  | "RL-401"
+  | "RL-402"
+  | "RL-403"
+  | "RL-404"
+  | "RL-405"
+  | "RL-406";
+
+/** The first message on every socket. */
+export interface VisitorRequestHello {
+  type: "hello";
+  /** The protocol version, `VERSION`. */
+  version: number;
+  /** The short-lived token that came with the panel: names merchant, link and time. */
+  token: string;
+  /** The origin of the page that embeds the panel, as the browser vouches for it. */
+  origin: string;
+  /** The address of the page that embeds the panel, without query and fragment. */
+  page?: string;
+  /** The merchant's own id of the customer or session (`data-customer`). */
+  customer?: string;
+  /** A token signed by the merchant that names the destination itself (`data-token`). */
+  destination_token?: string;
+}
+
+/** The browser's SDP offer. */
+export interface VisitorRequestOffer {
+  type: "offer";
+  /** SDP (RFC 8866), one audio section. */
+  sdp: string;
+}
+
+/** An ICE candidate of the browser; an empty text ends them (RFC 8838). */
+export interface VisitorRequestCandidate {
+  type: "candidate";
+  /** The candidate attribute's value (RFC 8839 section 5.1). */
+  candidate: string;
+}
+
+/** The microphone is allowed: the far end may be rung. */
+export interface VisitorRequestReady {
+  type: "ready";
+}
+
+/** The shopper hangs up, before or after the answer. */
+export interface VisitorRequestHangup {
+  type: "hangup";
+}
+
+/** The browser cannot go on. */
+export interface VisitorRequestFailed {
+  type: "failed";
+  /** Why. */
+  code: ErrorCode;
+  /** What the browser said, for the log. */
+  detail?: string;
+}
+
+export type VisitorRequest =
+  | VisitorRequestHello
+  | VisitorRequestOffer
+  | VisitorRequestCandidate
+  | VisitorRequestReady
+  | VisitorRequestHangup
+  | VisitorRequestFailed;
+
+/** The call exists. */
+export interface VisitorEventWelcome {
+  type: "welcome";
+  /** The protocol version, `VERSION`. */
+  version: number;
+  /** The call's id, to be quoted to the merchant's support. */
+  call: string;
+  /** Who is called: the merchant's name as it is shown. */
+  merchant: string;
+  /** Which line is called: the link's label as it is shown. */
+  link: string;
+}
+
+/** The gateway's SDP answer, its candidates inside. */
+export interface VisitorEventAnswer {
+  type: "answer";
+  /** SDP (RFC 8866). */
+  sdp: string;
+}
+
+/** The call has come to a new state. */
+export interface VisitorEventState {
+  type: "state";
+  /** Which. */
+  state: CallState;
+}
+
+/** The far end pressed a key. */
+export interface VisitorEventDigit {
+  type: "digit";
+  /** One of `0`–`9`, `*`, `#`, `A`–`D`. */
+  digit: string;
+  /** How long it was held, in milliseconds. */
+  duration_ms: number;
+}
+
+/** Something is wrong; the call goes on if it can, `ended` follows if it cannot. */
+export interface VisitorEventError {
+  type: "error";
+  /** Which of the catalogue's errors. */
+  code: ErrorCode;
+  /** A sentence for the shopper. */
+  message: string;
+}
+
+/** The call is over; the socket closes. */
+export interface VisitorEventEnded {
+  type: "ended";
+  /** Why. */
+  reason: EndReason;
+  /** Set when it ended for an error. */
+  code?: ErrorCode;
+  /** A sentence for the shopper. */
+  message: string;
+}
+
+export type VisitorEvent =
+  | VisitorEventWelcome
+  | VisitorEventAnswer
+  | VisitorEventState
+  | VisitorEventDigit
+  | VisitorEventError
+  | VisitorEventEnded;

@@ -1,0 +1,67 @@
+//! Files that are printed from the declarations: `ringlet.d.ts` for the panel's scripts, `docs/errors.md` for people.
+
+use super::assert_fresh;
+use crate::error::ErrorCode;
+use crate::typescript;
+use crate::visitor::{CallState, EndReason, MAX_MESSAGE_BYTES, VERSION, VisitorEvent, VisitorRequest};
+use std::collections::BTreeSet;
+use std::fmt::{Display, Write};
+
+fn words<W: Display>(name: &str, doc: &str, all: &[W]) -> String {
+    let all: Vec<_> = all.iter().map(|word| format!("\"{word}\"")).collect();
+    format!("/** {doc} */\nexport type {name} =\n  | {};\n", all.join("\n  | "))
+}
+
+#[test]
+fn the_typescript_declarations_are_those_of_the_messages() {
+    let text = [
+        format!(
+            "// What the browser and the signal-server say to each other, version {VERSION}: JSON texts of at most \
+             {MAX_MESSAGE_BYTES} bytes.\n// Printed from crates/protocol by UPDATE=1 cargo test -p protocol; not to be \
+             edited.\n"
+        ),
+        words("CallState", "Where a call stands, as the shopper is told.", CallState::ALL),
+        words("EndReason", "Why a call ended.", EndReason::ALL),
+        words("ErrorCode", "An error of the catalogue, docs/errors.md.", ErrorCode::ALL),
+        typescript("VisitorRequest", VisitorRequest::SHAPE),
+        typescript("VisitorEvent", VisitorEvent::SHAPE),
+    ];
+    assert_fresh("ringlet.d.ts", &text.join("\n"));
+}
+
+#[test]
+fn the_page_of_errors_is_that_of_the_catalogue() {
+    let mut text = String::from(
+        "# Errors\n\nEvery error that a person can meet, by its code. The first sentence is what the shopper reads, the \
+         second is for\nthe engineer.\n\nPrinted from `crates/protocol/src/error.rs` by `UPDATE=1 cargo test -p \
+         protocol`; not to be edited.\n",
+    );
+    let families = [
+        ("RL-1", "The shopper's browser"),
+        ("RL-2", "The merchant's page and set-up"),
+        ("RL-3", "The call"),
+        ("RL-4", "The servers"),
+    ];
+    let mut printed = 0;
+    for (family, title) in families {
+        let _ = writeln!(text, "\n## {title}");
+        for code in ErrorCode::ALL.iter().filter(|code| code.word().starts_with(family)) {
+            let _ = writeln!(text, "\n### {code}\n\n{}\n\n*{code:?}.* {}", code.shopper(), code.engineer());
+            printed += 1;
+        }
+    }
+    assert_eq!(printed, ErrorCode::ALL.len(), "a code of no family");
+    assert_fresh("../../docs/errors.md", &text);
+}
+
+#[test]
+fn no_code_is_given_twice_and_every_text_is_a_sentence() {
+    let codes: BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.word()).collect();
+    assert_eq!(codes.len(), ErrorCode::ALL.len());
+    for code in ErrorCode::ALL {
+        assert!(code.shopper().ends_with('.') && code.engineer().ends_with('.'), "{code}");
+    }
+    for reason in EndReason::ALL {
+        assert!(reason.shopper().ends_with('.'), "{reason}");
+    }
+}
