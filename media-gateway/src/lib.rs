@@ -1,4 +1,5 @@
 //! The media gateway: WebRTC legs, SIP legs, and the bridges that join them.
 
 pub mod config;
+mod media;
 pub mod sip;

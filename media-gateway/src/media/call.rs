@@ -1,0 +1,199 @@
+//! One call in the media thread: a visitor's leg, a bridge and the far end's RTP socket, and the plumbing between them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use metrics::Counter;
+use mio::net::UdpSocket;
+use protocol::CallId;
+use protocol::gateway::CallStats;
+use tracing::{debug, info, trace};
+
+use super::bridge::Bridge;
+use super::outbox::BridgeOutput;
+use super::webrtc::{OpusPacket, WebRtcLeg, WebRtcOutput};
+use super::{MediaCommand, MediaEvent};
+
+/// The earliest next timer. Were a leg to ask for the time again and again, it could not spin the thread.
+const MIN_TIMER: Duration = Duration::from_millis(1);
+
+/// Keys that wait for [`crate::control`]; other events are few by nature and never dropped.
+const MAX_BACKLOG: usize = 4096;
+
+/// What calls share: the WebRTC socket, the way out for events, counters.
+pub(crate) struct Shared {
+    /// The WebRTC socket.
+    pub socket: UdpSocket,
+    /// Events that wait for room in the channel.
+    pub backlog: VecDeque<MediaEvent>,
+    /// Counters.
+    pub counters: Counters,
+}
+
+/// Handles of the media thread's counters, made once: looking one up costs more than counting.
+pub(crate) struct Counters {
+    /// Packets from browsers.
+    pub visitor_in: Counter,
+    /// Packets to browsers.
+    pub visitor_out: Counter,
+    /// Packets from far ends.
+    pub agent_in: Counter,
+    /// Packets to far ends.
+    pub agent_out: Counter,
+    /// Datagrams that the system did not take.
+    pub not_sent: Counter,
+    /// Datagrams that belong to no call.
+    pub stray: Counter,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        let packets = |leg: &'static str, way: &'static str| metrics::counter!("ringlet_packets_total", "leg" => leg, "way" => way);
+        Self {
+            visitor_in: packets("webrtc", "in"),
+            visitor_out: packets("webrtc", "out"),
+            agent_in: packets("sip", "in"),
+            agent_out: packets("sip", "out"),
+            not_sent: metrics::counter!("ringlet_datagrams_not_sent_total"),
+            stray: metrics::counter!("ringlet_datagrams_stray_total"),
+        }
+    }
+}
+
+impl Shared {
+    /// Queues an event; a key only while there is room.
+    pub(crate) fn report(&mut self, event: MediaEvent) {
+        if self.backlog.len() < MAX_BACKLOG || !matches!(event, MediaEvent::Digit { .. }) {
+            self.backlog.push_back(event);
+        }
+    }
+}
+
+/// One call.
+pub(crate) struct Call {
+    /// Its id.
+    pub id: CallId,
+    /// The visitor's leg.
+    pub webrtc: WebRtcLeg,
+    /// The far end's socket, once there is one.
+    pub rtp: Option<UdpSocket>,
+    /// When the call's timer is set to.
+    pub timer: Option<Instant>,
+    /// The browser's addresses that lead to this call.
+    pub addresses: Vec<SocketAddr>,
+    bridge: Bridge,
+}
+
+impl Call {
+    /// A call without a far end.
+    pub(crate) fn new(id: CallId, webrtc: WebRtcLeg, bridge: Bridge) -> Self {
+        Self { id, webrtc, rtp: None, timer: None, addresses: Vec::new(), bridge }
+    }
+
+    /// Carries out a command; the ones that make and end calls are the worker's.
+    pub(crate) fn handle_command(&mut self, command: MediaCommand, now: Instant) {
+        match command {
+            MediaCommand::Candidate { candidate, .. } => self.webrtc.add_candidate(&candidate),
+            MediaCommand::Ring { .. } => self.bridge.ring(now),
+            MediaCommand::Connect { remote, .. } => {
+                debug!(call = %self.id, ?remote, "far end's media");
+                self.bridge.connect(remote);
+            }
+            MediaCommand::Answered { .. } => self.bridge.answered(),
+            MediaCommand::Offer { .. }
+            | MediaCommand::Attach { .. }
+            | MediaCommand::Close { .. }
+            | MediaCommand::Shutdown => {}
+        }
+    }
+
+    /// Takes a datagram from the WebRTC socket.
+    pub(crate) fn handle_visitor(&mut self, source: SocketAddr, local: SocketAddr, datagram: &[u8], now: Instant) {
+        self.webrtc.handle_datagram(source, local, datagram, now);
+    }
+
+    /// Takes a datagram from the far end's socket.
+    pub(crate) fn handle_agent(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
+        self.bridge.handle_agent(source, datagram, now);
+    }
+
+    /// Tells the time.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.webrtc.handle_timeout(now);
+        self.bridge.handle_timeout(now);
+    }
+
+    /// Says goodbye to the browser.
+    pub(crate) fn close(&mut self) -> CallStats {
+        self.webrtc.close();
+        let stats = self.bridge.stats();
+        debug!(call = %self.id, ?stats, strangers = self.bridge.rejected(), "media closed");
+        stats
+    }
+
+    /// Does everything that wants to be done. To be called after every input (str0m's single-mutation rule).
+    pub(crate) fn drain(&mut self, shared: &mut Shared, now: Instant) {
+        let Self { id, webrtc, bridge, rtp, .. } = self;
+        loop {
+            while let Some(output) = webrtc.poll_output(now) {
+                match output {
+                    WebRtcOutput::Transmit { destination, datagram } => {
+                        send(&shared.socket, destination, &datagram, &shared.counters.visitor_out, &shared.counters);
+                    }
+                    WebRtcOutput::Packet(packet) => {
+                        shared.counters.visitor_in.increment(1);
+                        bridge.handle_visitor(&packet, now);
+                    }
+                    WebRtcOutput::Up => {
+                        info!(call = %id, "the browser's audio path is up");
+                        shared.report(MediaEvent::Up { call: id.clone() });
+                    }
+                    WebRtcOutput::Down(detail) => {
+                        info!(call = %id, detail, "the browser's audio path is down");
+                        shared.report(MediaEvent::Down { call: id.clone(), detail });
+                    }
+                }
+            }
+            match bridge.poll_output() {
+                None => break,
+                Some(BridgeOutput::ToVisitor(coded)) => {
+                    let (sequence, timestamp) = (coded.sequence, coded.timestamp);
+                    webrtc.send_opus(
+                        &OpusPacket { sequence, timestamp, marker: coded.marker, payload: coded.payload },
+                        now,
+                    );
+                }
+                Some(BridgeOutput::ToAgent { destination, datagram }) => {
+                    if let Some(socket) = rtp {
+                        send(socket, destination, datagram, &shared.counters.agent_out, &shared.counters);
+                    }
+                }
+                Some(BridgeOutput::Digit { from, digit, duration_ms }) => {
+                    debug!(call = %id, ?from, duration_ms, "a key");
+                    shared.report(MediaEvent::Digit { call: id.clone(), from, digit, duration_ms });
+                }
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&self, now: Instant) -> Instant {
+        let webrtc = self.webrtc.poll_timeout();
+        self.bridge.poll_timeout().map_or(webrtc, |bridge| bridge.min(webrtc)).max(now + MIN_TIMER)
+    }
+}
+
+fn send(socket: &UdpSocket, destination: SocketAddr, datagram: &[u8], sent: &Counter, counters: &Counters) {
+    match socket.send_to(datagram, destination) {
+        Ok(_) => sent.increment(1),
+        // UDP has no one to tell: a full buffer or an unreachable port is loss like any other.
+        Err(error) => {
+            counters.not_sent.increment(1);
+            if error.kind() != io::ErrorKind::WouldBlock {
+                trace!(%destination, %error, "datagram not sent");
+            }
+        }
+    }
+}

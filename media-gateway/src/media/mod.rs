@@ -1,0 +1,125 @@
+//! The media plane: one thread that owns every media socket ([`worker`]), one WebRTC leg ([`webrtc`]) and one bridge
+//! ([`bridge`]) for each call, and the values through which [`crate::control`] speaks with it.
+//!
+//! Deliberately not here: SIP, and anything that the signal-server decides.
+
+mod bridge;
+mod call;
+mod dtmf;
+mod latch;
+mod outbox;
+pub(crate) mod ports;
+mod ringback;
+mod rtp;
+mod sequence;
+mod transcode;
+mod webrtc;
+mod worker;
+
+use std::net::UdpSocket;
+
+use protocol::CallId;
+use protocol::gateway::{CallStats, Side};
+
+use crate::sip::sdp::Remote;
+
+pub(crate) use worker::{MediaHandle, MediaSettings, start};
+
+/// What the media thread is told.
+#[derive(Debug)]
+pub(crate) enum MediaCommand {
+    /// Make the visitor's leg. Answered by [`MediaEvent::Answer`] or [`MediaEvent::OfferUnusable`].
+    Offer {
+        /// The call, new to the media thread.
+        call: CallId,
+        /// The browser's offer.
+        sdp: String,
+    },
+    /// A trickled candidate of the browser.
+    Candidate {
+        /// The call.
+        call: CallId,
+        /// The attribute's value.
+        candidate: String,
+    },
+    /// The RTP socket for the far end, non-blocking.
+    Attach {
+        /// The call.
+        call: CallId,
+        /// Closed with the call.
+        socket: UdpSocket,
+    },
+    /// The far end rings: play ringback until it is heard.
+    Ring {
+        /// The call.
+        call: CallId,
+    },
+    /// What offer and answer agreed on with the far end.
+    Connect {
+        /// The call.
+        call: CallId,
+        /// The far end's side of it.
+        remote: Remote,
+    },
+    /// The far end has answered: no more ringback.
+    Answered {
+        /// The call.
+        call: CallId,
+    },
+    /// End it. Answered by [`MediaEvent::Closed`] if the call is known.
+    Close {
+        /// The call.
+        call: CallId,
+    },
+    /// End everything, and the thread.
+    Shutdown,
+}
+
+/// What the media thread reports.
+#[derive(Debug)]
+pub(crate) enum MediaEvent {
+    /// The visitor's leg exists.
+    Answer {
+        /// The call.
+        call: CallId,
+        /// Our SDP answer.
+        sdp: String,
+    },
+    /// There is no visitor's leg; the call is unknown to the media thread.
+    OfferUnusable {
+        /// The call.
+        call: CallId,
+        /// For the log.
+        detail: String,
+    },
+    /// Audio can flow to and from the browser.
+    Up {
+        /// The call.
+        call: CallId,
+    },
+    /// The path to the browser is gone for good.
+    Down {
+        /// The call.
+        call: CallId,
+        /// For the log.
+        detail: String,
+    },
+    /// A key was pressed.
+    Digit {
+        /// The call.
+        call: CallId,
+        /// By whom.
+        from: Side,
+        /// Which.
+        digit: char,
+        /// For how long, in milliseconds.
+        duration_ms: u32,
+    },
+    /// Nothing of the call is left in the media thread; its sockets are closed.
+    Closed {
+        /// The call.
+        call: CallId,
+        /// What was counted.
+        stats: CallStats,
+    },
+}

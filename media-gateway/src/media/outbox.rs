@@ -1,0 +1,99 @@
+//! What a bridge wants sent, in order, without an allocation for each packet: the bytes lie in one buffer that is emptied
+//! when all of them have been taken.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use super::transcode::Coded;
+use protocol::gateway::Side;
+
+/// Outputs that wait. One input makes at most a burst of 120 ms: 12 packets, a few keys beside. What exceeds this is dropped.
+const MAX_WAITING: usize = 64;
+
+/// What a bridge wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum BridgeOutput<'a> {
+    /// Opus for the visitor.
+    ToVisitor(Coded<'a>),
+    /// An RTP packet for the far end.
+    ToAgent {
+        /// The far end's address.
+        destination: SocketAddr,
+        /// The whole datagram.
+        datagram: &'a [u8],
+    },
+    /// Somebody pressed a key.
+    Digit {
+        /// Who.
+        from: Side,
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+        /// How long it was held, as far as is known, in milliseconds.
+        duration_ms: u32,
+    },
+}
+
+/// The outputs of one bridge.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    bytes: Vec<u8>,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    ToVisitor { sequence: u64, timestamp: u32, marker: bool, payload: Range<usize> },
+    ToAgent { destination: SocketAddr, datagram: Range<usize> },
+    Digit { from: Side, digit: char, duration_ms: u32 },
+}
+
+impl Outbox {
+    /// Opus for the visitor.
+    pub(crate) fn to_visitor(&mut self, packet: Coded<'_>) {
+        let Coded { sequence, timestamp, marker, payload } = packet;
+        let payload = self.keep(payload);
+        self.push(Waiting::ToVisitor { sequence, timestamp, marker, payload });
+    }
+
+    /// RTP for the far end.
+    pub(crate) fn to_agent(&mut self, destination: SocketAddr, datagram: &[u8]) {
+        let datagram = self.keep(datagram);
+        self.push(Waiting::ToAgent { destination, datagram });
+    }
+
+    /// A key.
+    pub(crate) fn digit(&mut self, from: Side, digit: char, duration_ms: u32) {
+        self.push(Waiting::Digit { from, digit, duration_ms });
+    }
+
+    /// The oldest that waits.
+    pub(crate) fn poll(&mut self) -> Option<BridgeOutput<'_>> {
+        let Some(next) = self.waiting.pop_front() else {
+            self.bytes.clear();
+            return None;
+        };
+        Some(match next {
+            Waiting::ToVisitor { sequence, timestamp, marker, payload } => {
+                let payload = self.bytes.get(payload).unwrap_or_default();
+                BridgeOutput::ToVisitor(Coded { sequence, timestamp, marker, payload })
+            }
+            Waiting::ToAgent { destination, datagram } => {
+                BridgeOutput::ToAgent { destination, datagram: self.bytes.get(datagram).unwrap_or_default() }
+            }
+            Waiting::Digit { from, digit, duration_ms } => BridgeOutput::Digit { from, digit, duration_ms },
+        })
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    fn push(&mut self, waiting: Waiting) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push_back(waiting);
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! The visitor's leg: the one module that knows str0m. ICE-lite, DTLS-SRTP and the browser's SDP go in here; RTP payloads,
+//! datagrams and two facts (up, down) come out. It reads no clock and owns no socket.
+//!
+//! Deliberately not here: codecs, jitter, what a key means. str0m runs in RTP mode, because its frame mode may hold audio
+//! back for a second after a loss.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
+
+use dsp::SampleRate;
+use str0m::change::SdpOffer;
+use str0m::config::DtlsCert;
+use str0m::format::{Codec, FormatParams};
+use str0m::media::{Direction, Frequency, MediaKind, Mid, Pt};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{Extension, ExtensionMap, RtpWrite, Ssrc};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
+use tracing::{debug, trace};
+
+/// How long ICE and DTLS may take after the answer was made. Browsers give up on ICE after 15 s to 30 s; a shopper long before.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Trickled candidates that are looked at in one call. A browser with VPNs and virtual adapters finds about 20; each costs a
+/// candidate pair here.
+const MAX_REMOTE_CANDIDATES: usize = 64;
+
+/// Payload types that we would prefer; the browser's offer decides (RFC 3264 section 6.1).
+const PREFERRED_EVENT_PT_48K: u8 = 110;
+const PREFERRED_EVENT_PT_8K: u8 = 126;
+
+/// RFC 4733 section 2.3.2: 0–9, *, #, A–D. Flash (16) is no key.
+const HIGHEST_EVENT: u8 = 15;
+
+/// The RTP header extension id of `urn:ietf:params:rtp-hdrext:sdes:mid` that we would prefer.
+const PREFERRED_MID_EXTENSION: u8 = 4;
+
+/// What all visitors' legs of a gateway share.
+pub(crate) struct WebRtcSettings {
+    certificate: DtlsCert,
+    candidates: Vec<SocketAddr>,
+}
+
+impl WebRtcSettings {
+    /// Makes the gateway's DTLS certificate. `candidates` are the addresses under which browsers reach the media port.
+    ///
+    /// # Errors
+    /// [`WebRtcError::Certificate`] when the crypto provider makes none.
+    pub(crate) fn new(candidates: Vec<SocketAddr>) -> Result<Self, WebRtcError> {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| str0m::crypto::from_feature_flags().install_process_default());
+        let certificate = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate();
+        Ok(Self { certificate: certificate.ok_or(WebRtcError::Certificate)?, candidates })
+    }
+
+    /// The candidate that a datagram from `source` was sent to. One wildcard socket cannot tell candidates of one address
+    /// family apart, and ICE-lite answers over the same socket whichever it was.
+    pub(crate) fn candidate_for(&self, source: SocketAddr) -> Option<SocketAddr> {
+        let same_family = self.candidates.iter().find(|candidate| candidate.is_ipv4() == source.is_ipv4());
+        same_family.or(self.candidates.first()).copied()
+    }
+}
+
+/// Why there is no visitor's leg.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WebRtcError {
+    /// The crypto provider cannot make certificates.
+    #[error("no DTLS certificate could be made")]
+    Certificate,
+    /// The offer is no SDP or contradicts itself.
+    #[error("the offer is unusable: {0}")]
+    Offer(#[from] str0m::RtcError),
+    /// The offer is no SDP at all.
+    #[error("the offer is no SDP: {0}")]
+    Syntax(String),
+    /// The offer has no audio section that sends and receives Opus.
+    #[error("the offer has no sendrecv audio with Opus")]
+    NoAudio,
+}
+
+/// An RTP packet from the visitor, decrypted, seen for the first time, in order of arrival.
+#[derive(Clone, Debug)]
+pub(crate) struct VisitorPacket {
+    /// What the payload is.
+    pub kind: VisitorPayload,
+    /// The sequence number, extended over wraps.
+    pub sequence: u64,
+    /// The RTP timestamp as it stands in the header.
+    pub timestamp: u32,
+    /// The first after silence, or of a key.
+    pub marker: bool,
+    /// The stream.
+    pub ssrc: u32,
+    /// The payload.
+    pub payload: Arc<[u8]>,
+}
+
+/// What a visitor's RTP payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VisitorPayload {
+    /// Opus, its timestamp at 48 kHz (RFC 7587 section 4.1).
+    Opus,
+    /// A telephone event, its timestamp at the given clock (RFC 4733).
+    Event(SampleRate),
+}
+
+/// An Opus packet for the visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpusPacket<'a> {
+    /// The sequence number, counted up without wrapping.
+    pub sequence: u64,
+    /// At 48 kHz.
+    pub timestamp: u32,
+    /// The first packet after silence (RFC 3551 section 4.1).
+    pub marker: bool,
+    /// One Opus packet.
+    pub payload: &'a [u8],
+}
+
+/// What a leg wants done.
+#[derive(Debug)]
+pub(crate) enum WebRtcOutput {
+    /// Send the datagram over the WebRTC socket.
+    Transmit {
+        /// To the browser.
+        destination: SocketAddr,
+        /// The whole datagram.
+        datagram: Vec<u8>,
+    },
+    /// The visitor's audio or a key.
+    Packet(VisitorPacket),
+    /// ICE and DTLS are done.
+    Up,
+    /// The path is gone for good, or never came about. Said once.
+    Down(String),
+}
+
+/// The state of one visitor's leg.
+pub(crate) struct WebRtcLeg {
+    rtc: Rtc,
+    ufrag: String,
+    mid: Mid,
+    opus: Pt,
+    events: Vec<(Pt, SampleRate)>,
+    pending: VecDeque<WebRtcOutput>,
+    next_timeout: Instant,
+    connect_deadline: Option<Instant>,
+    is_down: bool,
+    remote_candidates: usize,
+}
+
+impl WebRtcLeg {
+    /// Makes a leg from the browser's offer, and the SDP answer with our candidates inside.
+    ///
+    /// # Errors
+    /// [`WebRtcError`] when the offer is no SDP, lacks fingerprint or ICE credentials, or has no Opus to send and receive.
+    pub(crate) fn answer(settings: &WebRtcSettings, offer: &str, now: Instant) -> Result<(Self, String), WebRtcError> {
+        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| WebRtcError::Syntax(error.to_string()))?;
+        let mut rtc = rtc_config(settings).build(now);
+        for &address in &settings.candidates {
+            if let Ok(candidate) = Candidate::host(address, "udp") {
+                rtc.add_local_candidate(candidate);
+            }
+        }
+        let answer = rtc.sdp_api().accept_offer(offer)?.to_sdp_string();
+        let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
+        let (mid, pending) = first_audio(&mut rtc)?;
+        let remote_pts = rtc.media(mid).map(|media| media.remote_pts().to_vec()).unwrap_or_default();
+        let negotiated = || rtc.codec_config().params().iter().filter(|params| remote_pts.contains(&params.pt()));
+        let opus = negotiated().find(|params| params.spec().codec == Codec::Opus).ok_or(WebRtcError::NoAudio)?.pt();
+        let events = negotiated().filter(|params| params.spec().codec.is_tele());
+        let events = events.map(|params| (params.pt(), event_clock(params.spec().clock_rate))).collect();
+        let leg = Self {
+            rtc,
+            ufrag,
+            mid,
+            opus,
+            events,
+            pending,
+            next_timeout: now,
+            connect_deadline: Some(now + CONNECT_DEADLINE),
+            is_down: false,
+            remote_candidates: 0,
+        };
+        Ok((leg, answer))
+    }
+
+    /// The username fragment by which the browser's STUN requests name this leg (RFC 8445 section 7.2.2).
+    pub(crate) fn ufrag(&self) -> &str {
+        &self.ufrag
+    }
+
+    /// Adds a trickled candidate of the browser. Ones that we cannot use (mDNS names, TCP, relays' TLS) are ignored: with
+    /// ICE-lite the browser's checks reveal its address anyway.
+    pub(crate) fn add_candidate(&mut self, candidate: &str) {
+        if candidate.is_empty() || self.is_down {
+            return;
+        }
+        self.remote_candidates += 1;
+        if self.remote_candidates > MAX_REMOTE_CANDIDATES {
+            return;
+        }
+        let candidate = candidate.strip_prefix("a=").unwrap_or(candidate);
+        match Candidate::from_sdp_string(candidate) {
+            Ok(candidate) => self.rtc.add_remote_candidate(candidate),
+            Err(error) => debug!(%error, "candidate of the browser ignored"),
+        }
+    }
+
+    /// Whether a STUN message is meant for this leg: its username and its integrity are checked.
+    pub(crate) fn accepts(&self, source: SocketAddr, destination: SocketAddr, datagram: &[u8], now: Instant) -> bool {
+        Receive::new(Protocol::Udp, source, destination, datagram)
+            .is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
+    }
+
+    /// Takes a datagram from the WebRTC socket. What cannot be parsed or decrypted is dropped.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) {
+        if self.is_down {
+            return;
+        }
+        match Receive::new(Protocol::Udp, source, destination, datagram) {
+            Ok(receive) => {
+                if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
+                    self.go_down(format!("{source}: {error}"));
+                }
+            }
+            Err(error) => trace!(%source, %error, "datagram dropped"),
+        }
+    }
+
+    /// Sends Opus to the visitor; dropped while the leg is not up.
+    pub(crate) fn send_opus(&mut self, packet: &OpusPacket<'_>, now: Instant) {
+        if self.is_down || !self.rtc.is_connected() {
+            return;
+        }
+        let write = RtpWrite::new(self.opus, packet.sequence.into(), packet.timestamp, now, packet.payload);
+        if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(self.mid, None) {
+            stream.write_rtp(write.marker(packet.marker));
+            // str0m stamps and sends written packets only when the time moves on.
+            self.next_timeout = now;
+        }
+    }
+
+    /// Says goodbye (RTCP BYE, DTLS close_notify); what is to be sent comes from [`Self::poll_output`].
+    pub(crate) fn close(&mut self) {
+        if let Err(error) = self.rtc.close() {
+            debug!(%error, "leg closed without a goodbye");
+        }
+        self.is_down = true;
+        self.connect_deadline = None;
+    }
+
+    /// Tells the time.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
+            self.go_down(format!("no connection within {} s", CONNECT_DEADLINE.as_secs()));
+        }
+        if now >= self.next_timeout {
+            self.advance(now);
+        }
+    }
+
+    /// The next thing to be done; `None` when there is nothing more until an input or [`Self::poll_timeout`].
+    pub(crate) fn poll_output(&mut self, now: Instant) -> Option<WebRtcOutput> {
+        if let Some(output) = self.pending.pop_front() {
+            return Some(output);
+        }
+        let mut advanced = false;
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Transmit(transmit)) => {
+                    let datagram = Vec::from(transmit.contents);
+                    return Some(WebRtcOutput::Transmit { destination: transmit.destination, datagram });
+                }
+                Ok(Output::Event(event)) => {
+                    self.handle_event(event);
+                    if let Some(output) = self.pending.pop_front() {
+                        return Some(output);
+                    }
+                }
+                Ok(Output::Timeout(at)) if at <= now && !advanced => {
+                    advanced = true;
+                    self.advance(now);
+                }
+                Ok(Output::Timeout(at)) => {
+                    self.next_timeout = at;
+                    return self.pending.pop_front();
+                }
+                Err(error) => {
+                    self.go_down(error.to_string());
+                    self.rtc.disconnect();
+                }
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        self.connect_deadline.map_or(self.next_timeout, |deadline| deadline.min(self.next_timeout))
+    }
+
+    fn advance(&mut self, now: Instant) {
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            self.go_down(error.to_string());
+        }
+    }
+
+    fn go_down(&mut self, detail: String) {
+        self.connect_deadline = None;
+        if !self.is_down {
+            self.is_down = true;
+            self.pending.push_back(WebRtcOutput::Down(detail));
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "str0m's Event is non-exhaustive")]
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Connected => {
+                self.connect_deadline = None;
+                self.pending.push_back(WebRtcOutput::Up);
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                self.go_down("ICE: the browser's checks ceased".to_owned());
+            }
+            Event::Closed => self.go_down("DTLS: closed by the browser".to_owned()),
+            Event::RtpPacket(packet) => {
+                let pt = packet.header.payload_type;
+                let event = self.events.iter().find(|(event, _)| *event == pt);
+                let kind = match event {
+                    Some(&(_, clock)) => VisitorPayload::Event(clock),
+                    None if pt == self.opus => VisitorPayload::Opus,
+                    None => return trace!(?pt, "payload type dropped"),
+                };
+                self.pending.push_back(WebRtcOutput::Packet(VisitorPacket {
+                    kind,
+                    sequence: *packet.seq_no,
+                    timestamp: packet.header.timestamp,
+                    marker: packet.header.marker,
+                    ssrc: ssrc_number(packet.header.ssrc),
+                    payload: packet.payload,
+                }));
+            }
+            other => trace!(?other, "event of no consequence"),
+        }
+    }
+}
+
+/// The username fragment of ours that a STUN request names, without any check of its integrity. `None` for what is no
+/// STUN request.
+pub(crate) fn stun_ufrag(datagram: &[u8]) -> Option<String> {
+    // RFC 7983 section 7: a first byte of 0 to 3 is STUN.
+    if *datagram.first()? > 3 {
+        return None;
+    }
+    let message = str0m::ice::StunMessage::parse(datagram).ok()?;
+    message.split_username().map(|(local, _)| local.to_owned())
+}
+
+fn rtc_config(settings: &WebRtcSettings) -> RtcConfig {
+    let mut extensions = ExtensionMap::empty();
+    extensions.set(PREFERRED_MID_EXTENSION, Extension::RtpMid);
+    let mut config = Rtc::builder()
+        .set_ice_lite(true)
+        .set_rtp_mode(true)
+        .set_dtls_cert(settings.certificate.clone())
+        .clear_codecs()
+        .enable_opus(true, false)
+        .set_extension_map(extensions);
+    for (pt, clock) in
+        [(PREFERRED_EVENT_PT_48K, Frequency::FORTY_EIGHT_KHZ), (PREFERRED_EVENT_PT_8K, Frequency::EIGHT_KHZ)]
+    {
+        let format = FormatParams { telephone_event_max: Some(HIGHEST_EVENT), ..FormatParams::default() };
+        config.codec_config().add_config(pt.into(), None, Codec::Tele, clock, None, format);
+    }
+    config
+}
+
+/// The first audio section that sends and receives. What str0m has to send already is kept.
+fn first_audio(rtc: &mut Rtc) -> Result<(Mid, VecDeque<WebRtcOutput>), WebRtcError> {
+    let mut audio = None;
+    let mut pending = VecDeque::new();
+    loop {
+        match rtc.poll_output()? {
+            Output::Timeout(_) => break,
+            Output::Event(Event::MediaAdded(added)) => {
+                let usable = added.kind == MediaKind::Audio && added.direction == Direction::SendRecv;
+                audio = audio.or(usable.then_some(added.mid));
+            }
+            Output::Event(_) => {}
+            Output::Transmit(transmit) => pending.push_back(WebRtcOutput::Transmit {
+                destination: transmit.destination,
+                datagram: Vec::from(transmit.contents),
+            }),
+        }
+    }
+    Ok((audio.ok_or(WebRtcError::NoAudio)?, pending))
+}
+
+fn event_clock(rate: Frequency) -> SampleRate {
+    if rate == Frequency::EIGHT_KHZ { SampleRate::HZ_8000 } else { SampleRate::HZ_48000 }
+}
+
+fn ssrc_number(ssrc: Ssrc) -> u32 {
+    *ssrc
+}

@@ -1,0 +1,439 @@
+//! The media thread: epoll over all media sockets, timers by deadline, commands by a waker. It moves datagrams, commands
+//! and the time to the calls they belong to, and decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use metrics::{Histogram, gauge};
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token, Waker};
+use protocol::CallId;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
+use tracing::{debug, error, trace, warn};
+
+use super::bridge::{Bridge, Seed};
+use super::call::{Call, Counters, Shared};
+use super::webrtc::{WebRtcError, WebRtcLeg, WebRtcSettings, stun_ufrag};
+use super::{MediaCommand, MediaEvent};
+use crate::config::Ringback;
+
+/// Commands that wait. A call makes about ten in its life; this many at once would be a burst of a hundred new calls.
+const COMMAND_QUEUE: usize = 1024;
+/// Events that wait in the channel; more wait in the backlog.
+const EVENT_QUEUE: usize = 1024;
+/// Events of one epoll_wait.
+const MAX_READY: usize = 256;
+/// Datagrams of the WebRTC socket in one turn: about 1 ms of work.
+const WEBRTC_BUDGET: usize = 64;
+/// Datagrams of one RTP socket in one turn. More than a few in 20 ms is a flood, and must not starve the others.
+const RTP_BUDGET: usize = 8;
+/// Commands in one turn; the answer to an offer is the dearest, about 1 ms.
+const COMMAND_BUDGET: usize = 16;
+/// Timers in one turn.
+const TIMER_BUDGET: usize = 256;
+/// Larger than any datagram of WebRTC or RTP over Ethernet.
+const MAX_DATAGRAM: usize = 2048;
+/// The browser's addresses that are remembered for a call: its candidates behind NATs.
+const MAX_ADDRESSES: usize = 16;
+/// When to look again while events wait for room in the channel.
+const BACKLOG_RETRY: Duration = Duration::from_millis(5);
+/// One in so many datagrams is timed.
+const TIMED: u32 = 16;
+
+const WAKER: Token = Token(0);
+const WEBRTC: Token = Token(1);
+/// Tokens below are fixed; a call's token is its slot.
+const FIRST_SLOT: usize = 16;
+
+/// What the media thread is told at its start.
+#[derive(Debug)]
+pub(crate) struct MediaSettings {
+    /// The WebRTC socket, non-blocking.
+    pub socket: std::net::UdpSocket,
+    /// The addresses under which browsers reach it.
+    pub candidates: Vec<SocketAddr>,
+    /// What visitors hear while it rings.
+    pub ringback: Ringback,
+}
+
+/// Why there is no media thread.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MediaError {
+    /// Certificates cannot be made.
+    #[error(transparent)]
+    WebRtc(#[from] WebRtcError),
+    /// epoll, its waker, or the thread cannot be had.
+    #[error("the media thread cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// The way to the media thread.
+#[derive(Clone)]
+pub(crate) struct MediaHandle {
+    commands: mpsc::Sender<MediaCommand>,
+    waker: Arc<Waker>,
+}
+
+impl MediaHandle {
+    /// Sends a command; waits while the queue is full. A thread that is gone takes none.
+    pub(crate) async fn send(&self, command: MediaCommand) {
+        if self.commands.send(command).await.is_err() {
+            error!("the media thread is gone");
+        }
+        if let Err(error) = self.waker.wake() {
+            error!(%error, "the media thread cannot be woken");
+        }
+    }
+}
+
+/// Starts the media thread.
+///
+/// # Errors
+/// [`MediaError`].
+pub(crate) fn start(
+    settings: MediaSettings,
+) -> Result<(MediaHandle, mpsc::Receiver<MediaEvent>, JoinHandle<()>), MediaError> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    let mut socket = UdpSocket::from_std(settings.socket);
+    poll.registry().register(&mut socket, WEBRTC, Interest::READABLE)?;
+    let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
+    let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
+    let worker = Worker {
+        webrtc: WebRtcSettings::new(settings.candidates)?,
+        ringback: settings.ringback,
+        poll,
+        commands,
+        events,
+        shared: Shared { socket, backlog: VecDeque::new(), counters: Counters::new() },
+        calls: BTreeMap::new(),
+        by_id: HashMap::new(),
+        by_ufrag: HashMap::new(),
+        by_address: HashMap::new(),
+        timers: BTreeSet::new(),
+        next_slot: FIRST_SLOT,
+        readable: VecDeque::new(),
+        turn_time: metrics::histogram!("ringlet_packet_seconds"),
+        timed: 0,
+    };
+    let thread = std::thread::Builder::new().name("ringlet-media".to_owned()).spawn(move || worker.run())?;
+    Ok((MediaHandle { commands: command_sender, waker }, event_receiver, thread))
+}
+
+/// A call's place, never used for another call.
+type Slot = usize;
+
+struct Worker {
+    webrtc: WebRtcSettings,
+    ringback: Ringback,
+    poll: Poll,
+    commands: mpsc::Receiver<MediaCommand>,
+    events: mpsc::Sender<MediaEvent>,
+    shared: Shared,
+    calls: BTreeMap<Slot, Call>,
+    by_id: HashMap<CallId, Slot>,
+    /// STUN requests name the call by our username fragment…
+    by_ufrag: HashMap<String, Slot>,
+    /// …and everything else comes from an address that such a request, its integrity checked, came from.
+    by_address: HashMap<SocketAddr, Slot>,
+    timers: BTreeSet<(Instant, Slot)>,
+    next_slot: Slot,
+    /// Sockets that may hold more: epoll tells each readiness but once.
+    readable: VecDeque<Token>,
+    turn_time: Histogram,
+    timed: u32,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut ready = Events::with_capacity(MAX_READY);
+        let mut buffer = [0; MAX_DATAGRAM];
+        loop {
+            if let Err(error) = self.poll.poll(&mut ready, self.patience()) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    error!(%error, "epoll failed: the media thread ends");
+                    return;
+                }
+            }
+            for event in &ready {
+                if event.token() != WAKER && !self.readable.contains(&event.token()) {
+                    self.readable.push_back(event.token());
+                }
+            }
+            // 1. Audio that has come: it is late already, and what else there is can wait a millisecond.
+            self.receive(&mut buffer);
+            // 2. Timers: ringback, keys, DTLS retransmissions.
+            self.fire_timers();
+            // 3. Commands: nobody hears when they are a little late.
+            if !self.obey() {
+                return;
+            }
+            // 4. Reports.
+            self.report();
+        }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        if !self.readable.is_empty() || !self.commands.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.first().map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        let backlog = (!self.shared.backlog.is_empty()).then_some(BACKLOG_RETRY);
+        timer.into_iter().chain(backlog).min()
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) {
+        // One round: sockets that hold more come again in the next turn, behind the others.
+        for _ in 0..self.readable.len() {
+            let Some(token) = self.readable.pop_front() else { return };
+            let has_more =
+                if token == WEBRTC { self.receive_webrtc(buffer) } else { self.receive_rtp(token.0, buffer) };
+            if has_more {
+                self.readable.push_back(token);
+            }
+        }
+    }
+
+    /// Returns whether there may be more.
+    fn receive_webrtc(&mut self, buffer: &mut [u8]) -> bool {
+        for _ in 0..WEBRTC_BUDGET {
+            let (length, source) = match self.shared.socket.recv_from(buffer) {
+                Ok(received) => received,
+                Err(error) => return keeps_readable(&error),
+            };
+            let datagram = buffer.get(..length).unwrap_or_default();
+            let now = Instant::now();
+            let Some(local) = self.webrtc.candidate_for(source) else { continue };
+            match self.owner(source, local, datagram, now) {
+                Some(slot) => {
+                    self.with_call(slot, now, |call| call.handle_visitor(source, local, datagram, now));
+                    self.time(now);
+                }
+                None => {
+                    self.shared.counters.stray.increment(1);
+                    trace!(%source, length, "datagram for no call");
+                }
+            }
+        }
+        true
+    }
+
+    /// Returns whether there may be more.
+    fn receive_rtp(&mut self, slot: Slot, buffer: &mut [u8]) -> bool {
+        for _ in 0..RTP_BUDGET {
+            let Some(socket) = self.calls.get(&slot).and_then(|call| call.rtp.as_ref()) else { return false };
+            let (length, source) = match socket.recv_from(buffer) {
+                Ok(received) => received,
+                Err(error) => return keeps_readable(&error),
+            };
+            let now = Instant::now();
+            self.shared.counters.agent_in.increment(1);
+            let datagram = buffer.get(..length).unwrap_or_default();
+            self.with_call(slot, now, |call| call.handle_agent(source, datagram, now));
+            self.time(now);
+        }
+        true
+    }
+
+    /// Whose datagram it is. A STUN request is believed when its integrity is right, and then its source is known.
+    fn owner(&mut self, source: SocketAddr, local: SocketAddr, datagram: &[u8], now: Instant) -> Option<Slot> {
+        let Some(ufrag) = stun_ufrag(datagram) else { return self.by_address.get(&source).copied() };
+        let slot = *self.by_ufrag.get(&ufrag)?;
+        if self.by_address.get(&source) == Some(&slot) {
+            return Some(slot);
+        }
+        let call = self.calls.get_mut(&slot)?;
+        if !call.webrtc.accepts(source, local, datagram, now) {
+            return None;
+        }
+        if call.addresses.len() == MAX_ADDRESSES {
+            self.by_address.remove(&call.addresses.remove(0));
+        }
+        call.addresses.push(source);
+        self.by_address.insert(source, slot);
+        Some(slot)
+    }
+
+    fn fire_timers(&mut self) {
+        let now = Instant::now();
+        for _ in 0..TIMER_BUDGET {
+            let Some(&(at, slot)) = self.timers.first() else { return };
+            if at > now {
+                return;
+            }
+            self.timers.pop_first();
+            if let Some(call) = self.calls.get_mut(&slot) {
+                call.timer = None;
+            }
+            self.with_call(slot, now, |call| call.handle_timeout(now));
+        }
+    }
+
+    /// Returns whether the thread goes on.
+    fn obey(&mut self) -> bool {
+        for _ in 0..COMMAND_BUDGET {
+            match self.commands.try_recv() {
+                Ok(MediaCommand::Shutdown) | Err(TryRecvError::Disconnected) => {
+                    while let Some(&slot) = self.calls.keys().next() {
+                        self.close(slot, Instant::now());
+                    }
+                    self.report();
+                    return false;
+                }
+                Ok(command) => self.handle_command(command, Instant::now()),
+                Err(TryRecvError::Empty) => return true,
+            }
+        }
+        true
+    }
+
+    fn handle_command(&mut self, command: MediaCommand, now: Instant) {
+        let call = match &command {
+            MediaCommand::Offer { call, sdp } => return self.offer(call, sdp, now),
+            MediaCommand::Candidate { call, .. }
+            | MediaCommand::Attach { call, .. }
+            | MediaCommand::Ring { call }
+            | MediaCommand::Connect { call, .. }
+            | MediaCommand::Answered { call }
+            | MediaCommand::Close { call } => call,
+            MediaCommand::Shutdown => return,
+        };
+        let Some(&slot) = self.by_id.get(call) else { return debug!(%call, "command for a call that is gone") };
+        match command {
+            MediaCommand::Close { .. } => self.close(slot, now),
+            MediaCommand::Attach { socket, .. } => self.attach(slot, socket),
+            other => self.with_call(slot, now, |call| call.handle_command(other, now)),
+        }
+    }
+
+    fn offer(&mut self, id: &CallId, sdp: &str, now: Instant) {
+        if self.by_id.contains_key(id) {
+            return warn!(call = %id, "a second offer is ignored");
+        }
+        // str0m promises not to panic on what comes from outside; should it, one call is lost and not all of them.
+        let made = catch_unwind(AssertUnwindSafe(|| WebRtcLeg::answer(&self.webrtc, sdp, now)));
+        let bridge = Bridge::new(seed(), self.ringback, now);
+        let (leg, answer, bridge) = match (made, bridge) {
+            (Ok(Ok((leg, answer))), Ok(bridge)) => (leg, answer, bridge),
+            (Ok(Err(error)), _) => return self.refuse(id, error.to_string()),
+            (Err(_), _) => return self.refuse(id, "reading the offer panicked".to_owned()),
+            (_, Err(error)) => return self.refuse(id, error.to_string()),
+        };
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        self.by_id.insert(id.clone(), slot);
+        self.by_ufrag.insert(leg.ufrag().to_owned(), slot);
+        self.calls.insert(slot, Call::new(id.clone(), leg, bridge));
+        self.shared.report(MediaEvent::Answer { call: id.clone(), sdp: answer });
+        self.show();
+        self.with_call(slot, now, |_| {});
+    }
+
+    fn refuse(&mut self, call: &CallId, detail: String) {
+        self.shared.report(MediaEvent::OfferUnusable { call: call.clone(), detail });
+    }
+
+    fn attach(&mut self, slot: Slot, socket: std::net::UdpSocket) {
+        let Some(call) = self.calls.get_mut(&slot) else { return };
+        let mut socket = UdpSocket::from_std(socket);
+        if let Err(error) = self.poll.registry().register(&mut socket, Token(slot), Interest::READABLE) {
+            error!(call = %call.id, %error, "the RTP socket is not watched");
+        }
+        call.rtp = Some(socket);
+        self.show();
+    }
+
+    fn close(&mut self, slot: Slot, now: Instant) {
+        let Some(mut call) = self.calls.remove(&slot) else { return };
+        let stats = call.close();
+        call.drain(&mut self.shared, now);
+        self.forget(slot, &mut call);
+        self.shared.report(MediaEvent::Closed { call: call.id, stats });
+        self.show();
+    }
+
+    fn forget(&mut self, slot: Slot, call: &mut Call) {
+        self.by_id.remove(&call.id);
+        self.by_ufrag.remove(call.webrtc.ufrag());
+        for address in call.addresses.drain(..) {
+            if self.by_address.get(&address) == Some(&slot) {
+                self.by_address.remove(&address);
+            }
+        }
+        if let Some(at) = call.timer.take() {
+            self.timers.remove(&(at, slot));
+        }
+        self.readable.retain(|token| token.0 != slot);
+        if let Some(mut socket) = call.rtp.take() {
+            // Closing would do as well; saying so costs a system call and spares a surprise.
+            let _ = self.poll.registry().deregister(&mut socket);
+        }
+    }
+
+    /// One input to one call, then everything that follows from it.
+    fn with_call(&mut self, slot: Slot, now: Instant, input: impl FnOnce(&mut Call)) {
+        let Some(call) = self.calls.get_mut(&slot) else { return };
+        let shared = &mut self.shared;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            input(call);
+            call.drain(shared, now);
+        }));
+        if done.is_err() {
+            // A panic is our bug or a library's. Its call ends; the others, whose state it cannot have touched, go on.
+            error!(call = %call.id, "a call's media panicked");
+            let Some(mut call) = self.calls.remove(&slot) else { return };
+            self.forget(slot, &mut call);
+            self.shared.report(MediaEvent::Down { call: call.id.clone(), detail: "panic".to_owned() });
+            self.shared.report(MediaEvent::Closed { call: call.id, stats: protocol::gateway::CallStats::default() });
+            return self.show();
+        }
+        let due = call.poll_timeout(now);
+        if call.timer != Some(due) {
+            if let Some(before) = call.timer.replace(due) {
+                self.timers.remove(&(before, slot));
+            }
+            self.timers.insert((due, slot));
+        }
+    }
+
+    fn report(&mut self) {
+        while let Some(event) = self.shared.backlog.pop_front() {
+            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
+                return self.shared.backlog.push_front(event);
+            }
+        }
+    }
+
+    fn time(&mut self, since: Instant) {
+        self.timed = self.timed.wrapping_add(1);
+        if self.timed.is_multiple_of(TIMED) {
+            self.turn_time.record(since.elapsed());
+        }
+    }
+
+    fn show(&self) {
+        gauge!("ringlet_legs", "kind" => "webrtc").set(self.calls.len() as f64);
+        gauge!("ringlet_timers", "of" => "media").set(self.timers.len() as f64);
+    }
+}
+
+/// Whether a failed read says nothing about what else there is. ICMP errors of earlier sends surface here.
+fn keeps_readable(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::WouldBlock
+}
+
+fn seed() -> Seed {
+    Seed {
+        ssrc: rand::random(),
+        agent_sequence: rand::random(),
+        agent_timestamp: rand::random(),
+        visitor_sequence: rand::random(),
+        visitor_timestamp: rand::random(),
+    }
+}
