@@ -1,0 +1,87 @@
+//! `cargo xtask bench NAME`: builds the release binary `bench-NAME` of `tests/e2e`, runs it in a network namespace and
+//! prints what it measured. The measuring itself is there, not here.
+
+use crate::report::{Measurement, print_table};
+use crate::setup::{self, Needs};
+use crate::{namespace, shell, web};
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+/// What can be measured.
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// Click → INVITE seen, click → answered, click → first audio both ways; warm and cold cache.
+    Setup,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    bench: Bench,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// Handed to the bench binary as they stand.
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// Measures; `false` if a target is missed.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    setup::ensure(Needs::Test)?;
+    web::build()?;
+    let name = match args.bench {
+        Bench::Setup => "bench-setup",
+    };
+    eprintln!("Building ringlet and {name}, optimised (minutes, the first time) …");
+    let mut cargo = shell::cargo();
+    cargo.args(["build", "--release", "--package", "ringlet", "--package", "e2e", "--bin", "ringlet", "--bin", name]);
+    shell::run(&mut cargo)?;
+    let release = shell::target().join("release");
+    let mut command = namespace::inside(&release.join(name));
+    command.args(&args.rest).env("RINGLET_BIN", release.join("ringlet")).stdin(Stdio::null());
+    eprintln!("Running {name} in a network namespace …");
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut rows = Vec::new();
+    let mut all_hold = true;
+    for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
+        match Measurement::parse(&line) {
+            Some((measurement, holds)) => {
+                all_hold &= holds;
+                rows.push(row(&measurement, holds));
+                if args.json {
+                    println!("{line}");
+                }
+            }
+            None => eprintln!("{line}"),
+        }
+    }
+    let status = child.wait()?;
+    if !args.json {
+        print_table(&["", "value", "unit", "target", "holds", "compared with", "ratio"], &rows);
+    }
+    if rows.is_empty() {
+        bail!("{name} measured nothing ({status})");
+    }
+    Ok(all_hold && status.success())
+}
+
+fn row(measurement: &Measurement, holds: bool) -> Vec<String> {
+    let rounded = |value: f64| format!("{}", (value * 1000.0).round() / 1000.0);
+    let (peer, ratio) = measurement.peer.clone().unzip();
+    vec![
+        measurement.name.clone(),
+        rounded(measurement.value),
+        measurement.unit.clone(),
+        measurement.target.map_or_else(String::new, rounded),
+        match (measurement.target, holds) {
+            (None, true) => "",
+            (Some(_), true) => "yes",
+            (_, false) => "NO",
+        }
+        .to_owned(),
+        peer.unwrap_or_default(),
+        ratio.map_or_else(String::new, rounded),
+    ]
+}

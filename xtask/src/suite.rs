@@ -1,0 +1,185 @@
+//! `cargo xtask test`: every check and test in the order in which they fail fastest, and one closing line for all.
+//!
+//! What is compiled, is compiled once: one build with one set of features for the workspace's tests, its binaries and the
+//! end-to-end tests; xtask is built apart because it runs already.
+
+use crate::report::Tally;
+use crate::setup::{self, Needs};
+use crate::{namespace, shell, sizes, tidy, web};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only tests whose names contain this, and no other check.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Without the end-to-end tests, which need a browser and SIP peers.
+    #[arg(long)]
+    no_e2e: bool,
+}
+
+/// The workspace without xtask, whose features differ from a build of xtask alone: wasm-bindgen would be compiled twice.
+const OTHERS: [&str; 3] = ["--workspace", "--exclude", "xtask"];
+const XTASK: [&str; 2] = ["--package", "xtask"];
+
+/// What each step has found, and how long it took.
+#[derive(Default)]
+struct Steps(Vec<(&'static str, Tally, f64)>);
+
+/// Runs the tests; `false` if one failed.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    let mut steps = Steps::default();
+    let needs = if args.no_e2e { Needs::Build } else { Needs::Test };
+    steps.run("setup", || setup::ensure(needs).map(|()| Tally::default()))?;
+    let mut dist = None;
+    steps.run("web assets", || web::build().map(|built| dist = Some(built)).map(|()| Tally::default()))?;
+    let dist = dist.context("no web assets")?;
+    if args.only.is_none() {
+        steps.run("rules", || tidy::rules(&dist))?;
+        steps.run("sizes", || sizes::weigh(&dist, false).map(|report| report.tally()))?;
+        steps.run("formatting, types, lints", tidy::tools)?;
+    }
+    let mut end_to_end = None;
+    steps.run("build", || {
+        let built = build()?;
+        let tally = Tally::of(built.is_some());
+        end_to_end = built.flatten();
+        Ok(if tally.failed > 0 { tally } else { Tally::default() })
+    })?;
+    let only = args.only.as_deref();
+    steps.run("tests", || Ok(unit_tests(&OTHERS, only)? + unit_tests(&XTASK, only)?))?;
+    if args.only.is_none() {
+        steps.run("examples in the documentation", doc_tests)?;
+    }
+    match end_to_end {
+        Some(binary) if !args.no_e2e => steps.run("end to end", || end_to_end_tests(&binary, only))?,
+        _ => eprintln!("No end-to-end tests are run."),
+    }
+    Ok(steps.close())
+}
+
+impl Steps {
+    fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<Tally>) -> Result<()> {
+        eprintln!("\n── {name}");
+        let start = Instant::now();
+        let tally = step().with_context(|| name.to_owned())?;
+        self.0.push((name, tally, start.elapsed().as_secs_f64()));
+        Ok(())
+    }
+
+    /// Prints what took how long, and the line that CI reads.
+    fn close(self) -> bool {
+        eprintln!();
+        let mut sum = Tally::default();
+        for (name, tally, seconds) in self.0 {
+            eprintln!("{seconds:>7.1} s  {name}: {} passed, {} failed", tally.passed, tally.failed);
+            sum = sum + tally;
+        }
+        println!("\n{} passed, {} failed", sum.passed, sum.failed);
+        sum.failed == 0
+    }
+}
+
+/// Builds all tests and binaries. `None` if that failed, else the end-to-end tests' binary, if there is one.
+fn build() -> Result<Option<Option<PathBuf>>> {
+    let mut cargo = shell::cargo();
+    cargo.arg("build").args(OTHERS).args(["--lib", "--bins", "--tests", "--message-format=json-render-diagnostics"]);
+    eprintln!("  $ {}", shell::display(&cargo));
+    let mut child = cargo.stdout(Stdio::piped()).spawn()?;
+    let mut messages = String::new();
+    child.stdout.take().context("cargo's messages")?.read_to_string(&mut messages)?;
+    Ok(child.wait()?.success().then(|| messages.lines().find_map(end_to_end_binary)))
+}
+
+/// The executable, if the line is cargo's message about the test target of `tests/e2e`.
+fn end_to_end_binary(message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let is_test = message.pointer("/target/kind/0")?.as_str()? == "test";
+    let of_e2e = message.get("manifest_path")?.as_str()?.ends_with("tests/e2e/Cargo.toml");
+    Some(PathBuf::from(message.get("executable")?.as_str()?)).filter(|_| is_test && of_e2e)
+}
+
+fn unit_tests(packages: &[&str], only: Option<&str>) -> Result<Tally> {
+    let mut cargo = shell::cargo();
+    if shell::which("cargo-nextest").is_some() {
+        let not_e2e = ["--filterset", "not package(e2e)"];
+        cargo.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass"]).args(packages);
+        cargo.args(not_e2e.iter().filter(|_| packages == OTHERS)).args(["--lib", "--bins", "--tests"]);
+    } else {
+        cargo.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(packages);
+        cargo.args(["--exclude", "e2e"].iter().filter(|_| packages == OTHERS));
+    }
+    counted(cargo.args(only))
+}
+
+fn doc_tests() -> Result<Tally> {
+    counted(shell::cargo().args(["test", "--doc"]).args(OTHERS).args(["--exclude", "e2e", "--quiet"]))
+}
+
+fn end_to_end_tests(binary: &std::path::Path, only: Option<&str>) -> Result<Tally> {
+    let mut command = namespace::inside(binary);
+    counted(command.args(only).env("RINGLET_BIN", shell::target().join("debug/ringlet")).stdin(Stdio::null()))
+}
+
+/// Runs a test runner; what it counted, and one failure more if it failed without counting any.
+fn counted(command: &mut std::process::Command) -> Result<Tally> {
+    let (text, succeeded) = shell::tee(command)?;
+    let tally = text.lines().filter_map(summary).fold(Tally::default(), |sum, tally| sum + tally);
+    Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::of(false) })
+}
+
+/// The closing line of libtest, of libtest-mimic, or of nextest.
+fn summary(line: &str) -> Option<Tally> {
+    let line = line.trim_start();
+    let is_summary = line.starts_with("test result:") || (line.starts_with("Summary [") && line.contains(" run:"));
+    if !is_summary {
+        return None;
+    }
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let before = |what: &str| {
+        let counts =
+            words.windows(2).filter(|pair| pair.get(1).is_some_and(|word| word.trim_end_matches([',', ';']) == what));
+        counts.filter_map(|pair| pair.first()?.parse::<u32>().ok()).sum::<u32>()
+    };
+    Some(Tally { passed: before("passed"), failed: before("failed") + before("timed") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_of_all_runners_are_read() {
+        let of = |line| summary(line).map(|tally| (tally.passed, tally.failed));
+        assert_eq!(of("test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured"), Some((3, 1)));
+        assert_eq!(of("     Summary [   4.0s] 12 tests run: 12 passed, 2 skipped"), Some((12, 0)));
+        let mixed = "     Summary [   4.0s] 12 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 0 skipped";
+        assert_eq!(of(mixed), Some((9, 3)));
+        assert_eq!(of("     Summary [   0.000s] 0 tests run: 0 passed, 3 skipped"), Some((0, 0)));
+        assert_eq!(of("12 passed, 0 failed"), None);
+    }
+
+    #[test]
+    fn a_runner_that_dies_before_it_counts_is_a_failure() -> Result<()> {
+        let tally = |script| counted(shell::program("sh").args(["-c", script]));
+        assert_eq!(tally("exit 3")?, Tally { passed: 0, failed: 1 });
+        let counted_itself = "echo 'test result: FAILED. 3 passed; 1 failed; 0 ignored'; exit 101";
+        assert_eq!(tally(counted_itself)?, Tally { passed: 3, failed: 1 });
+        Ok(())
+    }
+
+    #[test]
+    fn the_end_to_end_binary_is_found_among_cargos_messages() {
+        let message = |kind: &str, path: &str| {
+            format!(r#"{{"manifest_path":"{path}","target":{{"kind":["{kind}"]}},"executable":"/t/e2e-1"}}"#)
+        };
+        assert_eq!(end_to_end_binary(&message("test", "/r/tests/e2e/Cargo.toml")), Some(PathBuf::from("/t/e2e-1")));
+        assert_eq!(end_to_end_binary(&message("bin", "/r/tests/e2e/Cargo.toml")), None);
+        assert_eq!(end_to_end_binary(&message("test", "/r/ringlet/Cargo.toml")), None);
+    }
+}
