@@ -12,6 +12,8 @@ pub(crate) mod ports;
 mod ringback;
 mod rtp;
 mod sequence;
+#[cfg(test)]
+mod tests;
 mod transcode;
 mod webrtc;
 mod worker;

@@ -4,6 +4,9 @@
 //! Deliberately not here: codecs, jitter, what a key means. str0m runs in RTP mode, because its frame mode may hold audio
 //! back for a second after a loss.
 
+#[cfg(test)]
+pub(crate) mod browser;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Once};
@@ -13,8 +16,8 @@ use dsp::SampleRate;
 use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
 use str0m::format::{Codec, FormatParams};
-use str0m::media::{Direction, Frequency, MediaKind, Mid, Pt};
-use str0m::net::{Protocol, Receive};
+use str0m::media::{Direction, Frequency, Mid, Pt};
+use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 use tracing::{debug, trace};
@@ -165,7 +168,8 @@ impl WebRtcLeg {
         }
         let answer = rtc.sdp_api().accept_offer(offer)?.to_sdp_string();
         let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
-        let (mid, pending) = first_audio(&mut rtc)?;
+        let mid = first_audio(&rtc, &answer).ok_or(WebRtcError::NoAudio)?;
+        let pending = drain(&mut rtc)?;
         let remote_pts = rtc.media(mid).map(|media| media.remote_pts().to_vec()).unwrap_or_default();
         let negotiated = || rtc.codec_config().params().iter().filter(|params| remote_pts.contains(&params.pt()));
         let opus = negotiated().find(|params| params.spec().codec == Codec::Opus).ok_or(WebRtcError::NoAudio)?.pt();
@@ -365,43 +369,44 @@ pub(crate) fn stun_ufrag(datagram: &[u8]) -> Option<String> {
 }
 
 fn rtc_config(settings: &WebRtcSettings) -> RtcConfig {
+    codecs(Rtc::builder().set_ice_lite(true).set_rtp_mode(true).set_dtls_cert(settings.certificate.clone()))
+}
+
+fn codecs(config: RtcConfig) -> RtcConfig {
     let mut extensions = ExtensionMap::empty();
     extensions.set(PREFERRED_MID_EXTENSION, Extension::RtpMid);
-    let mut config = Rtc::builder()
-        .set_ice_lite(true)
-        .set_rtp_mode(true)
-        .set_dtls_cert(settings.certificate.clone())
-        .clear_codecs()
-        .enable_opus(true, false)
-        .set_extension_map(extensions);
-    for (pt, clock) in
-        [(PREFERRED_EVENT_PT_48K, Frequency::FORTY_EIGHT_KHZ), (PREFERRED_EVENT_PT_8K, Frequency::EIGHT_KHZ)]
-    {
+    let mut config = config.clear_codecs().enable_opus(true, false).set_extension_map(extensions);
+    for (pt, clock) in [
+        (PREFERRED_EVENT_PT_48K, Frequency::FORTY_EIGHT_KHZ),
+        (PREFERRED_EVENT_PT_8K, Frequency::EIGHT_KHZ),
+    ] {
         let format = FormatParams { telephone_event_max: Some(HIGHEST_EVENT), ..FormatParams::default() };
         config.codec_config().add_config(pt.into(), None, Codec::Tele, clock, None, format);
     }
     config
 }
 
-/// The first audio section that sends and receives. What str0m has to send already is kept.
-fn first_audio(rtc: &mut Rtc) -> Result<(Mid, VecDeque<WebRtcOutput>), WebRtcError> {
-    let mut audio = None;
+/// The first audio section of our answer that sends and receives. str0m names its sections in an event only when DTLS is
+/// done.
+fn first_audio(rtc: &Rtc, answer: &str) -> Option<Mid> {
+    let mids = answer.split("\nm=").skip(1).filter(|section| section.starts_with("audio ")).filter_map(|section| {
+        section.lines().find_map(|line| line.strip_prefix("a=mid:")).map(|mid| Mid::from(mid.trim_end()))
+    });
+    mids.into_iter().find(|&mid| rtc.media(mid).is_some_and(|media| media.direction() == Direction::SendRecv))
+}
+
+/// What str0m has to send at once.
+fn drain(rtc: &mut Rtc) -> Result<VecDeque<WebRtcOutput>, WebRtcError> {
     let mut pending = VecDeque::new();
     loop {
         match rtc.poll_output()? {
-            Output::Timeout(_) => break,
-            Output::Event(Event::MediaAdded(added)) => {
-                let usable = added.kind == MediaKind::Audio && added.direction == Direction::SendRecv;
-                audio = audio.or(usable.then_some(added.mid));
-            }
+            Output::Timeout(_) => return Ok(pending),
             Output::Event(_) => {}
-            Output::Transmit(transmit) => pending.push_back(WebRtcOutput::Transmit {
-                destination: transmit.destination,
-                datagram: Vec::from(transmit.contents),
-            }),
+            Output::Transmit(Transmit { destination, contents, .. }) => {
+                pending.push_back(WebRtcOutput::Transmit { destination, datagram: Vec::from(contents) });
+            }
         }
     }
-    Ok((audio.ok_or(WebRtcError::NoAudio)?, pending))
 }
 
 fn event_clock(rate: Frequency) -> SampleRate {

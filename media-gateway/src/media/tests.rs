@@ -1,0 +1,214 @@
+//! The media thread as a whole: a browser on one side, RTP on the other, real sockets on loopback.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dsp::g711::Law;
+use dsp::tone::Sine;
+use dsp::{Dbm0, Digit, Hertz, SampleRate, spectrum, units};
+use protocol::CallId;
+use protocol::gateway::Side;
+use rtp_types::{RtpPacket, RtpPacketBuilder};
+use tokio::sync::mpsc;
+
+use super::webrtc::browser::{Browser, TestResult};
+use super::{MediaCommand, MediaEvent, MediaHandle, MediaSettings, start};
+use crate::config::Ringback;
+use crate::sip::sdp::{Codec, Direction, Remote};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The media thread, and one call in it.
+struct Bench {
+    media: MediaHandle,
+    events: mpsc::Receiver<MediaEvent>,
+    thread: Option<JoinHandle<()>>,
+    runtime: tokio::runtime::Runtime,
+    call: CallId,
+    browser: Browser,
+    gateway_rtp: SocketAddr,
+    far_end: UdpSocket,
+}
+
+impl Bench {
+    /// A browser that is up, and a far end that has not answered.
+    fn new() -> TestResult<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.set_nonblocking(true)?;
+        let candidates = vec![socket.local_addr()?];
+        let (media, events, thread) = start(MediaSettings { socket, candidates, ringback: Ringback::Europe })?;
+        let call = CallId::new("call");
+        let (browser, sdp) = Browser::new()?;
+        let rtp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        rtp.set_nonblocking(true)?;
+        let gateway_rtp = rtp.local_addr()?;
+        let far_end = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        far_end.set_nonblocking(true)?;
+        let mut bench = Self { media, events, thread: Some(thread), runtime, call, browser, gateway_rtp, far_end };
+        bench.tell(|call| MediaCommand::Offer { call, sdp });
+        let answer = bench.event()?;
+        let MediaEvent::Answer { sdp, .. } = answer else { return Err(format!("no answer: {answer:?}").into()) };
+        bench.browser.accept(&sdp)?;
+        bench.tell(|call| MediaCommand::Attach { call, socket: rtp });
+        assert!(bench.browser.live(PATIENCE, Browser::is_up)?, "the browser is not up");
+        assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
+        Ok(bench)
+    }
+
+    fn tell(&self, command: impl FnOnce(CallId) -> MediaCommand) {
+        self.runtime.block_on(self.media.send(command(self.call.clone())));
+    }
+
+    fn event(&mut self) -> TestResult<MediaEvent> {
+        let event = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.events.recv()).await })?;
+        Ok(event.ok_or("the media thread is gone")?)
+    }
+
+    fn answer(&self, codec: Codec) -> TestResult {
+        let rtp = Some(self.far_end.local_addr()?);
+        let remote = Remote {
+            rtp,
+            codec,
+            payload_type: codec.static_payload_type(),
+            telephone_event: Some(96),
+            ptime: Duration::from_millis(20),
+            direction: Direction::SendRecv,
+        };
+        self.tell(|call| MediaCommand::Connect { call, remote });
+        self.tell(|call| MediaCommand::Answered { call });
+        Ok(())
+    }
+
+    /// Lets both ends live for a while; the far end speaks `tone`. Returns the RTP packets that it got.
+    fn live(&mut self, time: Duration, law: Law, tone: Option<f32>) -> TestResult<Vec<Vec<u8>>> {
+        let mut sine = tone.map(|tone| Sine::new(SampleRate::HZ_8000, Hertz(tone), Dbm0(-10.0)));
+        let (mut got, mut buffer) = (Vec::new(), [0; 2048]);
+        let mut due = Instant::now();
+        let mut sequence = 40_000_u16;
+        let (far_end, to) = (self.far_end.try_clone()?, self.gateway_rtp);
+        self.browser.live(time, |_| {
+            while let Ok((length, _)) = far_end.recv_from(&mut buffer) {
+                got.push(buffer.get(..length).unwrap_or_default().to_vec());
+            }
+            if let Some(sine) = sine.as_mut().filter(|_| Instant::now() >= due) {
+                due += Duration::from_millis(20);
+                sequence = sequence.wrapping_add(1);
+                let pcm: [i16; 160] = std::array::from_fn(|_| units::to_i16(sine.next_sample()));
+                let mut payload = [0; 160];
+                law.encode(&pcm, &mut payload);
+                let packet = RtpPacketBuilder::<&[u8], &[u8]>::new()
+                    .payload_type(law.payload_type())
+                    .sequence_number(sequence)
+                    .timestamp(u32::from(sequence) * 160)
+                    .ssrc(7)
+                    .payload(&payload);
+                let _ = far_end.send_to(&packet.write_vec().unwrap_or_default(), to);
+            }
+            false
+        })?;
+        Ok(got)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.runtime.block_on(self.media.send(MediaCommand::Shutdown));
+        if let Some(thread) = self.thread.take() {
+            assert!(thread.join().is_ok(), "the media thread panicked");
+        }
+    }
+}
+
+fn assert_only_tone(pcm: &[i16], frequency: f32, other: f32) {
+    let samples: Vec<f32> = pcm.iter().copied().map(units::from_i16).collect();
+    let level = |hz: f32| spectrum::tone_level(&samples, SampleRate::HZ_8000, Hertz(hz)).0;
+    let expected = Dbm0(-10.0).to_dbov().0;
+    assert!((level(frequency) - expected).abs() < 3.0, "{frequency} Hz: {} dBov, not {expected}", level(frequency));
+    assert!(level(frequency) - level(other) > 30.0, "{other} Hz: {} dBov", level(other));
+}
+
+#[test]
+fn a_tone_passes_each_way_at_its_pitch_and_level() -> TestResult {
+    for (codec, law) in [(Codec::Pcmu, Law::Mu), (Codec::Pcma, Law::A)] {
+        let mut bench = Bench::new()?;
+        bench.answer(codec)?;
+        bench.browser.speak(440.0);
+        let got = bench.live(Duration::from_millis(1500), law, Some(1000.0))?;
+        let packets: Vec<_> = got.iter().flat_map(|bytes| RtpPacket::parse(bytes)).collect();
+        assert!((70..=78).contains(&packets.len()), "{} packets in 1.5 s", packets.len());
+        assert!(packets.iter().all(|packet| packet.payload_type() == law.payload_type()));
+        let steps = packets.windows(2).map(|pair| match pair {
+            [a, b] => (b.sequence_number().wrapping_sub(a.sequence_number()), b.timestamp().wrapping_sub(a.timestamp())),
+            _ => (0, 0),
+        });
+        assert!(steps.into_iter().all(|step| step == (1, 160)));
+        let mut pcm = vec![0; packets.len() * 160];
+        let coded: Vec<u8> = packets.iter().flat_map(|packet| packet.payload().to_vec()).collect();
+        law.decode(&coded, &mut pcm);
+        assert_only_tone(pcm.get(1600..).unwrap_or_default(), 440.0, 1000.0);
+        assert_only_tone(bench.browser.heard.get(1600..).unwrap_or_default(), 1000.0, 440.0);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_visitor_hears_ringback_until_the_far_end_speaks() -> TestResult {
+    let mut bench = Bench::new()?;
+    bench.tell(|call| MediaCommand::Ring { call });
+    bench.live(Duration::from_millis(900), Law::Mu, None)?;
+    let heard = std::mem::take(&mut bench.browser.heard);
+    assert!(heard.len() >= 6400, "{} samples", heard.len());
+    let samples: Vec<f32> = heard.iter().skip(800).copied().map(units::from_i16).collect();
+    assert!(spectrum::tone_level(&samples, SampleRate::HZ_8000, Hertz(425.0)).0 > -25.0);
+    bench.answer(Codec::Pcmu)?;
+    bench.live(Duration::from_millis(800), Law::Mu, Some(1000.0))?;
+    assert_only_tone(bench.browser.heard.get(1600..).unwrap_or_default(), 1000.0, 425.0);
+    Ok(())
+}
+
+#[test]
+fn a_key_of_the_visitor_reaches_the_far_end_once() -> TestResult {
+    let mut bench = Bench::new()?;
+    bench.answer(Codec::Pcmu)?;
+    bench.browser.speak(440.0);
+    bench.live(Duration::from_millis(200), Law::Mu, None)?;
+    bench.browser.press(Digit::from_char('7').ok_or("no key")?);
+    let got = bench.live(Duration::from_millis(800), Law::Mu, None)?;
+    let events: Vec<_> = got.iter().flat_map(|bytes| RtpPacket::parse(bytes)).filter(|p| p.payload_type() == 96).collect();
+    let starts: Vec<u32> = events.iter().map(RtpPacket::timestamp).collect();
+    assert!(events.len() >= 5 && starts.windows(2).all(|pair| pair.first() == pair.last()), "{starts:?}");
+    assert!(events.iter().all(|packet| packet.payload().first() == Some(&7)));
+    let event = bench.event()?;
+    assert!(
+        matches!(event, MediaEvent::Digit { from: Side::Visitor, digit: '7', duration_ms: 80..=120, .. }),
+        "{event:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_browser_that_closes_is_reported_at_once_and_nothing_is_left() -> TestResult {
+    let mut bench = Bench::new()?;
+    bench.browser.close()?;
+    let event = bench.event()?;
+    assert!(matches!(event, MediaEvent::Down { .. }), "{event:?}");
+    bench.tell(|call| MediaCommand::Close { call });
+    assert!(matches!(bench.event()?, MediaEvent::Closed { .. }));
+    // The port is free again.
+    UdpSocket::bind(bench.gateway_rtp)?;
+    Ok(())
+}
+
+#[test]
+fn an_offer_that_is_no_sdp_is_refused() -> TestResult {
+    let mut bench = Bench::new()?;
+    let video = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n";
+    for sdp in ["", "nonsense", video] {
+        let command = MediaCommand::Offer { call: CallId::new("other"), sdp: sdp.to_owned() };
+        bench.runtime.block_on(bench.media.send(command));
+        assert!(matches!(bench.event()?, MediaEvent::OfferUnusable { .. }));
+    }
+    Ok(())
+}
