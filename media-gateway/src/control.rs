@@ -1,0 +1,429 @@
+//! The task between the signal-server and the two planes: it turns [`Command`]s into orders for the media thread and the SIP
+//! side, and what those report into [`Event`]s. It keeps one entry for each call, for as long as anything of it is left.
+//!
+//! Deliberately not here: what a call should do next. The signal-server decides that; here is only what it takes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use metrics::gauge;
+use protocol::gateway::{CallStats, Command, Event, Failure, Side, VERSION};
+use protocol::{CallId, GatewayId, TrunkName};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::media::ports::Ports;
+use crate::media::{MediaCommand, MediaEvent, MediaHandle};
+use crate::sip::sdp::{self, Local, Remote};
+use crate::sip::{Dial, SipError, SipEvent, SipHandle};
+
+/// Events that wait for the signal-server. Beyond that no commands are taken, so that a signal-server that does not listen
+/// makes no more work.
+const MAX_PENDING: usize = 4096;
+
+/// How long a call whose leg is gone waits for [`Command::Release`]. The signal-server releases at once; it may be restarting.
+const ORPHAN_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a released call may take: RFC 3261's timers B and F are 32 s.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(45);
+
+/// How often the deadlines are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The parts that the task connects.
+pub(crate) struct Controller {
+    /// The gateway's name.
+    pub name: GatewayId,
+    /// How many calls at the same time.
+    pub capacity: usize,
+    /// The trunks' names.
+    pub trunks: Vec<TrunkName>,
+    /// The address in our SDP.
+    pub rtp_public_ip: IpAddr,
+    /// The RTP ports.
+    pub ports: Ports,
+    /// The media thread.
+    pub media: MediaHandle,
+    /// The SIP side.
+    pub sip: SipHandle,
+    /// One entry for each call.
+    pub calls: BTreeMap<CallId, Call>,
+    /// Events that wait.
+    pub pending: VecDeque<Event>,
+}
+
+/// The channels of the task.
+pub(crate) struct Channels {
+    /// From the signal-server.
+    pub commands: mpsc::Receiver<Command>,
+    /// To the signal-server.
+    pub events: mpsc::Sender<Event>,
+    /// From the media thread.
+    pub media: mpsc::Receiver<MediaEvent>,
+    /// From the SIP side.
+    pub sip: mpsc::Receiver<SipEvent>,
+    /// Who asks for [`Event::Registered`].
+    pub registrations: mpsc::Receiver<oneshot::Sender<Event>>,
+    /// Ends the task: calls are released first.
+    pub stop: CancellationToken,
+}
+
+/// What is known of a call.
+#[derive(Debug, Default)]
+pub(crate) struct Call {
+    media_is_open: bool,
+    sip_is_open: bool,
+    local: Option<Local>,
+    is_ringing: bool,
+    is_early: bool,
+    is_answered: bool,
+    sip_call_id: Option<String>,
+    stats: CallStats,
+    /// When a leg ended by itself.
+    broken: Option<Instant>,
+    /// When [`Command::Release`] came.
+    released: Option<Instant>,
+}
+
+impl Controller {
+    /// Runs until `stop` is cancelled or the signal-server's end of a channel is gone, and all calls have ended.
+    pub(crate) async fn run(mut self, mut channels: Channels) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_stopping = false;
+        self.pending.push_back(self.registered());
+        while !is_stopping || !self.calls.is_empty() {
+            tokio::select! {
+                permit = channels.events.reserve(), if !self.pending.is_empty() => match permit {
+                    Ok(permit) => if let Some(event) = self.pending.pop_front() { permit.send(event) },
+                    // Nobody listens: what waits is for nobody, and calls cannot be steered any more.
+                    Err(_) => {
+                        self.pending.clear();
+                        is_stopping = self.stop(is_stopping, "nobody listens to the gateway").await;
+                    }
+                },
+                command = channels.commands.recv(), if !is_stopping && self.pending.len() < MAX_PENDING => match command {
+                    Some(command) => self.handle_command(command).await,
+                    None => is_stopping = self.stop(is_stopping, "the signal-server is gone").await,
+                },
+                Some(event) = channels.media.recv() => self.handle_media(event).await,
+                Some(event) = channels.sip.recv() => self.handle_sip(event).await,
+                Some(reply) = channels.registrations.recv() => { let _ = reply.send(self.registered()); }
+                _ = sweep.tick() => self.sweep().await,
+                () = channels.stop.cancelled(), if !is_stopping => {
+                    is_stopping = self.stop(is_stopping, "the gateway is stopping").await;
+                }
+            }
+        }
+        for event in self.pending.drain(..) {
+            // Whoever still listens gets the last events; nobody is waited for.
+            let _ = channels.events.try_send(event);
+        }
+        self.media.send(MediaCommand::Shutdown).await;
+    }
+
+    async fn stop(&mut self, is_stopping: bool, why: &str) -> bool {
+        if !is_stopping {
+            info!(calls = self.calls.len(), why, "the gateway stops");
+            for call in self.calls.keys().cloned().collect::<Vec<_>>() {
+                self.release(&call, why).await;
+            }
+        }
+        true
+    }
+
+    fn registered(&self) -> Event {
+        Event::Registered {
+            version: VERSION,
+            gateway: self.name.clone(),
+            capacity: u32::try_from(self.capacity).unwrap_or(u32::MAX),
+            trunks: self.trunks.clone(),
+            calls: self.calls.keys().cloned().collect(),
+        }
+    }
+
+    async fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Offer { call, sdp } => self.offer(call, sdp).await,
+            Command::Candidate { call, candidate } => {
+                if self.calls.contains_key(&call) {
+                    self.media.send(MediaCommand::Candidate { call, candidate }).await;
+                }
+            }
+            Command::Dial { call, trunk, address, caller_name, headers } => {
+                let sdp = String::new();
+                self.dial(Dial { call, trunk, address, caller_name, headers, sdp }).await;
+            }
+            Command::Release { call, why } => {
+                if self.calls.contains_key(&call) {
+                    self.release(&call, &why).await;
+                } else {
+                    self.pending.push_back(Event::Closed { call, stats: CallStats::default() });
+                }
+            }
+        }
+    }
+
+    async fn offer(&mut self, call: CallId, sdp: String) {
+        if self.calls.contains_key(&call) {
+            return warn!(%call, "a second offer is ignored");
+        }
+        if self.calls.len() >= self.capacity {
+            let detail = format!("{} calls", self.calls.len());
+            return self.fail(&call, Failure::Full, detail);
+        }
+        self.calls.insert(call.clone(), Call { media_is_open: true, ..Call::default() });
+        self.show();
+        self.media.send(MediaCommand::Offer { call, sdp }).await;
+    }
+
+    async fn dial(&mut self, dial: Dial) {
+        let id = dial.call.clone();
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.media_is_open && call.released.is_none()) else {
+            return self.fail(&id, Failure::Undialable, "there is no visitor's leg".to_owned());
+        };
+        if call.local.is_some() {
+            return warn!(call = %id, "dialled already");
+        }
+        let (socket, address) = match self.ports.take() {
+            Ok(taken) => taken,
+            Err(error) => return self.fail(&id, Failure::Full, format!("no RTP port: {error}")),
+        };
+        let rtp = SocketAddr::new(self.rtp_public_ip, address.port());
+        let local = Local { rtp, session_id: u64::from(rand::random::<u32>()), version: 1 };
+        call.local = Some(local);
+        self.media.send(MediaCommand::Attach { call: id.clone(), socket }).await;
+        match self.sip.dial(Dial { sdp: sdp::offer(&local), ..dial }) {
+            Ok(()) => {
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.sip_is_open = true;
+                }
+                self.show();
+            }
+            Err(error) => {
+                let failure = match error {
+                    SipError::NoSuchTrunk(_) | SipError::BadAddress | SipError::Listen { .. } => Failure::Undialable,
+                    SipError::Full | SipError::Ended => Failure::Full,
+                };
+                self.fail(&id, failure, error.to_string());
+            }
+        }
+    }
+
+    /// Ends both legs. [`Event::Closed`] follows when nothing is left.
+    async fn release(&mut self, id: &CallId, why: &str) {
+        let Some(call) = self.calls.get_mut(id).filter(|call| call.released.is_none()) else { return };
+        call.released = Some(Instant::now());
+        if call.sip_is_open {
+            self.hang_up(id, why);
+        }
+        if self.calls.get(id).is_some_and(|call| call.media_is_open) {
+            self.media.send(MediaCommand::Close { call: id.clone() }).await;
+        }
+        self.finish(id);
+    }
+
+    fn hang_up(&mut self, id: &CallId, why: &str) {
+        if let Err(error) = self.sip.release(id, why) {
+            error!(call = %id, %error, "the SIP leg is not released");
+            if let Some(call) = self.calls.get_mut(id) {
+                call.sip_is_open = false;
+            }
+        }
+    }
+
+    fn finish(&mut self, id: &CallId) {
+        let is_over = |call: &Call| call.released.is_some() && !call.media_is_open && !call.sip_is_open;
+        if !self.calls.get(id).is_some_and(is_over) {
+            return;
+        }
+        let Some(call) = self.calls.remove(id) else { return };
+        if let Some(local) = call.local {
+            self.ports.give_back(local.rtp.port());
+        }
+        let stats = CallStats { sip_call_id: call.sip_call_id, ..call.stats };
+        info!(call = %id, ?stats, "call closed");
+        self.pending.push_back(Event::Closed { call: id.clone(), stats });
+        self.show();
+    }
+
+    async fn handle_media(&mut self, event: MediaEvent) {
+        match event {
+            MediaEvent::Answer { call, sdp } => self.tell(&call, |call| Event::Answer { call, sdp }),
+            MediaEvent::OfferUnusable { call, detail } => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.media_is_open = false;
+                    entry.broken = Some(Instant::now());
+                }
+                self.fail(&call, Failure::OfferUnusable, detail);
+                self.finish(&call);
+            }
+            MediaEvent::Up { call } => self.tell(&call, |call| Event::MediaUp { call }),
+            MediaEvent::Down { call, detail } => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.broken.get_or_insert_with(Instant::now);
+                }
+                self.tell(&call, |call| Event::MediaDown { call, detail });
+            }
+            MediaEvent::Digit { call, from, digit, duration_ms } => {
+                self.tell(&call, |call| Event::Digit { call, from, digit, duration_ms });
+            }
+            MediaEvent::Closed { call, stats } => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.media_is_open = false;
+                    entry.stats = stats;
+                }
+                self.finish(&call);
+            }
+        }
+    }
+
+    async fn handle_sip(&mut self, event: SipEvent) {
+        match event {
+            SipEvent::Ringing { call } => {
+                let Some(entry) = self.calls.get_mut(&call) else { return };
+                if !std::mem::replace(&mut entry.is_ringing, true) && !entry.is_answered {
+                    self.media.send(MediaCommand::Ring { call: call.clone() }).await;
+                    self.tell(&call, |call| Event::Ringing { call });
+                }
+            }
+            SipEvent::Progress { call, sdp } => {
+                if self.connect(&call, sdp::parse_answer(&sdp)).await
+                    && self.calls.get_mut(&call).is_some_and(|entry| !std::mem::replace(&mut entry.is_early, true))
+                {
+                    self.tell(&call, |call| Event::EarlyMedia { call });
+                }
+            }
+            SipEvent::Answered { call, sdp } => {
+                if sdp.is_empty() || self.connect(&call, sdp::parse_answer(&sdp)).await {
+                    if let Some(entry) = self.calls.get_mut(&call) {
+                        entry.is_answered = true;
+                    }
+                    self.media.send(MediaCommand::Answered { call: call.clone() }).await;
+                    self.tell(&call, |call| Event::Answered { call });
+                }
+            }
+            SipEvent::Rejected { call, status, phrase } => {
+                self.breaks(&call);
+                self.tell(&call, |call| Event::Rejected { call, status, phrase });
+            }
+            SipEvent::Unreachable { call, detail } => {
+                self.breaks(&call);
+                self.tell(&call, |call| Event::TrunkUnreachable { call, detail });
+            }
+            SipEvent::Bye { call } => {
+                self.breaks(&call);
+                self.tell(&call, |call| Event::FarEndHungUp { call });
+            }
+            SipEvent::ReInvite { call, sdp } => self.reinvited(&call, sdp).await,
+            SipEvent::LateAnswer { call, sdp } => {
+                self.connect(&call, sdp::parse_answer(&sdp)).await;
+            }
+            SipEvent::Info { call, digit, duration_ms } => {
+                self.tell(&call, |call| Event::Digit { call, from: Side::Agent, digit, duration_ms });
+            }
+            SipEvent::Incoming { call, .. } => {
+                // The gateway does not take calls (`accept_calls` is off); should one come, it is not ours.
+                if let Err(error) = self.sip.reject(&call, 404) {
+                    debug!(%call, %error, "a call from outside is not refused");
+                }
+            }
+            SipEvent::Closed { call, sip_call_id } => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.sip_is_open = false;
+                    entry.sip_call_id = sip_call_id;
+                    entry.broken.get_or_insert_with(Instant::now);
+                }
+                self.finish(&call);
+                self.show();
+            }
+        }
+    }
+
+    /// Tells the media thread what was agreed on; a call whose SDP is of no use loses its SIP leg. Returns whether it was.
+    async fn connect(&mut self, id: &CallId, remote: Result<Remote, sdp::SdpError>) -> bool {
+        match remote {
+            Ok(remote) => {
+                self.media.send(MediaCommand::Connect { call: id.clone(), remote }).await;
+                true
+            }
+            Err(error) => {
+                self.breaks(id);
+                self.fail(id, Failure::AnswerUnusable, error.to_string());
+                self.hang_up(id, "unusable SDP");
+                false
+            }
+        }
+    }
+
+    async fn reinvited(&mut self, id: &CallId, offer: Option<String>) {
+        let Some(local) = self.calls.get_mut(id).and_then(|call| call.local.as_mut()) else { return };
+        local.version += 1;
+        let reply = match offer {
+            None => Ok(sdp::offer(local)),
+            Some(offer) => match sdp::answer(&offer, local) {
+                Ok((remote, answer)) => {
+                    self.media.send(MediaCommand::Connect { call: id.clone(), remote }).await;
+                    Ok(answer)
+                }
+                Err(error) => {
+                    // RFC 3261 section 14.2: the session stays as it was.
+                    info!(call = %id, %error, "the far end's new offer is refused");
+                    Err(488)
+                }
+            },
+        };
+        if let Err(error) = self.sip.answer_reinvite(id, reply) {
+            warn!(call = %id, %error, "a re-INVITE is not answered");
+        }
+    }
+
+    async fn sweep(&mut self) {
+        let now = Instant::now();
+        let is_past = |since: Option<Instant>, deadline| {
+            since.is_some_and(|since| now.saturating_duration_since(since) >= deadline)
+        };
+        let orphans =
+            self.calls.iter().filter(|(_, call)| call.released.is_none() && is_past(call.broken, ORPHAN_DEADLINE));
+        for id in orphans.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            warn!(call = %id, "nobody released the call");
+            self.release(&id, "abandoned").await;
+        }
+        let stuck = self.calls.iter().filter(|(_, call)| is_past(call.released, RELEASE_DEADLINE));
+        for id in stuck.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            error!(call = %id, entry = ?self.calls.get(&id), "a released call did not end in time");
+            if let Some(call) = self.calls.get_mut(&id) {
+                (call.media_is_open, call.sip_is_open) = (false, false);
+            }
+            self.finish(&id);
+        }
+    }
+
+    fn breaks(&mut self, id: &CallId) {
+        if let Some(call) = self.calls.get_mut(id) {
+            call.broken.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Reports something of a call that exists and was not released: nobody asks after the others.
+    fn tell(&mut self, id: &CallId, event: impl FnOnce(CallId) -> Event) {
+        if self.calls.get(id).is_some_and(|call| call.released.is_none()) {
+            self.pending.push_back(event(id.clone()));
+        }
+    }
+
+    fn fail(&mut self, id: &CallId, failure: Failure, detail: String) {
+        info!(call = %id, ?failure, detail, "a command failed");
+        self.breaks(id);
+        self.pending.push_back(Event::Failed { call: id.clone(), failure, detail });
+    }
+
+    fn show(&self) {
+        gauge!("ringlet_gateway_calls").set(self.calls.len() as f64);
+        let sip_legs = self.calls.values().filter(|call| call.sip_is_open).count();
+        gauge!("ringlet_legs", "kind" => "sip").set(sip_legs as f64);
+    }
+}

@@ -1,0 +1,176 @@
+//! A running gateway: sockets bound, media thread and SIP side started, the control task between them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use protocol::gateway::{Command, Event};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::control::{Channels, Controller};
+use crate::media::ports::Ports;
+use crate::media::{self, MediaSettings};
+use crate::sip::{SipError, SipHandle, SipStack};
+
+/// Commands that wait for the control task, which never waits long itself.
+const COMMAND_QUEUE: usize = 1024;
+/// Events that wait for the signal-server.
+const EVENT_QUEUE: usize = 1024;
+/// Questions for the calls there are.
+const REGISTRATION_QUEUE: usize = 4;
+
+/// What the WebRTC socket may hold in the kernel: 200 calls at 50 packets/s of 150 bytes fill 4 MiB in 2 s. The system grants
+/// less when `net.core.rmem_max` is lower.
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Takes commands; when all senders are gone the gateway stops.
+    pub commands: mpsc::Sender<Command>,
+    /// Reports, [`Event::Registered`] first; when the receiver is gone the gateway stops.
+    pub events: mpsc::Receiver<Event>,
+    /// Everything else.
+    pub handle: GatewayHandle,
+}
+
+/// A handle on a running gateway.
+#[derive(Clone, Debug)]
+pub struct GatewayHandle {
+    stop: CancellationToken,
+    stopped: CancellationToken,
+    registrations: mpsc::Sender<oneshot::Sender<Event>>,
+    sip: SipHandle,
+    media_address: SocketAddr,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The UDP port for browsers' audio cannot be had.
+    #[error("cannot listen for WebRTC on {address}: {source}")]
+    MediaSocket {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No candidate can be told to browsers.
+    #[error("the WebRTC socket listens on {0}, which is no address that browsers can reach: name public_ips")]
+    NoCandidate(SocketAddr),
+    /// The media thread cannot start.
+    #[error("{0}")]
+    Media(String),
+    /// The SIP side cannot start.
+    #[error(transparent)]
+    Sip(#[from] SipError),
+}
+
+/// Starts a gateway on the current tokio runtime.
+///
+/// # Errors
+/// [`StartError`] when an address is taken or of no use.
+pub async fn start(config: Config) -> Result<Gateway, StartError> {
+    let address = config.media_udp;
+    let socket = bind_media(address).map_err(|source| StartError::MediaSocket { address, source })?;
+    let media_address = socket.local_addr().map_err(|source| StartError::MediaSocket { address, source })?;
+    let candidates = candidates(&config, media_address)?;
+    let settings = MediaSettings { socket, candidates, ringback: config.ringback };
+    let (media, media_events, thread) = media::start(settings).map_err(|error| StartError::Media(error.to_string()))?;
+    let (sip, sip_events) = SipStack::start((&config).into()).await?;
+    let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
+    let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
+    let (registration_sender, registrations) = mpsc::channel(REGISTRATION_QUEUE);
+    let handle = GatewayHandle {
+        stop: CancellationToken::new(),
+        stopped: CancellationToken::new(),
+        registrations: registration_sender,
+        sip: sip.clone(),
+        media_address,
+    };
+    let controller = Controller {
+        name: config.name.clone(),
+        capacity: config.capacity as usize,
+        trunks: config.trunks.iter().map(|trunk| trunk.name.clone()).collect(),
+        rtp_public_ip: config.sip_public_ip.unwrap_or(config.rtp_ip),
+        ports: Ports::new(config.rtp_ip, config.rtp_ports.clone()),
+        media,
+        sip,
+        calls: std::collections::BTreeMap::new(),
+        pending: std::collections::VecDeque::new(),
+    };
+    info!(gateway = %config.name, media = %media_address, sip = %handle.sip.local_addr(), "the gateway is up");
+    let channels =
+        Channels { commands, events, media: media_events, sip: sip_events, registrations, stop: handle.stop.clone() };
+    tokio::spawn(run(controller, channels, thread, handle.clone()));
+    Ok(Gateway { commands: command_sender, events: event_receiver, handle })
+}
+
+impl GatewayHandle {
+    /// The SIP side, for OPTIONS and statistics.
+    pub fn sip(&self) -> &SipHandle {
+        &self.sip
+    }
+
+    /// Where browsers' audio arrives.
+    pub fn media_address(&self) -> SocketAddr {
+        self.media_address
+    }
+
+    /// [`Event::Registered`] with the calls that there are now; `None` when the gateway has stopped.
+    pub async fn registration(&self) -> Option<Event> {
+        let (reply, event) = oneshot::channel();
+        self.registrations.send(reply).await.ok()?;
+        event.await.ok()
+    }
+
+    /// Ends all calls and the gateway. Returns when nothing of it is left, or when `deadline` has passed.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.stop.cancel();
+        if tokio::time::timeout(deadline, self.stopped.cancelled()).await.is_err() {
+            error!("the gateway did not stop in time");
+            self.sip.shutdown(Duration::ZERO).await;
+        }
+    }
+
+    /// Resolves when the gateway has stopped.
+    pub async fn stopped(&self) {
+        self.stopped.cancelled().await;
+    }
+}
+
+/// How long the SIP side may take for its last transactions after all calls have ended.
+const SIP_SHUTDOWN: Duration = Duration::from_secs(1);
+
+async fn run(controller: Controller, channels: Channels, thread: JoinHandle<()>, handle: GatewayHandle) {
+    controller.run(channels).await;
+    handle.sip.shutdown(SIP_SHUTDOWN).await;
+    if tokio::task::spawn_blocking(move || thread.join().is_err()).await.unwrap_or(true) {
+        error!("the media thread panicked");
+    }
+    handle.stopped.cancel();
+}
+
+fn bind_media(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
+    // Granted or not: a smaller buffer only loses more when the thread is late.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn candidates(config: &Config, bound: SocketAddr) -> Result<Vec<SocketAddr>, StartError> {
+    let candidates: Vec<_> = if config.public_ips.is_empty() {
+        Some(bound).into_iter().filter(|bound| !bound.ip().is_unspecified()).collect()
+    } else {
+        config.public_ips.iter().map(|&ip| SocketAddr::new(ip, bound.port())).collect()
+    };
+    if candidates.is_empty() { Err(StartError::NoCandidate(bound)) } else { Ok(candidates) }
+}
