@@ -4,7 +4,25 @@
 //! and everything that decides are here. No other module names rsipstack. Audio is none of this module's business: SDP
 //! passes through as text, [`sdp`] knows how to read and write it.
 
+mod client;
+mod dialog;
+mod digest;
+mod dtmf;
+mod handle;
+mod hop;
+mod incoming;
+mod outgoing;
+mod probe;
 pub mod sdp;
+mod server;
+mod session;
+mod stack;
+mod timer;
+
+pub use handle::SipHandle;
+pub use hop::HopError;
+pub use probe::{OptionsOutcome, ProbeError};
+pub use stack::SipStack;
 
 use crate::config::{Config, Trunk};
 use protocol::{CallId, TrunkName};
@@ -69,7 +87,7 @@ pub type OfferReply = Result<String, u16>;
 /// What happens on the SIP side. [`SipEvent::Closed`] is the last event of every call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SipEvent {
-    /// The far end rings (180, or 183 without SDP).
+    /// The far end rings (180 to 183 without SDP); once, and never after [`SipEvent::Progress`] (RFC 3960 section 3).
     Ringing {
         /// The call.
         call: CallId,
@@ -85,8 +103,8 @@ pub enum SipEvent {
     Answered {
         /// The call.
         call: CallId,
-        /// Its answer to our offer; that of the early media when the 2xx has none; empty when there never was one, and
-        /// for a call from outside.
+        /// Its answer to our offer; that of the early media when the 2xx has none; empty when there never was one. For a
+        /// call from outside: empty, unless the offer was ours.
         sdp: String,
     },
     /// A final failure, 300 to 699.
@@ -187,3 +205,8 @@ pub struct SipStats {
     /// retransmissions, do not count.
     pub transactions: usize,
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is a failed test")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "any other event fails the test")]
+mod tests;
