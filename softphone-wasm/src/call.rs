@@ -107,7 +107,7 @@ pub(crate) struct Call {
     ended: bool,
     ready: bool,
     timers: Vec<(Timer, Duration)>,
-    keys: VecDeque<(Way, char, Duration)>,
+    keys: Vec<(Way, char, Duration)>,
     outputs: VecDeque<Output>,
 }
 
@@ -119,7 +119,7 @@ impl Call {
             ended: false,
             ready: false,
             timers: vec![(Timer::Welcome, now + WELCOME_WITHIN), (Timer::Microphone, now + MICROPHONE_WITHIN)],
-            keys: VecDeque::new(),
+            keys: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -212,13 +212,11 @@ impl Call {
 
     /// Shows a key unless its other report has already been shown.
     fn key(&mut self, way: Way, digit: char, now: Duration) {
-        while self.keys.front().is_some_and(|(.., at)| *at + SAME_KEY_WITHIN < now) || self.keys.len() >= MAX_KEYS {
-            self.keys.pop_front();
-        }
+        self.keys.retain(|(.., at)| *at + SAME_KEY_WITHIN >= now);
         if let Some(twin) = self.keys.iter().position(|(other, key, _)| *other != way && *key == digit) {
             self.keys.remove(twin);
-        } else {
-            self.keys.push_back((way, digit, now));
+        } else if self.keys.len() < MAX_KEYS {
+            self.keys.push((way, digit, now));
             self.outputs.push_back(Output::Digit(digit));
         }
     }

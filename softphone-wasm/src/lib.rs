@@ -9,3 +9,9 @@ mod call;
 mod message;
 
 pub use browser::{Listener, Phone, sentence};
+
+// A few KB less than std's, and enough for the few hundred small allocations in the life of a phone.
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
+    lol_alloc::LockedAllocator::new(lol_alloc::FreeListAllocator::new());

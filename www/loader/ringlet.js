@@ -156,10 +156,12 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   /** @param {number} ms */
   function expect(ms) {
     clearTimeout(deadline);
-    deadline = setTimeout(() => {
-      close();
-      say("RL-106", "The phone could not be loaded: check the connection, then try again.");
-    }, ms);
+    deadline = setTimeout(fail, ms);
+  }
+
+  function fail() {
+    close();
+    say("RL-106", "The phone could not be loaded: check the connection, then try again.");
   }
 
   /** @param {HTMLElement} icon */
@@ -230,10 +232,15 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   }
 
   addEventListener("message", ({ data, origin, source }) => {
-    if (!frame || source !== frame.contentWindow || origin !== base.origin || data?.ringlet !== "loaded") return;
-    loaded = true;
-    // Also after the panel has reloaded itself, to call again.
-    if (opener) start();
+    if (!frame || source !== frame.contentWindow || origin !== base.origin) return;
+    if (data.ringlet === "loaded") {
+      loaded = true;
+      // Also after the panel has reloaded itself, to call again.
+      if (opener) start();
+    } else if (data.ringlet === "failed") {
+      if (opener) fail();
+      else unmake();
+    }
   });
 
   /** @param {Event} event */

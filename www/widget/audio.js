@@ -1,0 +1,87 @@
+/**
+ * The audio graph: microphone → engine → the track that is sent, and the far end's audio → engine, for its level and its
+ * keys only. Playback is not here: an audio element plays the far end natively, and must, unmuted, for Chromium to let
+ * any of it into the graph.
+ *
+ * Whatever fails here, the call goes on: then the microphone's own track is sent, without levels.
+ */
+
+/**
+ * @typedef {object} Reports
+ * @property {(own: number, far: number) => void} onLevels both sides' levels in dBFS
+ * @property {(digit: string) => void} onDigit the engine has heard a key of the far end
+ * @property {(usable: boolean) => void} onUsable whether the engine's track carries the voice, or the microphone's must
+ */
+
+/** @param {string} id of a link in panel.html @returns {string} its address */
+export const asset = (id) => /** @type {HTMLLinkElement} */ (document.getElementById(id)).href;
+
+export class AudioGraph {
+  #context = new AudioContext({ latencyHint: "interactive" });
+  /** @type {AudioWorkletNode | undefined} */
+  #node;
+  /** Streams, that they be not collected, and sources, that they be connected once the node is there. @type {[MediaStreamAudioSourceNode, number][]} */
+  #sources = [];
+  #destination = this.#context.createMediaStreamDestination();
+
+  /** @param {Reports} reports */
+  constructor(reports) {
+    const context = this.#context;
+    const usable = () => reports.onUsable(!!this.#node && context.state === "running");
+    context.onstatechange = usable;
+    const engine = fetch(asset("engine-wasm")).then((response) => response.arrayBuffer());
+    Promise.all([engine, context.audioWorklet.addModule(asset("worklet-js"))]).then(([bytes]) => {
+      const node = new AudioWorkletNode(context, "ringlet-engine", {
+        numberOfInputs: 2,
+        outputChannelCount: [1],
+        channelCount: 1,
+        channelCountMode: "explicit",
+        processorOptions: { engine: bytes },
+      });
+      node.port.onmessage = ({ data }) => {
+        if (data.digit) reports.onDigit(data.digit);
+        else reports.onLevels(data.own, data.far);
+      };
+      node.onprocessorerror = () => reports.onUsable(false);
+      for (const [source, input] of this.#sources) source.connect(node, 0, input);
+      node.connect(this.#destination);
+      this.#node = node;
+      usable();
+    }).catch((error) => console.warn("Ringlet: the call goes on without its audio engine.", error));
+    // Browsers that ignore allow="autoplay" resume once the microphone is captured.
+    context.resume().catch(() => {});
+  }
+
+  /** The engine's voice of the shopper. */
+  get track() {
+    return /** @type {MediaStreamTrack} */ (this.#destination.stream.getAudioTracks()[0]);
+  }
+
+  /** @param {MediaStreamTrack} track */
+  setMicrophone(track) {
+    this.#add(track, 0);
+    this.#context.resume().catch(() => {});
+  }
+
+  /** @param {MediaStreamTrack} track */
+  setFarEnd(track) {
+    this.#add(track, 1);
+  }
+
+  /** @param {boolean} muted */
+  mute(muted) {
+    this.#node?.port.postMessage({ muted });
+  }
+
+  close() {
+    this.#context.onstatechange = null;
+    this.#context.close().catch(() => {});
+  }
+
+  /** @param {MediaStreamTrack} track @param {number} input */
+  #add(track, input) {
+    const source = this.#context.createMediaStreamSource(new MediaStream([track]));
+    this.#sources.push([source, input]);
+    if (this.#node) source.connect(this.#node, 0, input);
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * The panel: what the shopper sees and presses, the microphone's permission, and the word to and from the shop's page.
+ *
+ * The call's state is the server's and comes through the phone; this shows it. Nothing here calls before the page's
+ * loader says so: the panel may have been loaded ahead of the click.
+ */
+
+import init, { Phone, sentence } from "phone";
+import { AudioGraph, asset } from "./audio.js";
+
+/** A permission that was given before is there sooner; then the question need not be mentioned. */
+const ASKING_AFTER_MS = 700;
+/** How long the far end's keys stay on the screen. */
+const NOTE_FOR_MS = 6000;
+/** The level that leaves a meter empty, in dBFS: a quiet room. */
+const SILENCE_DBFS = -60;
+/** Keys that are shown as sent; older ones scroll out. */
+const KEYS_SHOWN = 16;
+
+/** @type {Record<string, string>} */
+const STATES = {
+  connecting: "Connecting…",
+  dialing: "Calling…",
+  ringing: "Ringing…",
+  early_media: "Ringing…",
+  answered: "Connected",
+};
+
+/** @param {string} id @returns {HTMLElement} */
+const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const panel = part("panel");
+const audio = /** @type {HTMLAudioElement} */ (part("audio"));
+const given = document.documentElement.dataset;
+
+/** To the shop's page. @type {MessagePort | undefined} */
+let port;
+/** @type {Phone | undefined} */
+let phone;
+/** @type {AudioGraph | undefined} */
+let graph;
+/** @type {MediaStreamTrack | undefined} */
+let microphone;
+let engineUsable = false;
+let ended = false;
+let clock = 0;
+let noteTimer = 0;
+let keysHeard = "";
+
+const compiled = init({ module_or_path: fetch(asset("phone-wasm")) });
+compiled.catch((error) => {
+  console.error("Ringlet: the phone could not be loaded.", error);
+  parent.postMessage({ ringlet: "failed" }, "*");
+});
+
+addEventListener("message", ({ data, origin, source, ports }) => {
+  if (source !== parent || data?.ringlet !== "open" || port || !ports[0]) return;
+  port = ports[0];
+  port.onmessage = () => minimise(false);
+  new ResizeObserver(resize).observe(panel);
+  if (given.error) end(given.error, given.message ?? "");
+  else call(origin, data);
+});
+// Nothing of it is secret, and only the page's loader answers.
+parent.postMessage({ ringlet: "loaded" }, "*");
+
+/**
+ * @param {string} origin of the page, as the browser vouches for it
+ * @param {{page?: string, customer?: string, token?: string}} context
+ */
+async function call(origin, { page, customer, token }) {
+  show("connecting");
+  panel.focus();
+  // Microphone, socket and engine set out together; none waits for another.
+  const asked = navigator.mediaDevices?.getUserMedia({
+    audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+  });
+  asked?.catch(() => {});
+  const asking = setTimeout(() => note("Please allow the microphone.", true), ASKING_AFTER_MS);
+  startGraph();
+  try {
+    await compiled;
+  } catch {
+    // The page's loader has been told, and takes the panel away.
+    return;
+  }
+  const socket = new URL("ws/visitor", location.href).href.replace("http", "ws");
+  try {
+    phone = new Phone(listener, socket, given.token ?? "", origin, page, customer, token);
+  } catch (error) {
+    // WebRTC is missing or switched off.
+    console.error("Ringlet:", error);
+    return end("RL-105", sentence("RL-105"));
+  }
+  try {
+    if (!asked) throw new TypeError("no mediaDevices");
+    microphone = (await asked).getAudioTracks()[0];
+    if (ended) return release();
+    note("");
+    if (microphone) {
+      microphone.enabled = !panel.hasAttribute("data-muted");
+      graph?.setMicrophone(microphone);
+      send();
+    }
+  } catch (error) {
+    phone.fail(microphoneError(/** @type {Error} */ (error)), String(error));
+  } finally {
+    clearTimeout(asking);
+  }
+}
+
+function startGraph() {
+  try {
+    graph = new AudioGraph({
+      onLevels(own, far) {
+        level("own", own);
+        level("far", far);
+      },
+      onDigit: (digit) => phone?.keyHeard(digit),
+      onUsable(usable) {
+        engineUsable = usable;
+        send();
+      },
+    });
+  } catch (error) {
+    console.warn("Ringlet: the call goes on without its audio engine.", error);
+  }
+}
+
+/** Sends the engine's voice, or where there is no engine the microphone's own. */
+function send() {
+  if (microphone && phone && !ended) phone.setMicrophone((engineUsable && graph?.track) || microphone);
+}
+
+/**
+ * The catalogue's code for what getUserMedia said.
+ * @param {Error} error
+ */
+function microphoneError({ name }) {
+  /** @type {{allowsFeature(name: string): boolean} | undefined} */
+  const policy = /** @type {any} */ (document).featurePolicy;
+  switch (name) {
+    case "NotAllowedError":
+      return policy?.allowsFeature("microphone") === false ? "RL-104" : "RL-101";
+    case "NotFoundError":
+    case "OverconstrainedError":
+      return "RL-102";
+    case "NotReadableError":
+    case "AbortError":
+      return "RL-103";
+    default:
+      return "RL-105";
+  }
+}
+
+const listener = {
+  /** @param {string} _call @param {string} merchant @param {string} link */
+  onWelcome(_call, merchant, link) {
+    part("merchant").textContent = document.title = merchant;
+    part("line").textContent = link;
+  },
+  onState: show,
+  /** @param {MediaStreamTrack} track */
+  onTrack(track) {
+    audio.srcObject = new MediaStream([track]);
+    audio.play().catch(() => {
+      note("Press anywhere to hear the call.", true);
+      addEventListener("pointerdown", () => audio.play().then(() => note("")), { once: true });
+    });
+    graph?.setFarEnd(track);
+  },
+  /** @param {string} digit */
+  onDigit(digit) {
+    keysHeard = (keysHeard + " " + digit).slice(-2 * KEYS_SHOWN);
+    note(`They pressed${keysHeard}`);
+  },
+  /** @param {string} code @param {string} message */
+  onWarning: (code, message) => note(`${message} (${code})`),
+  onEnded: end,
+};
+
+/** @param {string} state */
+function show(state) {
+  panel.dataset.state = state;
+  part("state").textContent = STATES[state] ?? state;
+  port?.postMessage({ state });
+  if (state === "answered" && !clock) {
+    const answered = Date.now();
+    const tick = () => {
+      const seconds = Math.round((Date.now() - answered) / 1000);
+      part("time").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+    };
+    tick();
+    clock = setInterval(tick, 1000);
+  }
+}
+
+/**
+ * The last word of a call.
+ * @param {string} code of the catalogue, empty if it was no error
+ * @param {string} message
+ */
+function end(code, message) {
+  if (ended) return;
+  // A panel that outlived a deploy cures itself, once.
+  if (code === "RL-404" && location.hash !== "#again") {
+    location.hash = "again";
+    return location.reload();
+  }
+  ended = true;
+  clearInterval(clock);
+  release();
+  note("");
+  minimise(false);
+  panel.dataset.state = "ended";
+  part("state").textContent = code ? "No call" : "Call ended";
+  if (clock && code) part("state").textContent = "Call ended";
+  panel.toggleAttribute("data-failed", !!code);
+  const last = part("end");
+  last.textContent = message;
+  if (code) last.append(Object.assign(document.createElement("code"), { textContent: code }));
+  for (const id of ["calling", "keypad", "meters", "minimise"]) part(id).hidden = true;
+  last.hidden = part("over").hidden = false;
+  part("again").focus();
+  port?.postMessage({ state: "ended" });
+}
+
+/** Gives microphone and audio back; the browser's recording sign goes out. */
+function release() {
+  microphone?.stop();
+  graph?.close();
+  audio.srcObject = null;
+}
+
+/** @param {string} text @param {boolean} [stays] until it is replaced */
+function note(text, stays) {
+  part("note").textContent = text;
+  clearTimeout(noteTimer);
+  if (text && !stays) {
+    noteTimer = setTimeout(() => {
+      keysHeard = "";
+      note("");
+    }, NOTE_FOR_MS);
+  }
+}
+
+/** @param {"own" | "far"} side @param {number} dbfs */
+function level(side, dbfs) {
+  const share = Math.min(1, Math.max(0, 1 - dbfs / SILENCE_DBFS));
+  part(side).style.transform = `scaleX(${share.toFixed(2)})`;
+}
+
+/** @param {string} digit */
+function press(digit) {
+  if (!phone?.digits(digit)) return;
+  const sent = part("sent");
+  sent.textContent = (sent.textContent + digit).slice(-KEYS_SHOWN);
+  const key = document.querySelector(`[data-key="${digit}"]`);
+  key?.classList.add("down");
+  setTimeout(() => key?.classList.remove("down"), 150);
+}
+
+/** @param {boolean} small */
+function minimise(small) {
+  panel.classList.toggle("small", small);
+  part("minimise").setAttribute("aria-expanded", String(!small));
+  part("minimise").setAttribute("aria-label", small ? "Show the call" : "Minimise");
+  resize();
+}
+
+function resize() {
+  const width = panel.classList.contains("small") ? 296 : 344;
+  port?.postMessage({ width, height: panel.offsetHeight });
+}
+
+part("mute").onclick = ({ currentTarget }) => {
+  const muted = panel.toggleAttribute("data-muted");
+  if (microphone) microphone.enabled = !muted;
+  graph?.mute(muted);
+  const button = /** @type {HTMLElement} */ (currentTarget);
+  button.setAttribute("aria-pressed", String(muted));
+};
+part("keys").onclick = () => {
+  const hidden = part("keypad").toggleAttribute("hidden");
+  part("keys").setAttribute("aria-expanded", String(!hidden));
+};
+part("keypad").onclick = ({ target }) => {
+  const key = /** @type {HTMLElement} */ (target).closest("button")?.dataset.key;
+  if (key) press(key);
+};
+part("hangup").onclick = () => (phone ? phone.hangup() : part("close").click());
+part("minimise").onclick = () => minimise(!panel.classList.contains("small"));
+// With a new token, and whatever was deployed since.
+part("again").onclick = () => location.reload();
+part("close").onclick = () => port?.postMessage({ close: true });
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+  if (/^[0-9*#]$/.test(event.key) && !ended) press(event.key);
+  else if (event.key === "Escape") ended ? part("close").click() : minimise(true);
+});
+addEventListener("pagehide", () => phone?.hangup());
