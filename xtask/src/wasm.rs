@@ -14,8 +14,6 @@ use std::process::Command;
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const DEBIAN_SYSROOT: &str = "/usr";
-/// rustc looks for its own lld under this name.
-const RUST_LLD: &str = "/usr/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld";
 /// Which rustc built the standard library that lies beside this file.
 const STAMP: &str = "/usr/lib/rustlib/wasm32-unknown-unknown/lib/built-by";
 
@@ -32,7 +30,8 @@ pub(crate) fn ensure() -> Result<()> {
         return Ok(());
     }
     eprintln!("Missing: the target {TARGET} — phone and engine run in the browser.");
-    if shell::which("rustup").is_some() && shell::succeeds(rustup().args(["target", "add", TARGET]))? {
+    let rustup = shell::which("rustup").is_some();
+    if rustup && shell::succeeds(shell::program("rustup").args(["target", "add", TARGET]))? && find().is_some() {
         return Ok(());
     }
     eprintln!("rustup cannot download it here; Debian's rustc, with a standard library built here, serves as well.");
@@ -57,7 +56,7 @@ fn find() -> Option<Toolchain> {
         return Some(Toolchain::Active);
     }
     let linked = rustup_home().join("toolchains/wasm/bin/rustc").is_file();
-    let debian = linked && Path::new(RUST_LLD).exists() && has_target(Path::new(DEBIAN_SYSROOT));
+    let debian = linked && rust_lld().exists() && has_target(Path::new(DEBIAN_SYSROOT));
     (debian && fs::read_to_string(STAMP).ok()? == debian_rustc_version().ok()?).then_some(Toolchain::Debian)
 }
 
@@ -67,16 +66,14 @@ fn active_sysroot() -> PathBuf {
     cargo.parent().and_then(Path::parent).map_or_else(|| PathBuf::from(DEBIAN_SYSROOT), Path::to_owned)
 }
 
+/// Where Debian's rustc looks for its own lld, which Debian packages apart.
+fn rust_lld() -> PathBuf {
+    PathBuf::from(format!("/usr/lib/rustlib/{}-unknown-linux-gnu/bin/rust-lld", std::env::consts::ARCH))
+}
+
 fn rustup_home() -> PathBuf {
     let default = || std::env::home_dir().unwrap_or_default().join(".rustup");
     std::env::var_os("RUSTUP_HOME").map_or_else(default, PathBuf::from)
-}
-
-fn rustup() -> Command {
-    let mut rustup = shell::program("rustup");
-    // Set by rustup itself for everything below `cargo xtask`: with it, rustup would look at nothing else.
-    rustup.env_remove("RUSTUP_TOOLCHAIN");
-    rustup
 }
 
 fn has_target(sysroot: &Path) -> bool {
@@ -102,9 +99,9 @@ fn install_debian() -> Result<()> {
         apt_install(&["rustc-web", "cargo-web", "rust-web-src", &newest_lld_package()?])?;
     }
     let lld = lld().context("no /usr/bin/lld-<version> although its package is installed")?;
-    let library = build_std()?;
-    install_std(&library, &lld)?;
-    shell::run(rustup().args(["toolchain", "link", "wasm", DEBIAN_SYSROOT]))
+    // Cargo of the linked toolchain builds the library, too.
+    shell::run(shell::program("rustup").args(["toolchain", "link", "wasm", DEBIAN_SYSROOT]))?;
+    install_std(&build_std()?, &lld)
 }
 
 /// Builds the standard library for the target from Debian's source; the folder with its rlibs.
@@ -119,28 +116,33 @@ fn build_std() -> Result<PathBuf> {
     cargo.current_dir(&folder).env("RUSTUP_TOOLCHAIN", "wasm").env("RUSTC_BOOTSTRAP", "1");
     // Without bitcode in the rlibs, link-time optimisation could not reach into the standard library.
     cargo.env("RUSTFLAGS", "-Cembed-bitcode=yes").env_remove("CARGO_TARGET_DIR");
-    shell::run(rustup().args(["toolchain", "link", "wasm", DEBIAN_SYSROOT]))?;
     shell::run(cargo.args(["build", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort"]))?;
     Ok(folder.join("target").join(TARGET).join("release/deps"))
 }
 
 fn install_std(library: &Path, lld: &Path) -> Result<()> {
+    let stage = shell::target().join("wasm-std/lib");
     let stamp = shell::target().join("wasm-std/built-by");
+    if stage.exists() {
+        fs::remove_dir_all(&stage)?;
+    }
+    fs::create_dir_all(&stage)?;
+    for entry in fs::read_dir(library)?.flatten().filter(|entry| is_std(&entry.path())) {
+        fs::copy(entry.path(), stage.join(entry.file_name()))?;
+    }
     fs::write(&stamp, debian_rustc_version()?)?;
-    let files: Vec<PathBuf> =
-        fs::read_dir(library)?.flatten().map(|entry| entry.path()).filter(|path| is_std(path)).collect();
-    let to = Path::new(STAMP).parent().context("a stamp in the root folder")?.display().to_string();
-    let bin = Path::new(RUST_LLD).parent().context("a linker in the root folder")?.display().to_string();
-    let root = privilege();
-    // The old library goes first: two of the same crate side by side are an error to rustc.
-    root.run(&["rm", "-rf", &to])?;
-    root.run(&["mkdir", "-p", &to, &bin])?;
-    let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    let words: Vec<&str> = ["cp"].into_iter().chain(files.iter().map(String::as_str)).chain([to.as_str()]).collect();
-    root.run(&words)?;
-    root.run(&["ln", "-sf", &lld.display().to_string(), RUST_LLD])?;
-    // Last, so that an interrupted installation is not taken for a whole one.
-    root.run(&["cp", &stamp.display().to_string(), STAMP])
+    let text = |path: &Path| path.display().to_string();
+    let (installed, linker) = (Path::new(STAMP).parent().map(text), rust_lld());
+    let (to, bin) = (installed.unwrap_or_default(), linker.parent().map(text).unwrap_or_default());
+    privilege().run(&[
+        // The old library goes first: two of the same crate side by side are an error to rustc.
+        &["rm", "-rf", &to],
+        &["mkdir", "-p", &bin, &to],
+        &["cp", "-rT", &text(&stage), &to],
+        &["ln", "-sf", &text(lld), &text(&linker)],
+        // Last, so that an interrupted installation is not taken for a whole one.
+        &["cp", &text(&stamp), STAMP],
+    ])
 }
 
 fn is_std(path: &Path) -> bool {

@@ -7,7 +7,7 @@ mod privilege;
 
 use crate::{namespace, shell, wasm};
 use anyhow::{Result, bail};
-pub(crate) use privilege::{Privilege, is_root, privilege};
+pub(crate) use privilege::{is_root, privilege};
 use std::fs;
 
 /// For what the machine is set up.
@@ -78,16 +78,10 @@ pub(crate) fn ensure(needs: Needs) -> Result<()> {
 pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
     let install = ["apt-get", "install", "--yes", "--no-install-recommends"];
     let install: Vec<&str> = install.into_iter().chain(packages.iter().copied()).collect();
-    let update: &[&str] = &["apt-get", "update"];
-    let privilege = privilege();
     if shell::which("apt-get").is_none() {
         bail!("install these with your system's package manager (Debian's names): {}", packages.join(" "));
     }
-    if privilege == Privilege::None {
-        bail!("that needs root. Type:\n    sudo {}\n    sudo {}", update.join(" "), install.join(" "));
-    }
-    privilege.run(update)?;
-    privilege.run(&install)
+    privilege().run(&[&["apt-get", "update"], &install])
 }
 
 impl Tool {

@@ -36,14 +36,34 @@ pub(crate) fn is_root() -> bool {
 }
 
 impl Privilege {
-    /// Runs the command with root's rights.
-    pub(crate) fn run(self, words: &[&str]) -> Result<()> {
-        let all = match self {
-            Self::Root => words.to_vec(),
-            Self::Sudo => [&["sudo", "--non-interactive"], words].concat(),
-            Self::None => bail!("that needs root. Type:\n    sudo {}", words.join(" ")),
-        };
-        let Some((name, args)) = all.split_first() else { return Ok(()) };
-        shell::run(shell::program(name).args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))
+    /// Runs the commands with root's rights; an error names all of them where there are none to be had.
+    pub(crate) fn run(self, commands: &[&[&str]]) -> Result<()> {
+        if self == Self::None {
+            let lines: Vec<String> = commands.iter().map(|words| format!("\n    sudo {}", words.join(" "))).collect();
+            bail!("that needs root. Type:{}\nand start again.", lines.concat());
+        }
+        for words in commands {
+            let sudo: &[&str] = if self == Self::Sudo { &["sudo", "--non-interactive"] } else { &[] };
+            let mut all = sudo.iter().chain(*words);
+            let Some(name) = all.next() else { continue };
+            let mut command = shell::program(name);
+            shell::run(command.args(all).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_rights_every_command_is_named_and_none_is_run() {
+        let tried =
+            Privilege::None.run(&[&["true"], &["apt-get", "install", "cmake"]]).map_err(|error| error.to_string());
+        assert!(
+            tried.as_ref().is_err_and(|error| error.contains("sudo true\n    sudo apt-get install cmake")),
+            "{tried:?}"
+        );
     }
 }
