@@ -58,10 +58,13 @@ impl Switchboard {
         }
     }
 
-    /// Lets every deadline up to `now` pass.
+    /// Lets the first deadline of each call pass, if it lies up to `now`. A call seldom has two such: what follows from
+    /// the first lies later. [`poll_timeout`](Self::poll_timeout) tells.
     pub fn handle_timeout(&mut self, now: Instant) {
-        // Each turn stops at least one timer, and what a timer leads to starts only later ones: this ends.
-        while let Some((_, call)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
+        // Collected first, so that the work of one turn is bounded by the number of calls whatever they do.
+        let due: Vec<_> =
+            self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, call)| call.clone()).collect();
+        for call in due {
             self.with(&call, now, Call::handle_timeout);
         }
     }
