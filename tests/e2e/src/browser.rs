@@ -138,6 +138,14 @@ impl Browser {
         Ok(self.driver.execute(body, Vec::new()).await?.element()?)
     }
 
+    /// Moves the pointer over an element of the page.
+    ///
+    /// # Errors
+    /// When it is out of sight.
+    pub async fn point_at(&self, element: &WebElement) -> Result<()> {
+        Ok(self.driver.action_chain().move_to_element_center(element).perform().await?)
+    }
+
     /// A picture of the window.
     ///
     /// # Errors

@@ -20,22 +20,24 @@ pub struct Sipp {
 }
 
 impl Sipp {
-    /// Plays a scenario of `tests/fixtures/sipp` for `calls` calls; `keys` fill its `[…]` placeholders.
+    /// Plays a scenario of `tests/fixtures/sipp` for `calls` calls; `blanks` fill its `{{…}}`. Not SIPp's own keywords,
+    /// because it wants to read a response's status before it knows them.
     ///
     /// # Errors
     /// When it does not come up.
-    pub async fn start(directory: &Path, scenario: &str, calls: u32, keys: &[(&str, &str)]) -> Result<Self> {
+    pub async fn start(directory: &Path, scenario: &str, calls: u32, blanks: &[(&str, &str)]) -> Result<Self> {
         let directory = directory.join("sipp");
         fs::create_dir_all(&directory)?;
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/sipp");
-        let (file, calls, address, port) =
-            (format!("{file}/{scenario}.xml"), calls.to_string(), BRIDGE.to_string(), SIP_PORT.to_string());
-        let mut arguments = vec!["-sf", &file, "-i", &address, "-p", &port, "-m", &calls, "-nostdin", "-aa"];
+        let fixture = PathBuf::from(format!("{}/../fixtures/sipp/{scenario}.xml", env!("CARGO_MANIFEST_DIR")));
+        let mut text = fs::read_to_string(&fixture).with_context(|| format!("no scenario {}", fixture.display()))?;
+        for (blank, value) in blanks {
+            text = text.replace(&format!("{{{{{blank}}}}}"), value);
+        }
+        fs::write(directory.join("scenario.xml"), text)?;
+        let (calls, address, port) = (calls.to_string(), BRIDGE.to_string(), SIP_PORT.to_string());
+        let mut arguments = vec!["-sf", "scenario.xml", "-i", &address, "-p", &port, "-m", &calls, "-nostdin", "-aa"];
         arguments.extend(["-timeout", GLOBAL_TIMEOUT, "-timeout_error"]);
         arguments.extend(["-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log"]);
-        for (key, value) in keys {
-            arguments.extend(["-key", key, value]);
-        }
         let mut process = Process::start("sipp", &directory, "sipp", &arguments)?;
         eventually("SIPp listens", Duration::from_secs(10), async || {
             process.require_running()?;

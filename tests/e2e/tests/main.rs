@@ -1,31 +1,83 @@
-//! Placeholder.
-use anyhow::Result;
-use e2e::{browser::*, baresip::Baresip, namespace, tone::Recording};
-use std::path::Path;
+//! The end-to-end tests: a real browser calls through the real server to independent SIP peers. Run by `cargo xtask test`
+//! in a network namespace, one after the other, since each has the machine's ports to itself.
 
-fn main() -> Result<()> {
-    namespace::require()?;
-    let dir = Path::new("/tmp/e2e-try");
-    std::fs::create_dir_all(dir)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let wav = dir.join("a.wav");
-        Recording::sine(1000, -12.0, 10).write_wav(&wav)?;
-        let driver = Chromedriver::start(dir).await?;
-        for mic in [Microphone::Plays(wav), Microphone::Denied] {
-            let browser = driver.open(dir, &mic).await?;
-            browser.show("http://127.0.0.1:8090/zz-try.html").await.ok();
-            e2e::pages::serve("http://localhost:8080").await.ok();
-            browser.show("http://127.0.0.1:8090/zz-try.html").await?;
-            println!("{:?}", browser.in_page("return navigator.mediaDevices.getUserMedia({audio:true}).then(async s => {
-               const t=s.getAudioTracks()[0]; const c=new AudioContext(); const a=c.createAnalyser(); a.fftSize=32768; c.createMediaStreamSource(s).connect(a);
-               const out=[]; for (let i=0;i<10;i++){ await new Promise(r=>setTimeout(r,700)); const d=new Float32Array(4096); a.getFloatTimeDomainData(d); out.push(Math.max(...d)); }
-               return [t.label, JSON.stringify(t.getSettings()), out] }).catch(e => String(e))").await);
-            println!("{:?}", browser.console().await);
-            browser.quit().await?;
+mod embedding;
+mod endings;
+mod keys;
+mod strangers;
+mod tones;
+
+use anyhow::{Context as _, Result};
+use e2e::namespace;
+use e2e::scene::{Scene, Stage, World};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // All in the main thread: children end with the thread that started them.
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    match Stagehand::new() {
+        Ok(stagehand) => libtest_mimic::run(&arguments, trials(Some(&Arc::new(stagehand)))).exit_code(),
+        Err(error) => {
+            eprintln!("the end-to-end tests cannot run: {error:#}");
+            ExitCode::FAILURE
         }
-        let mut b = Baresip::start(dir, 440).await?;
-        b.hang_up().await?;
-        println!("{}", b.tail());
-        anyhow::Ok(())
-    })
+    }
+}
+
+/// What plays the tests.
+#[derive(Debug)]
+struct Stagehand {
+    // Fields are dropped in this order: what runs first, what it runs on last.
+    world: World,
+    runtime: Runtime,
+}
+
+impl Stagehand {
+    fn new() -> Result<Self> {
+        namespace::require()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+        let world = runtime.block_on(World::open())?;
+        Ok(Self { world, runtime })
+    }
+}
+
+fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
+    let mut program = Program { stagehand, trials: Vec::new() };
+    tones::tests(&mut program);
+    keys::tests(&mut program);
+    endings::tests(&mut program);
+    strangers::tests(&mut program);
+    embedding::tests(&mut program);
+    program.trials
+}
+
+/// The tests to be run; only their names when there is nobody to play them.
+struct Program<'a> {
+    stagehand: Option<&'a Arc<Stagehand>>,
+    trials: Vec<Trial>,
+}
+
+impl Program<'_> {
+    fn test(
+        &mut self,
+        name: impl Into<String>,
+        stage: Stage,
+        play: impl AsyncFnOnce(&mut Scene) -> Result<()> + Send + 'static,
+    ) {
+        let name = name.into();
+        let title = name.clone();
+        let stagehand = self.stagehand.cloned();
+        self.trials.push(Trial::test(title, move || {
+            let stagehand = stagehand.ok_or("nobody to play it")?;
+            let played = stagehand.runtime.block_on(stagehand.world.play(&name, &stage, play));
+            played.map_err(|error| Failed::from(format!("{error:#}")))
+        }));
+    }
 }
