@@ -1,52 +1,56 @@
 //! The server that browsers, merchants' systems and media gateways talk to: HTTP, WebSockets, REST, the store.
 //!
-//! A shell: it decides who may call ([`serve`] and below), and leaves what becomes of a call to [`switchboard`]. Not here:
-//! WebRTC, SIP and audio (`media-gateway`), the reading of configuration files (`ringlet`).
+//! A shell: it decides who may call, and leaves what becomes of a call to [`switchboard`]. Not here: WebRTC, SIP and audio
+//! (`media-gateway`), the reading of configuration files (`ringlet`).
 
+#![cfg_attr(
+    test,
+    expect(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        clippy::too_many_lines,
+        reason = "a test that cannot go on shall fail where it stands"
+    )
+)]
+
+mod app;
+mod assets;
+mod client_address;
 mod config;
+mod controllers;
+mod gateway;
+mod http;
+mod hub;
+mod id;
+mod limits;
+mod metrics;
 mod origin;
+mod panel;
+mod problem;
+mod server;
+mod store;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod token;
+mod valid;
+mod visitor;
 
 pub use config::{ApiKeySeed, Config, Deadlines, DestinationSeed, Limits, LinkSeed, MerchantSeed, Secret, Seed, Tls};
+pub use metrics::install_metrics;
 pub use origin::{NotAnOrigin, Origin};
+pub use server::{Error, Server, serve};
 
 use protocol::gateway::{Command, Event};
-use std::net::SocketAddr;
 use tokio::sync::mpsc;
 
-/// A gateway in the same process.
+/// A gateway in the same process. It has to outlive the server's shutdown, during which it is told to release its calls.
 #[derive(Debug)]
 pub struct LocalGateway {
     /// What the gateway is told.
     pub commands: mpsc::Sender<Command>,
     /// What it reports; [`Event::Registered`] first.
     pub events: mpsc::Receiver<Event>,
-}
-
-/// A server that runs.
-#[derive(Debug)]
-pub struct Server {
-    addresses: Vec<SocketAddr>,
-}
-
-impl Server {
-    /// Where it listens.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-}
-
-/// Why the server cannot start or had to end.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {}
-
-/// Starts the server.
-///
-/// # Errors
-/// See [`Error`].
-pub async fn serve(
-    _config: Config,
-    _gateway: Option<LocalGateway>,
-    _shutdown: tokio_util::sync::CancellationToken,
-) -> Result<Server, Error> {
-    Ok(Server { addresses: Vec::new() })
 }

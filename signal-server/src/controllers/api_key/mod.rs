@@ -1,0 +1,5 @@
+//! Keys of this API.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod list;

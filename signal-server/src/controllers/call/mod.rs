@@ -1,0 +1,4 @@
+//! Records of calls.
+
+pub(crate) mod list;
+pub(crate) mod read;

@@ -1,0 +1,24 @@
+//! `GET /v1/calls/{call}`.
+
+use crate::app::App;
+use crate::controllers::Caller;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::{Path, State};
+use protocol::CallId;
+use protocol::rest::Call;
+
+/// One record.
+#[utoipa::path(get, path = "/v1/calls/{call}", tag = "calls", params(("call" = CallId, Path)), responses(
+    (status = 200, body = Call), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn read(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<CallId>,
+) -> Result<Json<Call>, Problem> {
+    let call = app.store.call(&id).await?.ok_or_else(|| Problem::not_found("call"))?;
+    // Somebody else's call looks like none: its id would tell that it took place.
+    caller.merchant(&call.merchant).map_err(|_| Problem::not_found("call"))?;
+    Ok(Json(call))
+}

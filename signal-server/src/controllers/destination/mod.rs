@@ -1,0 +1,5 @@
+//! Destinations of a merchant.
+
+pub(crate) mod delete;
+pub(crate) mod list;
+pub(crate) mod write;

@@ -1,0 +1,5 @@
+//! Links of a merchant.
+
+pub(crate) mod delete;
+pub(crate) mod list;
+pub(crate) mod write;

@@ -1,0 +1,113 @@
+//! The listeners: TCP, TLS where it is ours, and the deadlines below HTTP. Not here: what is answered (`app`).
+
+use crate::app::{self, App};
+use crate::{Error, Tls, tls};
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
+use axum::middleware::AddExtension;
+use axum_server::Handle;
+use axum_server::accept::{Accept, DefaultAcceptor};
+use axum_server::tls_rustls::RustlsAcceptor;
+use hyper_util::rt::TokioTimer;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// How long a client may take to send a request's head, also on a connection that is kept open.
+const REQUEST_HEAD: Duration = Duration::from_secs(30);
+
+/// The listeners and what they serve.
+pub(crate) struct Http {
+    addresses: Vec<SocketAddr>,
+    handles: Vec<Handle<SocketAddr>>,
+    tasks: JoinSet<io::Result<()>>,
+}
+
+/// What serves one connection: the router that knows the peer.
+type Connected = AddExtension<Router, ConnectInfo<SocketAddr>>;
+
+/// What makes a [`Connected`].
+type Service = IntoMakeServiceWithConnectInfo<Router, SocketAddr>;
+
+/// Takes the address, so that a second server on it fails at once.
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        // Accepted connections take this over. Candidates and states are small messages that shall not wait for each other.
+        socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|source| Error::Listen { address, source })
+}
+
+impl Http {
+    /// Begins to answer. `helpers` gets the tasks that keep certificates fresh.
+    pub(crate) async fn start(
+        app: &App,
+        listeners: Vec<TcpListener>,
+        helpers: &mut JoinSet<()>,
+    ) -> Result<Self, Error> {
+        let mut http = Self { addresses: Vec::new(), handles: Vec::new(), tasks: JoinSet::new() };
+        let service = app::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        match &app.config.tls {
+            Tls::Off => http.serve(listeners, &DefaultAcceptor::new(), &service)?,
+            Tls::Files { certificate, key } => {
+                let config = tls::from_files(certificate, key).await?;
+                helpers.spawn(tls::reload_on_change(config.clone(), certificate.clone(), key.clone()));
+                http.serve(listeners, &RustlsAcceptor::new(config), &service)?;
+            }
+            Tls::Acme { domains, contacts, cache, staging } => {
+                let (acceptor, renewal) = tls::acme(domains, contacts, cache.clone(), *staging);
+                helpers.spawn(renewal);
+                http.serve(listeners, &acceptor, &service)?;
+            }
+        }
+        Ok(http)
+    }
+
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Waits until a listener ends that must not.
+    pub(crate) async fn broken(&mut self) -> String {
+        match self.tasks.join_next().await {
+            Some(ended) => format!("listening: {ended:?}"),
+            // Nothing to listen on was configured; nothing can break.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes no further request, and ends when those under way are answered or the deadline has passed.
+    pub(crate) async fn close(mut self, deadline: Duration) {
+        for handle in &self.handles {
+            handle.graceful_shutdown(Some(deadline));
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn serve<A>(&mut self, listeners: Vec<TcpListener>, acceptor: &A, service: &Service) -> Result<(), Error>
+    where
+        A: Accept<TcpStream, Connected, Service = Connected> + Clone + Send + Sync + 'static,
+        A::Stream: AsyncRead + AsyncWrite + Unpin + Send,
+        A::Future: Send,
+    {
+        for listener in listeners {
+            let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+            let address = listener.local_addr().map_err(|source| Error::Listen { address: unknown, source })?;
+            let failed = |source| Error::Listen { address, source };
+            let handle = Handle::new();
+            let mut server = axum_server::from_tcp(listener).map_err(failed)?.acceptor(acceptor.clone());
+            let http1 = &mut server.http_builder().http1();
+            http1.timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD);
+            self.tasks.spawn(server.handle(handle.clone()).serve(service.clone()));
+            self.handles.push(handle);
+            self.addresses.push(address);
+        }
+        Ok(())
+    }
+}

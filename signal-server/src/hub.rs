@@ -1,0 +1,311 @@
+//! The one task that owns the switchboard. It carries inputs in and side effects out, and decides nothing: what becomes of
+//! a call is the switchboard's business, who may call was settled before.
+
+use crate::id;
+use crate::limits::CallPermit;
+use crate::store::{CallChange, Millis, Records};
+use metrics::{counter, gauge, histogram};
+use protocol::gateway::{Command, Event};
+use protocol::visitor::{VisitorEvent, VisitorRequest};
+use protocol::{CallId, GatewayId};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+use switchboard::{Change, Input, Output, Plan, Switchboard};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// Messages that may wait for the hub: a burst of the largest configuration. Whoever has more to say waits.
+const QUEUE: usize = 4_096;
+
+/// Messages that may wait for one visitor's socket: a call has some twenty in all, and one a key.
+pub(crate) const VISITOR_QUEUE: usize = 64;
+
+/// Commands that may wait for one gateway: a release for each call of the largest gateway, with room for set-ups.
+pub(crate) const GATEWAY_QUEUE: usize = 16_384;
+
+/// How long gateways may take to confirm the releases when the server stops. A BYE to a living trunk takes a round trip; a
+/// dead one shall not hold the process.
+const RELEASE: Duration = Duration::from_secs(3);
+
+/// How long the hub sleeps when no deadline is set.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What the hub is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// An admitted visitor.
+    Arrived { call: CallId, plan: Box<Plan>, events: mpsc::Sender<VisitorEvent>, permit: CallPermit },
+    /// A visitor's message.
+    Visitor { call: CallId, request: VisitorRequest },
+    /// A visitor's socket is gone.
+    VisitorLost { call: CallId },
+    /// A gateway's connection is there; `registered` was its first message.
+    GatewayConnected { gateway: GatewayId, link: GatewayLink, registered: Event },
+    /// A gateway's message.
+    Gateway { gateway: GatewayId, connection: Connection, event: Event },
+    /// A gateway's connection is gone.
+    GatewayLost { gateway: GatewayId, connection: Connection },
+}
+
+/// Tells a gateway's connections apart, so that the last words of an old one do not count for the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connection(u64);
+
+impl Connection {
+    /// One that no other has.
+    pub(crate) fn fresh() -> Self {
+        Self(rand::random())
+    }
+}
+
+/// How the hub reaches a gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct GatewayLink {
+    pub(crate) connection: Connection,
+    pub(crate) commands: mpsc::Sender<Command>,
+    /// Ends the connection.
+    pub(crate) close: CancellationToken,
+}
+
+/// What others may know of the hub.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) calls: usize,
+    pub(crate) gateways: usize,
+}
+
+/// How others reach the hub; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct HubHandle {
+    messages: mpsc::Sender<Message>,
+    status: watch::Receiver<Status>,
+}
+
+impl HubHandle {
+    /// Tells the hub; `false` when it has ended.
+    pub(crate) async fn tell(&self, message: Message) -> bool {
+        self.messages.send(message).await.is_ok()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        *self.status.borrow()
+    }
+}
+
+/// When the hub has to end.
+#[derive(Debug)]
+pub(crate) struct Stopping {
+    /// Asks for the end.
+    pub(crate) shutdown: CancellationToken,
+    /// How long calls may go on after that.
+    pub(crate) drain: Duration,
+}
+
+/// The task.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    switchboard: Switchboard,
+    messages: mpsc::Receiver<Message>,
+    calls: BTreeMap<CallId, Line>,
+    gateways: BTreeMap<GatewayId, GatewayLink>,
+    records: Records,
+    status: watch::Sender<Status>,
+}
+
+/// What the hub waits for.
+enum Next {
+    Deadline,
+    Message(Message),
+}
+
+/// What the hub keeps of a call.
+#[derive(Debug)]
+struct Line {
+    /// `None` when the switchboard has closed the socket or it could not keep up.
+    events: Option<mpsc::Sender<VisitorEvent>>,
+    started: Instant,
+    _permit: CallPermit,
+}
+
+impl Hub {
+    pub(crate) fn new(config: switchboard::Config, records: Records) -> (HubHandle, Self) {
+        let (sender, messages) = mpsc::channel(QUEUE);
+        let (status, watching) = watch::channel(Status::default());
+        let switchboard = Switchboard::new(config);
+        let hub = Self { switchboard, messages, calls: BTreeMap::new(), gateways: BTreeMap::new(), records, status };
+        (HubHandle { messages: sender, status: watching }, hub)
+    }
+
+    /// Runs until the shutdown is asked for, then until nothing is left or the deadlines have passed.
+    pub(crate) async fn run(mut self, stopping: Stopping) {
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = stopping.shutdown.cancelled() => break,
+                next = self.next() => next,
+            };
+            self.act(next).await;
+        }
+        let drained = Instant::now() + stopping.drain;
+        self.run_until(drained, |hub| hub.switchboard.calls() == 0).await;
+        self.input(Input::Stop).await;
+        let released = Instant::now() + RELEASE;
+        self.run_until(released, |hub| hub.switchboard.is_empty()).await;
+        // Who has not confirmed by now counts as lost, so that every record is closed.
+        for gateway in self.gateways.keys().cloned().collect::<Vec<_>>() {
+            tracing::info!(%gateway, calls = self.switchboard.calls(), "leaving the gateway");
+            self.input(Input::GatewayLost { gateway }).await;
+        }
+    }
+
+    async fn run_until(&mut self, deadline: Instant, done: impl Fn(&Self) -> bool) {
+        while !done(self) {
+            match timeout_at(deadline.into(), self.next()).await {
+                Ok(next) => self.act(next).await,
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// Waits for one thing to happen. Nothing is lost when the wait is cut short.
+    async fn next(&mut self) -> Next {
+        // Without a call there is no deadline; then only a message can come.
+        let deadline = self.switchboard.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
+        tokio::select! {
+            // 1. Deadlines first: a flood of messages does not put them off.
+            biased;
+            () = sleep_until(deadline.into()) => Next::Deadline,
+            // 2. Messages in the order in which they came. There are senders as long as the server lives.
+            message = self.messages.recv() => message.map_or(Next::Deadline, Next::Message),
+        }
+    }
+
+    async fn act(&mut self, next: Next) {
+        match next {
+            Next::Deadline => self.switchboard.handle_timeout(Instant::now()),
+            Next::Message(message) => self.take(message),
+        }
+        self.drain().await;
+    }
+
+    async fn input(&mut self, input: Input) {
+        self.switchboard.handle_input(input, Instant::now());
+        self.drain().await;
+    }
+
+    fn take(&mut self, message: Message) {
+        let input = match message {
+            Message::Arrived { call, plan, events, permit } => {
+                counter!("ringlet_calls_started_total").increment(1);
+                let line = Line { events: Some(events), started: Instant::now(), _permit: permit };
+                self.calls.insert(call.clone(), line);
+                Input::Arrived { call, plan }
+            }
+            Message::Visitor { call, request } => Input::Visitor { call, request },
+            Message::VisitorLost { call } => {
+                if let Some(line) = self.calls.get_mut(&call) {
+                    line.events = None;
+                }
+                Input::VisitorLost { call }
+            }
+            Message::GatewayConnected { gateway, link, registered } => {
+                if let Some(old) = self.gateways.insert(gateway.clone(), link) {
+                    tracing::warn!(%gateway, "the gateway has connected anew: closing its old connection");
+                    old.close.cancel();
+                    self.switchboard.handle_input(Input::GatewayLost { gateway: gateway.clone() }, Instant::now());
+                }
+                Input::Gateway { gateway, event: registered }
+            }
+            Message::Gateway { gateway, connection, event } if self.is_current(&gateway, connection) => {
+                Input::Gateway { gateway, event }
+            }
+            Message::GatewayLost { gateway, connection } if self.is_current(&gateway, connection) => {
+                self.gateways.remove(&gateway);
+                Input::GatewayLost { gateway }
+            }
+            Message::Gateway { .. } | Message::GatewayLost { .. } => return,
+        };
+        self.switchboard.handle_input(input, Instant::now());
+    }
+
+    fn is_current(&self, gateway: &GatewayId, connection: Connection) -> bool {
+        self.gateways.get(gateway).is_some_and(|link| link.connection == connection)
+    }
+
+    async fn drain(&mut self) {
+        while let Some(output) = self.switchboard.poll_output() {
+            match output {
+                Output::Visitor { call, event } => self.to_visitor(&call, event),
+                Output::CloseVisitor { call } => {
+                    if let Some(line) = self.calls.get_mut(&call) {
+                        // The socket closes when it has sent what is queued.
+                        line.events = None;
+                    }
+                }
+                Output::Gateway { gateway, command } => self.to_gateway(&gateway, command),
+                Output::RefuseGateway { gateway, refusal } => {
+                    tracing::error!(%gateway, %refusal, "the gateway cannot be used");
+                    if let Some(link) = self.gateways.remove(&gateway) {
+                        link.close.cancel();
+                    }
+                }
+                Output::Record { call, at, change } => self.record(call, at, change).await,
+            }
+        }
+        let status = Status { calls: self.switchboard.calls(), gateways: self.switchboard.gateways() };
+        gauge!("ringlet_calls").set(status.calls as f64);
+        gauge!("ringlet_gateways").set(status.gateways as f64);
+        gauge!("ringlet_timers", "of" => "calls").set(self.switchboard.timers() as f64);
+        self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
+    }
+
+    fn to_visitor(&mut self, call: &CallId, event: VisitorEvent) {
+        let Some(line) = self.calls.get_mut(call) else { return };
+        let Some(events) = &line.events else { return };
+        if events.try_send(event).is_err() {
+            tracing::info!(%call, "the visitor's socket does not keep up: closing it");
+            line.events = None;
+        }
+    }
+
+    fn to_gateway(&self, gateway: &GatewayId, command: Command) {
+        let Some(link) = self.gateways.get(gateway) else { return };
+        if let Err(error) = link.commands.try_send(command) {
+            tracing::error!(%gateway, call = %error.into_inner().call(), "the gateway does not keep up: closing its connection");
+            link.close.cancel();
+        }
+    }
+
+    async fn record(&mut self, call: CallId, at: Instant, change: Change) {
+        let since_start = self.calls.get(&call).map(|line| at.saturating_duration_since(line.started).as_secs_f64());
+        match &change {
+            Change::Started { plan } => {
+                tracing::info!(%call, merchant = %plan.merchant, link = %plan.link, "call started");
+            }
+            Change::Dialed { gateway } => tracing::info!(%call, %gateway, "dialling"),
+            Change::Ringing => histogram!("ringlet_call_ringing_seconds").record(since_start.unwrap_or_default()),
+            Change::Answered => {
+                tracing::info!(%call, "answered");
+                histogram!("ringlet_call_answer_seconds").record(since_start.unwrap_or_default());
+            }
+            Change::Ended(ending) => {
+                counter!("ringlet_calls_ended_total", "reason" => ending.reason.word()).increment(1);
+                let sip_call_id = ending.stats.as_ref().and_then(|stats| stats.sip_call_id.as_deref());
+                tracing::info!(%call, reason = %ending.reason, sip_status = ending.sip_status, sip_call_id, "call ended");
+                tracing::debug!(%call, detail = ending.detail, "why the call ended");
+                self.calls.remove(&call);
+            }
+        }
+        self.records.put(CallChange { call, at: wall_clock(at), change }).await;
+    }
+}
+
+/// An id for a call that begins now.
+pub(crate) fn fresh_call() -> CallId {
+    id::call_id(Millis::now(), rand::random())
+}
+
+fn wall_clock(at: Instant) -> Millis {
+    Millis::from(SystemTime::now() - at.elapsed())
+}

@@ -1,0 +1,130 @@
+//! The two tokens of a call (RFC 7519, HS256): the panel's, which we sign ourselves, and the destination token, which a
+//! merchant's own system signs. Not here: whether what they name exists.
+
+use crate::{Origin, Secret};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, get_current_timestamp};
+use protocol::{LinkId, MerchantId};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How long a panel may stay open before the click: long enough for a shopper who reads on, short enough that a token
+/// found in a log is worth nothing.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
+
+/// How much the merchant's clock may be wrong.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// A token longer than this is none; ours has some 200 bytes.
+const MAX_BYTES: usize = 4096;
+
+/// What the panel's token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PanelClaims {
+    pub(crate) merchant: MerchantId,
+    pub(crate) link: LinkId,
+    /// The origin of the page that the panel was made for, where the browser told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<String>,
+    exp: u64,
+}
+
+/// What a merchant's token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DestinationClaims {
+    /// One of the merchant's destinations; with `trunk`, an address on that trunk.
+    pub(crate) destination: String,
+    #[serde(default)]
+    pub(crate) trunk: Option<String>,
+    /// The merchant's own id of the customer or session: stronger than `data-customer`, which anybody can write.
+    #[serde(default)]
+    pub(crate) customer: Option<String>,
+}
+
+/// Signs and checks the panel's tokens.
+#[derive(Clone)]
+pub(crate) struct PanelTokens {
+    sign: EncodingKey,
+    check: DecodingKey,
+}
+
+impl PanelTokens {
+    pub(crate) fn new(secret: &Secret) -> Self {
+        let secret = secret.reveal().as_bytes();
+        Self { sign: EncodingKey::from_secret(secret), check: DecodingKey::from_secret(secret) }
+    }
+
+    /// A token that is valid for [`LIFETIME`].
+    pub(crate) fn issue(
+        &self,
+        merchant: MerchantId,
+        link: LinkId,
+        origin: Option<&Origin>,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let exp = get_current_timestamp() + LIFETIME.as_secs();
+        let claims = PanelClaims { merchant, link, origin: origin.map(ToString::to_string), exp };
+        encode(&Header::new(Algorithm::HS256), &claims, &self.sign)
+    }
+
+    /// What the token says; `None` when it is not ours or not valid any more.
+    pub(crate) fn verify(&self, token: &str) -> Option<PanelClaims> {
+        verify(token, &self.check, Duration::ZERO)
+    }
+}
+
+/// What the merchant's token says; `None` when the merchant has not signed it or it is not valid any more.
+pub(crate) fn verify_destination(token: &str, secret: &Secret) -> Option<DestinationClaims> {
+    verify(token, &DecodingKey::from_secret(secret.reveal().as_bytes()), LEEWAY)
+}
+
+fn verify<T: serde::de::DeserializeOwned>(token: &str, key: &DecodingKey, leeway: Duration) -> Option<T> {
+    if token.len() > MAX_BYTES {
+        return None;
+    }
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.leeway = leeway.as_secs();
+    validation.validate_aud = false;
+    validation.validate_nbf = true;
+    decode(token, key, &validation).map(|token| token.claims).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn signed(claims: &Value, secret: &str, algorithm: Algorithm) -> String {
+        encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).expect("encodes")
+    }
+
+    #[test]
+    fn a_panel_token_names_its_link_to_the_secret_that_made_it_only() {
+        let tokens = PanelTokens::new(&Secret::new("first secret"));
+        let token = tokens.issue("acme".into(), "sales".into(), None).expect("issues");
+        let claims = tokens.verify(&token).expect("valid");
+        assert_eq!((claims.merchant.as_str(), claims.link.as_str()), ("acme", "sales"));
+        assert_eq!(PanelTokens::new(&Secret::new("second secret")).verify(&token), None);
+    }
+
+    #[test]
+    fn a_destination_token_must_be_signed_with_the_merchants_secret_by_hs256_and_must_end() {
+        let now = get_current_timestamp();
+        let claims = |exp: u64| json!({"destination": "vip", "customer": "c-1", "exp": exp});
+        let secret = Secret::new("merchant's secret");
+        let table = [
+            (signed(&claims(now + 60), "merchant's secret", Algorithm::HS256), true),
+            (signed(&claims(now - 30), "merchant's secret", Algorithm::HS256), true),
+            (signed(&claims(now - 90), "merchant's secret", Algorithm::HS256), false),
+            (signed(&claims(now + 60), "another secret", Algorithm::HS256), false),
+            (signed(&claims(now + 60), "merchant's secret", Algorithm::HS512), false),
+            (signed(&json!({"destination": "vip"}), "merchant's secret", Algorithm::HS256), false),
+            (signed(&json!({"exp": now + 60}), "merchant's secret", Algorithm::HS256), false),
+            ("x".repeat(MAX_BYTES + 1), false),
+            (String::new(), false),
+            // {"alg":"none"}
+            ("eyJhbGciOiJub25lIn0.eyJkZXN0aW5hdGlvbiI6InZpcCIsImV4cCI6OTk5OTk5OTk5OX0.".to_owned(), false),
+        ];
+        for (number, (token, valid)) in table.iter().enumerate() {
+            assert_eq!(verify_destination(token, &secret).is_some(), *valid, "row {number}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `/ws/visitor`: the socket between a shopper's panel and the hub. Here it is read, written, watched and closed; who may
+//! call is decided in [`admission`], what a call does by the switchboard.
+
+mod admission;
+
+use crate::app::App;
+use crate::client_address::ClientAddress;
+use crate::hub::{self, Message, VISITOR_QUEUE};
+use crate::metrics::Counted;
+use crate::problem::Problem;
+use admission::{Hello, Refusal};
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use protocol::CallId;
+use protocol::error::ErrorCode;
+use protocol::visitor::{EndReason, MAX_MESSAGE_BYTES, VisitorEvent, VisitorRequest};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::time::{interval, timeout};
+
+/// From the upgrade to `hello`: the panel sends it at once.
+const HELLO: Duration = Duration::from_secs(10);
+
+/// How often a silent browser is asked whether it is there; below the 60 s after which proxies cut silent connections.
+const PING: Duration = Duration::from_secs(20);
+
+/// After this long without a sign of life, two pings included, the visitor is gone.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// How long a message may take to leave.
+const SEND: Duration = Duration::from_secs(10);
+
+/// Messages in a socket's life. A call has one offer, at most [`switchboard::MAX_CANDIDATES`] candidates and a handful of
+/// others; who sends more is not our panel.
+const MAX_MESSAGES: usize = 1_024;
+
+/// `GET /ws/visitor`.
+pub(crate) async fn upgrade(
+    State(app): State<App>,
+    client: ClientAddress,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    // The panel is a page of ours. A page of somebody else, even of a merchant, has no business here (RFC 6455 section
+    // 10.2); a program can claim any origin, and is held by token and limits.
+    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
+    if origin != Some(app.public_origin.as_str()) {
+        tracing::info!(origin, expected = %app.public_origin, "refusing a visitor's socket of another origin");
+        return Problem::foreign_origin(&app.public_origin).into_response();
+    }
+    let Ok(place) = app.waiting_visitors.clone().try_acquire_owned() else {
+        return Problem::unavailable("too many sockets wait for their first message").into_response();
+    };
+    let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
+    let tasks = app.tasks.clone();
+    upgrade.on_upgrade(async move |socket| {
+        let session = async move {
+            let _counted = (Counted::visitor_socket(), Counted::task());
+            let closing = app.closing.clone();
+            let mut socket = Socket { socket, heard: Instant::now(), messages: 0 };
+            tokio::select! {
+                () = closing.cancelled() => socket.close(close_code::AWAY, "").await,
+                () = serve(&app, client, &mut socket, place) => {}
+            }
+        };
+        // axum's graceful shutdown knows nothing of upgraded connections: the tracker does.
+        drop(tasks.spawn(session).await);
+    })
+}
+
+async fn serve(app: &App, client: ClientAddress, socket: &mut Socket, place: tokio::sync::OwnedSemaphorePermit) {
+    let hello = timeout(HELLO, socket.hello()).await.unwrap_or(Err(Refusal::of(ErrorCode::MessageInvalid)));
+    let admitted = match hello {
+        Ok(hello) => admission::admit(app, client, hello).await,
+        Err(refusal) => Err(refusal),
+    };
+    drop(place);
+    let (plan, permit) = match admitted {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse(socket, &refusal).await,
+    };
+    let call = hub::fresh_call();
+    tracing::debug!(%call, client = %client.0, "visitor admitted");
+    let (sender, events) = mpsc::channel(VISITOR_QUEUE);
+    if app.hub.tell(Message::Arrived { call: call.clone(), plan, events: sender, permit }).await {
+        relay(app, socket, &call, events).await;
+        app.hub.tell(Message::VisitorLost { call }).await;
+    }
+}
+
+/// Carries messages both ways until either side is done.
+async fn relay(app: &App, socket: &mut Socket, call: &CallId, mut events: mpsc::Receiver<VisitorEvent>) {
+    let mut ping = interval(PING);
+    loop {
+        tokio::select! {
+            event = events.recv() => {
+                let Some(event) = event else { return socket.close(close_code::NORMAL, "").await };
+                if !socket.send(&event).await {
+                    return;
+                }
+            }
+            request = socket.request() => match request {
+                Received::Request(request) => {
+                    if !app.hub.tell(Message::Visitor { call: call.clone(), request }).await {
+                        return;
+                    }
+                }
+                Received::Unknown(kind) => tracing::debug!(%call, kind, "ignoring a message of an unknown type"),
+                Received::Invalid(why) => {
+                    tracing::info!(%call, why, "a visitor's message cannot be read");
+                    let code = ErrorCode::MessageInvalid;
+                    socket.send(&VisitorEvent::Error { code, message: code.shopper().to_owned() }).await;
+                    return socket.close(close_code::POLICY, code.word()).await;
+                }
+                Received::Closed => return,
+            },
+            _ = ping.tick() => {
+                if socket.heard.elapsed() > SILENCE || !socket.write(Frame::Ping(Default::default())).await {
+                    tracing::info!(%call, "the visitor is silent");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn refuse(socket: &mut Socket, refusal: &Refusal) {
+    let code = refusal.code;
+    metrics::counter!("ringlet_calls_refused_total", "code" => code.word()).increment(1);
+    tracing::info!(%code, merchant = refusal.merchant.as_deref(), detail = refusal.detail.as_deref(), "visitor refused");
+    let reason = if code == ErrorCode::ServerStopping { EndReason::ServerStopping } else { EndReason::Refused };
+    socket.send(&VisitorEvent::Ended { reason, code: Some(code), message: code.shopper().to_owned() }).await;
+    socket.close(close_code::POLICY, code.word()).await;
+}
+
+/// What came from the browser.
+enum Received {
+    Request(VisitorRequest),
+    Unknown(String),
+    Invalid(String),
+    Closed,
+}
+
+struct Socket {
+    socket: WebSocket,
+    heard: Instant,
+    messages: usize,
+}
+
+impl Socket {
+    async fn hello(&mut self) -> Result<Hello, Refusal> {
+        match self.request().await {
+            Received::Request(request) => Hello::of(request),
+            // A newer panel's `hello` may not be readable, but its version is.
+            Received::Invalid(why) if why == WRONG_VERSION => Err(Refusal::of(ErrorCode::VersionUnknown)),
+            Received::Unknown(why) | Received::Invalid(why) => Err(Refusal::because(ErrorCode::MessageInvalid, why)),
+            Received::Closed => Err(Refusal::because(ErrorCode::MessageInvalid, "closed before `hello`".to_owned())),
+        }
+    }
+
+    /// The next message; pings and pongs count as signs of life only.
+    async fn request(&mut self) -> Received {
+        loop {
+            let frame = match self.socket.recv().await {
+                None => return Received::Closed,
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a visitor's socket broke");
+                    return Received::Closed;
+                }
+                Some(Ok(frame)) => frame,
+            };
+            self.heard = Instant::now();
+            match frame {
+                Frame::Text(text) => {
+                    self.messages += 1;
+                    if self.messages > MAX_MESSAGES {
+                        return Received::Invalid(format!("more than {MAX_MESSAGES} messages"));
+                    }
+                    return parse(&text);
+                }
+                Frame::Binary(_) => return Received::Invalid("a binary message".to_owned()),
+                Frame::Close(_) => return Received::Closed,
+                Frame::Ping(_) | Frame::Pong(_) => {}
+            }
+        }
+    }
+
+    async fn send(&mut self, event: &VisitorEvent) -> bool {
+        match serde_json::to_string(event) {
+            Ok(text) => self.write(Frame::Text(text.into())).await,
+            Err(error) => {
+                tracing::error!(%error, "a message for a visitor cannot be written");
+                false
+            }
+        }
+    }
+
+    async fn write(&mut self, frame: Frame) -> bool {
+        matches!(timeout(SEND, self.socket.send(frame)).await, Ok(Ok(())))
+    }
+
+    async fn close(&mut self, code: u16, reason: &'static str) {
+        self.write(Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }))).await;
+    }
+}
+
+const WRONG_VERSION: &str = "the version in `hello`";
+
+fn parse(text: &str) -> Received {
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(error) => return Received::Invalid(error.to_string()),
+    };
+    let Some(kind) = value.get("type").and_then(Value::as_str) else {
+        return Received::Invalid("no `type`".to_owned());
+    };
+    if !VisitorRequest::SHAPE.iter().any(|shape| shape.tag == kind) {
+        return Received::Unknown(kind.chars().take(50).collect());
+    }
+    let version = value.get("version").and_then(Value::as_u64);
+    if kind == "hello" && version.is_some_and(|version| version != u64::from(protocol::visitor::VERSION)) {
+        return Received::Invalid(WRONG_VERSION.to_owned());
+    }
+    match serde_json::from_value(value) {
+        Ok(request) => Received::Request(request),
+        Err(error) => Received::Invalid(error.to_string()),
+    }
+}
