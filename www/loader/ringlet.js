@@ -31,7 +31,7 @@
 :host{all:initial!important;position:fixed!important;z-index:2147483647!important;display:block!important;inset-inline-end:16px!important;bottom:max(16px,env(safe-area-inset-bottom))!important}
 button{font:600 16px/1.25 system-ui,sans-serif;color:var(--ringlet-ink,#fff);background:var(--ringlet-color,#0b6b4f);border:0;border-radius:28px;cursor:pointer;transition:translate .15s}
 button:focus-visible{outline:3px solid #fff;outline-offset:0;box-shadow:0 0 0 6px #0a58ca}
-.call{display:flex;align-items:center;gap:10px;min-height:56px;max-width:calc(100vw - 32px);padding:8px 22px;box-shadow:0 6px 20px #0004}
+.call{display:flex;margin-inline-start:auto;align-items:center;gap:10px;min-height:56px;max-width:calc(100vw - 32px);padding:8px 22px;box-shadow:0 6px 20px #0004}
 .call:hover{translate:0 -2px}
 svg{width:22px;height:22px;flex:none;fill:currentColor}
 iframe{position:absolute;bottom:0;inset-inline-end:0;width:344px;height:480px;max-width:calc(100vw - 32px);max-height:calc(100vh - 32px);border:0;border-radius:20px;box-shadow:0 12px 40px #0005;visibility:hidden}

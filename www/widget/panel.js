@@ -268,7 +268,7 @@ function minimise(small) {
 }
 
 function resize() {
-  const width = panel.classList.contains("small") ? 296 : 344;
+  const width = panel.classList.contains("small") ? 320 : 344;
   port?.postMessage({ width, height: panel.offsetHeight });
 }
 
