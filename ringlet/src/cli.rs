@@ -1,0 +1,76 @@
+//! The command line.
+
+use crate::config::{File, Log, LogFormat};
+use crate::{check, init, phone, run};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Click to call: a shopper's browser, a merchant's call centre, nothing to install.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The configuration file.
+    #[arg(long, global = true, default_value = "ringlet.toml", value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs everything in one process.
+    Run,
+    /// Runs the signal-server alone; gateways connect to it.
+    Signal,
+    /// Runs a media gateway alone; it connects to a signal-server.
+    Gateway,
+    /// Writes a commented configuration with every default.
+    Init,
+    /// Says what is wrong with the configuration, the certificates and the trunks.
+    Check,
+    /// A small SIP phone for trying things out: answers, greets, echoes, sends keys.
+    Phone(phone::PhoneArgs),
+}
+
+/// Runs the command to its end.
+pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let path = cli.config;
+    match cli.command {
+        Command::Init => {
+            init::init(&path)?;
+            eprintln!("{} is written; `ringlet check` says what it still needs.", path.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check => runtime()?.block_on(check::check(&path)),
+        Command::Phone(args) => {
+            log_to_stderr(&Log::default());
+            runtime()?.block_on(phone::run(args))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run => serve(&path, run::Halves::Both),
+        Command::Signal => serve(&path, run::Halves::Signal),
+        Command::Gateway => serve(&path, run::Halves::Gateway),
+    }
+}
+
+fn serve(path: &std::path::Path, halves: run::Halves) -> anyhow::Result<ExitCode> {
+    let file = File::load(path)?;
+    log_to_stderr(&file.log);
+    runtime()?.block_on(run::run(file, halves))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn log_to_stderr(log: &Log) {
+    let filter = std::env::var("RINGLET_LOG").unwrap_or_else(|_| log.filter.clone());
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

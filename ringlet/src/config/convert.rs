@@ -1,0 +1,148 @@
+//! From the file to what the servers take.
+
+use super::{File, Ringback, TlsMode, Transport, Trunk};
+use anyhow::Context as _;
+use media_gateway::config as gateway;
+use protocol::{DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
+use signal_server::{
+    ApiKeySeed, Config, Deadlines, DestinationSeed, Limits, LinkSeed, MerchantSeed, Origin, Secret, Seed, Tls,
+};
+use std::time::Duration;
+
+/// OPTIONS to each trunk this often, so that `/metrics` tells of a dead one before a shopper does.
+const TRUNK_KEEPALIVE: Duration = Duration::from_secs(60);
+
+impl File {
+    /// What the signal-server takes.
+    pub(crate) fn signal(&self) -> anyhow::Result<Config> {
+        let secret = |text: &str| (!text.is_empty()).then(|| Secret::new(text));
+        Ok(Config {
+            listen: self.http.listen.clone(),
+            public_url: self.http.public_url.clone(),
+            trusted_proxies: self.http.trusted_proxies.iter().map(|network| network.0).collect(),
+            tls: self.tls(),
+            database: self.store.database.clone(),
+            token_secret: None,
+            gateway_secret: secret(&self.signal.gateway_secret),
+            demo_shop: self.signal.demo_shop,
+            limits: Limits {
+                calls_per_address_per_minute: self.limits.calls_per_address_per_minute,
+                calls_per_merchant_per_minute: self.limits.calls_per_merchant_per_minute,
+                calls: self.limits.calls,
+                calls_per_merchant: self.limits.calls_per_merchant,
+            },
+            deadlines: Deadlines {
+                setup: seconds(self.deadlines.setup_seconds),
+                no_answer: seconds(self.deadlines.no_answer_seconds),
+                drain: seconds(self.deadlines.drain_seconds),
+            },
+            seed: Seed {
+                merchants: self.merchant.iter().map(merchant).collect::<Result<_, _>>()?,
+                api_keys: self.api_key.iter().map(api_key).collect(),
+            },
+        })
+    }
+
+    /// What the media gateway takes.
+    pub(crate) fn gateway(&self) -> anyhow::Result<gateway::Config> {
+        let [first, last] = self.gateway.media.rtp_ports;
+        Ok(gateway::Config {
+            name: GatewayId::new(&self.gateway.name),
+            capacity: self.gateway.capacity,
+            media_udp: self.gateway.media.listen,
+            public_ips: self.gateway.media.public_ips.clone(),
+            sip_listen: self.gateway.sip.listen,
+            sip_public_ip: self.gateway.sip.public_ip,
+            rtp_ip: self.gateway.media.rtp_ip,
+            rtp_ports: first..=last,
+            trunks: self.trunk.iter().map(Trunk::to_gateway).collect::<anyhow::Result<_>>()?,
+            ringback: match self.gateway.media.ringback {
+                Ringback::Etsi => gateway::Ringback::Europe,
+                Ringback::Us => gateway::Ringback::NorthAmerica,
+            },
+        })
+    }
+
+    fn tls(&self) -> Tls {
+        let tls = &self.http.tls;
+        match tls.mode {
+            TlsMode::Off => Tls::Off,
+            TlsMode::Files => Tls::Files { certificate: tls.certificate.clone(), key: tls.key.clone() },
+            TlsMode::Acme => Tls::Acme {
+                domains: tls.domains.clone(),
+                contacts: vec![tls.contact.clone()],
+                cache: tls.cache.clone(),
+                staging: tls.staging,
+            },
+        }
+    }
+}
+
+impl Trunk {
+    /// The trunk, its password read from its file where it has one.
+    pub(crate) fn to_gateway(&self) -> anyhow::Result<gateway::Trunk> {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let password = if self.password_file.as_os_str().is_empty() {
+            text(&self.password)
+        } else {
+            let read = std::fs::read_to_string(&self.password_file)
+                .with_context(|| format!("the password file {} cannot be read", self.password_file.display()))?;
+            text(read.trim_end_matches(['\r', '\n']))
+        };
+        Ok(gateway::Trunk {
+            name: TrunkName::new(&self.name),
+            host: self.host.clone(),
+            port: self.port,
+            transport: match self.transport {
+                Transport::Udp => gateway::Transport::Udp,
+                Transport::Tcp => gateway::Transport::Tcp,
+            },
+            username: text(&self.username),
+            password: password.map(gateway::Password::new),
+            from_user: text(&self.from_user),
+            from_name: text(&self.from_name),
+            from_domain: text(&self.from_domain),
+            keepalive: Some(TRUNK_KEEPALIVE),
+        })
+    }
+}
+
+fn merchant(merchant: &super::Merchant) -> anyhow::Result<MerchantSeed> {
+    Ok(MerchantSeed {
+        id: MerchantId::new(&merchant.id),
+        name: merchant.name.clone(),
+        origins: merchant.origins.iter().map(|origin| origin.parse::<Origin>()).collect::<Result<_, _>>()?,
+        signing_secret: (!merchant.signing_secret.is_empty()).then(|| Secret::new(&merchant.signing_secret)),
+        destinations: merchant
+            .destination
+            .iter()
+            .map(|destination| DestinationSeed {
+                id: DestinationId::new(&destination.id),
+                trunk: TrunkName::new(&destination.trunk),
+                address: destination.address.clone(),
+            })
+            .collect(),
+        links: merchant
+            .link
+            .iter()
+            .map(|link| LinkSeed {
+                id: LinkId::new(&link.id),
+                label: link.label.clone(),
+                destination: DestinationId::new(&link.destination),
+                no_answer: (link.no_answer_seconds > 0).then(|| seconds(link.no_answer_seconds)),
+            })
+            .collect(),
+    })
+}
+
+fn api_key(key: &super::ApiKey) -> ApiKeySeed {
+    ApiKeySeed {
+        name: key.name.clone(),
+        key: Secret::new(&key.key),
+        merchant: (!key.merchant.is_empty()).then(|| MerchantId::new(&key.merchant)),
+    }
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds))
+}
