@@ -3,6 +3,7 @@
 use crate::config::{File, Log, LogFormat};
 use crate::{check, init, phone, run};
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -65,10 +66,17 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
+/// What libraries say at INFO that is DEBUG to us: rsipstack prints whole SIP messages there, phone numbers included. A
+/// filter that names them goes before this.
+const QUIETER: &str = "rsipstack=warn,memory_serve=warn";
+
 fn log_to_stderr(log: &Log) {
     let filter = std::env::var("RINGLET_LOG").unwrap_or_else(|_| log.filter.clone());
-    let filter = tracing_subscriber::EnvFilter::new(filter);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = tracing_subscriber::EnvFilter::new(format!("{QUIETER},{filter}"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
