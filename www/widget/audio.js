@@ -8,7 +8,7 @@
 
 /**
  * @typedef {object} Reports
- * @property {(own: number, far: number) => void} onLevels both sides' levels in dBFS
+ * @property {(own: number, far: number) => void} onLevels both sides' levels in dBov
  * @property {(digit: string) => void} onDigit the engine has heard a key of the far end
  * @property {(usable: boolean) => void} onUsable whether the engine's track carries the voice, or the microphone's must
  */

@@ -12,8 +12,8 @@ import { AudioGraph, asset } from "./audio.js";
 const ASKING_AFTER_MS = 700;
 /** How long the far end's keys stay on the screen. */
 const NOTE_FOR_MS = 6000;
-/** The level that leaves a meter empty, in dBFS: a quiet room. */
-const SILENCE_DBFS = -60;
+/** The level that leaves a meter empty, in dBov: a quiet room. */
+const SILENCE_DBOV = -60;
 /** Keys that are shown as sent; older ones scroll out. */
 const KEYS_SHOWN = 16;
 
@@ -112,7 +112,8 @@ function startGraph() {
   try {
     graph = new AudioGraph({
       onLevels(own, far) {
-        level("own", own);
+        // The engine's needle falls gently; a pressed mute is to be seen at once.
+        level("own", panel.hasAttribute("data-muted") ? SILENCE_DBOV : own);
         level("far", far);
       },
       onDigit: (digit) => phone?.keyHeard(digit),
@@ -243,9 +244,9 @@ function note(text, stays) {
   }
 }
 
-/** @param {"own" | "far"} side @param {number} dbfs */
-function level(side, dbfs) {
-  const share = Math.min(1, Math.max(0, 1 - dbfs / SILENCE_DBFS));
+/** @param {"own" | "far"} side @param {number} dbov */
+function level(side, dbov) {
+  const share = Math.min(1, Math.max(0, 1 - dbov / SILENCE_DBOV));
   part(side).style.transform = `scaleX(${share.toFixed(2)})`;
 }
 

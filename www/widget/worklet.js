@@ -1,3 +1,70 @@
+/**
+ * The engine's place in the audio graph: an AudioWorklet around engine.wasm. Input 0 is the microphone, input 1 the far
+ * end, the output what is sent. It moves samples and numbers, and judges none.
+ *
+ * The module comes as bytes: compiled modules do not pass into a worklet in every browser. Strings do not cross into the
+ * engine, since this scope has no TextDecoder.
+ */
+
+/**
+ * The engine's exports, as softphone-wasm/engine/src/abi.rs lists them.
+ * @typedef {object} Engine
+ * @property {WebAssembly.Memory} memory
+ * @property {(sampleRate: number) => number} init
+ * @property {() => number} max_frames
+ * @property {() => number} mic_ptr
+ * @property {() => number} far_ptr
+ * @property {() => number} out_ptr
+ * @property {(frames: number) => void} process
+ * @property {(flag: number) => void} set_muted
+ * @property {() => number} mic_level
+ * @property {() => number} far_level
+ * @property {() => number} next_digit
+ */
+
+/** The digits by their event codes (RFC 4733 section 3.2). */
+const DIGITS = "0123456789*#ABCD";
+/** Fifteen times a second is smooth to the eye, and little work for the main thread. */
+const REPORTS_PER_SECOND = 15;
+
 registerProcessor("ringlet-engine", class extends AudioWorkletProcessor {
-  process([own], [out]) { if (own?.[0] && out?.[0]) out[0].set(own[0]); return true; }
+  /** Frames since the last report. */
+  #unreported = 0;
+
+  /** @param {{processorOptions: {engine: ArrayBuffer}}} options */
+  constructor({ processorOptions }) {
+    super();
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(processorOptions.engine));
+    const engine = this.engine = /** @type {Engine} */ (/** @type {unknown} */ (exports));
+    if (!engine.init(sampleRate)) throw new RangeError(`no engine for ${sampleRate} Hz`);
+    /** @param {number} at */
+    const buffer = (at) => new Float32Array(engine.memory.buffer, at, engine.max_frames());
+    // The memory never grows, so these stay.
+    this.mic = buffer(engine.mic_ptr());
+    this.far = buffer(engine.far_ptr());
+    this.out = buffer(engine.out_ptr());
+    this.port.onmessage = ({ data }) => engine.set_muted(Number(data.muted));
+  }
+
+  /** @param {Float32Array[][]} inputs @param {Float32Array[][]} outputs */
+  process([mic, far], [sent]) {
+    const out = sent?.[0];
+    if (!out) return true;
+    const { engine } = this;
+    const frames = Math.min(out.length, this.mic.length);
+    // An input without a source has no channels.
+    mic?.[0] ? this.mic.set(mic[0].subarray(0, frames)) : this.mic.fill(0, 0, frames);
+    far?.[0] ? this.far.set(far[0].subarray(0, frames)) : this.far.fill(0, 0, frames);
+    engine.process(frames);
+    out.set(this.out.subarray(0, frames));
+    for (let digit = engine.next_digit(); digit >= 0; digit = engine.next_digit()) {
+      this.port.postMessage({ digit: DIGITS[digit] });
+    }
+    this.#unreported += frames;
+    if (this.#unreported >= sampleRate / REPORTS_PER_SECOND) {
+      this.#unreported = 0;
+      this.port.postMessage({ own: engine.mic_level(), far: engine.far_level() });
+    }
+    return true;
+  }
 });
