@@ -1,1 +1,10 @@
-//! Placeholder
+//! The server as its peers see it: real sockets on loopback, a real database file, and a gateway that the test plays at the
+//! other end of the in-process link.
+
+mod gateways;
+mod harness;
+mod pages;
+mod rest;
+mod shutdown;
+mod tls;
+mod visitors;

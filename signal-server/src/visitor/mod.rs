@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
 /// From the upgrade to `hello`: the panel sends it at once.
-const HELLO: Duration = Duration::from_secs(10);
+const HELLO: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 10 });
 
 /// How often a silent browser is asked whether it is there; below the 60 s after which proxies cut silent connections.
 const PING: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use protocol::rest::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 
 /// Makes a key that reaches no further than the one that asks.
-#[utoipa::path(post, path = "/v1/api-keys", tag = "API keys", request_body = ApiKeyCreate, responses(
+#[utoipa::path(post, operation_id = "create_api_key", path = "/v1/api-keys", tag = "API keys", request_body = ApiKeyCreate, responses(
     (status = 201, body = ApiKeyCreated), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn create(

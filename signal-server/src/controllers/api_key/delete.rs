@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
 /// Takes a key away, at once.
-#[utoipa::path(delete, path = "/v1/api-keys/{key}", tag = "API keys", params(("key" = String, Path, description = "The key's id.")), responses(
+#[utoipa::path(delete, operation_id = "delete_api_key", path = "/v1/api-keys/{key}", tag = "API keys", params(("key" = String, Path, description = "The key's id.")), responses(
     (status = 204), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn delete(

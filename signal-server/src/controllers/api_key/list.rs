@@ -8,7 +8,7 @@ use axum::extract::State;
 use protocol::rest::{ApiKey, Page};
 
 /// The keys that the key reaches, without the keys themselves. There is one page.
-#[utoipa::path(get, path = "/v1/api-keys", tag = "API keys", responses(
+#[utoipa::path(get, operation_id = "list_api_keys", path = "/v1/api-keys", tag = "API keys", responses(
     (status = 200, body = Page<ApiKey>), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Page<ApiKey>>, Problem> {

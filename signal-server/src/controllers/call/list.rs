@@ -9,7 +9,7 @@ use axum::extract::State;
 use protocol::rest::{Call, CallFilter, Page};
 
 /// The records that the key reaches, newest first.
-#[utoipa::path(get, path = "/v1/calls", tag = "calls", params(CallFilter), responses(
+#[utoipa::path(get, operation_id = "list_calls", path = "/v1/calls", tag = "calls", params(CallFilter), responses(
     (status = 200, body = Page<Call>), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn list(

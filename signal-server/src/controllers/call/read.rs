@@ -9,7 +9,7 @@ use protocol::CallId;
 use protocol::rest::Call;
 
 /// One record.
-#[utoipa::path(get, path = "/v1/calls/{call}", tag = "calls", params(("call" = CallId, Path)), responses(
+#[utoipa::path(get, operation_id = "read_call", path = "/v1/calls/{call}", tag = "calls", params(("call" = CallId, Path)), responses(
     (status = 200, body = Call), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn read(

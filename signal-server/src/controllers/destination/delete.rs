@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use protocol::{DestinationId, MerchantId};
 
 /// Takes a destination away.
-#[utoipa::path(delete, path = "/v1/merchants/{merchant}/destinations/{destination}", tag = "destinations",
+#[utoipa::path(delete, operation_id = "delete_destination", path = "/v1/merchants/{merchant}/destinations/{destination}", tag = "destinations",
     params(("merchant" = MerchantId, Path), ("destination" = DestinationId, Path)), responses(
     (status = 204), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]

@@ -9,7 +9,7 @@ use protocol::MerchantId;
 use protocol::rest::{Destination, Page};
 
 /// All destinations of a merchant, by id. There is one page.
-#[utoipa::path(get, path = "/v1/merchants/{merchant}/destinations", tag = "destinations", params(("merchant" = MerchantId, Path)), responses(
+#[utoipa::path(get, operation_id = "list_destinations", path = "/v1/merchants/{merchant}/destinations", tag = "destinations", params(("merchant" = MerchantId, Path)), responses(
     (status = 200, body = Page<Destination>), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn list(

@@ -11,7 +11,7 @@ use protocol::{DestinationId, MerchantId};
 
 /// Makes or replaces a destination. A merchant's key may choose among the trunks that the merchant uses already; a new one
 /// is the operator's to give.
-#[utoipa::path(put, path = "/v1/merchants/{merchant}/destinations/{destination}", tag = "destinations",
+#[utoipa::path(put, operation_id = "write_destination", path = "/v1/merchants/{merchant}/destinations/{destination}", tag = "destinations",
     params(("merchant" = MerchantId, Path), ("destination" = DestinationId, Path)), request_body = DestinationWrite, responses(
     (status = 200, body = Destination), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use protocol::{LinkId, MerchantId};
 
 /// Takes a link away.
-#[utoipa::path(delete, path = "/v1/merchants/{merchant}/links/{link}", tag = "links",
+#[utoipa::path(delete, operation_id = "delete_link", path = "/v1/merchants/{merchant}/links/{link}", tag = "links",
     params(("merchant" = MerchantId, Path), ("link" = LinkId, Path)), responses(
     (status = 204), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]

@@ -9,7 +9,7 @@ use protocol::MerchantId;
 use protocol::rest::{Link, Page};
 
 /// All links of a merchant, by id. There is one page.
-#[utoipa::path(get, path = "/v1/merchants/{merchant}/links", tag = "links", params(("merchant" = MerchantId, Path)), responses(
+#[utoipa::path(get, operation_id = "list_links", path = "/v1/merchants/{merchant}/links", tag = "links", params(("merchant" = MerchantId, Path)), responses(
     (status = 200, body = Page<Link>), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn list(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use switchboard::{MAX_NO_ANSWER, MIN_NO_ANSWER};
 
 /// Makes or replaces a link.
-#[utoipa::path(put, path = "/v1/merchants/{merchant}/links/{link}", tag = "links",
+#[utoipa::path(put, operation_id = "write_link", path = "/v1/merchants/{merchant}/links/{link}", tag = "links",
     params(("merchant" = MerchantId, Path), ("link" = LinkId, Path)), request_body = LinkWrite, responses(
     (status = 200, body = Link), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use protocol::MerchantId;
 
 /// Takes a merchant away with its links, destinations and keys. Records of calls stay. Only for the operator.
-#[utoipa::path(delete, path = "/v1/merchants/{merchant}", tag = "merchants", params(("merchant" = MerchantId, Path)), responses(
+#[utoipa::path(delete, operation_id = "delete_merchant", path = "/v1/merchants/{merchant}", tag = "merchants", params(("merchant" = MerchantId, Path)), responses(
     (status = 204), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn delete(

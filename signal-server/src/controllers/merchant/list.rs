@@ -9,7 +9,7 @@ use axum::extract::State;
 use protocol::rest::{Merchant, Page, PageQuery};
 
 /// The merchants that the key reaches, by id.
-#[utoipa::path(get, path = "/v1/merchants", tag = "merchants", params(PageQuery), responses(
+#[utoipa::path(get, operation_id = "list_merchants", path = "/v1/merchants", tag = "merchants", params(PageQuery), responses(
     (status = 200, body = Page<Merchant>), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn list(

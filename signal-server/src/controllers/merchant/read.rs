@@ -9,7 +9,7 @@ use protocol::MerchantId;
 use protocol::rest::Merchant;
 
 /// One merchant.
-#[utoipa::path(get, path = "/v1/merchants/{merchant}", tag = "merchants", params(("merchant" = MerchantId, Path)), responses(
+#[utoipa::path(get, operation_id = "read_merchant", path = "/v1/merchants/{merchant}", tag = "merchants", params(("merchant" = MerchantId, Path)), responses(
     (status = 200, body = Merchant), (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn read(

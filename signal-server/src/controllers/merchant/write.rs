@@ -18,7 +18,7 @@ const MAX_ORIGINS: usize = 100;
 const SIGNING_SECRET: std::ops::RangeInclusive<usize> = 16..=512;
 
 /// Makes or replaces a merchant. Only for the operator: origins decide who may place calls.
-#[utoipa::path(put, path = "/v1/merchants/{merchant}", tag = "merchants", params(("merchant" = MerchantId, Path)),
+#[utoipa::path(put, operation_id = "write_merchant", path = "/v1/merchants/{merchant}", tag = "merchants", params(("merchant" = MerchantId, Path)),
     request_body = MerchantWrite, responses(
     (status = 200, body = Merchant), (status = 201, body = Merchant),
     (status = "4XX", body = protocol::rest::Problem, content_type = "application/problem+json"),
