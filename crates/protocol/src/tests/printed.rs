@@ -1,9 +1,10 @@
-//! Files that are printed from the declarations: `ringlet.d.ts` for the panel's scripts, `docs/errors.md` for people.
+//! Files that are printed from the declarations: `ringlet.d.ts` for the panel's scripts, `docs/errors.md` and
+//! `docs/protocol.md` for people.
 
 use super::assert_fresh;
 use crate::error::ErrorCode;
-use crate::typescript;
 use crate::visitor::{CallState, EndReason, MAX_MESSAGE_BYTES, VERSION, VisitorEvent, VisitorRequest};
+use crate::{VariantShape, typescript};
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
 
@@ -27,6 +28,48 @@ fn the_typescript_declarations_are_those_of_the_messages() {
         typescript("VisitorEvent", VisitorEvent::SHAPE),
     ];
     assert_fresh("ringlet.d.ts", &text.join("\n"));
+}
+
+/// A table of one message kind's fields, below its name and what it is for.
+fn chapter(text: &mut String, direction: &str, shape: &[VariantShape]) {
+    let _ = writeln!(text, "\n## {direction}");
+    for variant in shape {
+        let _ = writeln!(text, "\n### `{}`\n\n{}", variant.tag, prose(variant.doc));
+        if variant.fields.is_empty() {
+            continue;
+        }
+        text.push_str("\n| field | type | meaning |\n| --- | --- | --- |\n");
+        for field in variant.fields {
+            let optional = if field.optional { ", optional" } else { "" };
+            let _ = writeln!(text, "| `{}` | {}{optional} | {} |", field.name, field.typescript, prose(field.doc));
+        }
+    }
+}
+
+/// A doc comment's lines as one paragraph, without rustdoc's link brackets.
+fn prose(doc: &[&str]) -> String {
+    doc.join("").replace("[`", "`").replace("`]", "`").trim().to_owned()
+}
+
+#[test]
+fn the_page_of_messages_is_that_of_the_declarations() {
+    let mut text = format!(
+        "# Messages\n\nWhat the shopper's browser and the signal-server say to each other, version {VERSION}: JSON texts of \
+         at most {MAX_MESSAGE_BYTES}\nbytes over the WebSocket `/ws/visitor`. The same as types: \
+         [ringlet.d.ts](../crates/protocol/ringlet.d.ts); as examples:\n[golden/](../crates/protocol/golden).\n\nA message \
+         whose `type` is unknown is to be ignored: a newer peer may send it.\n\nPrinted from \
+         `crates/protocol/src/visitor.rs` by `UPDATE=1 cargo test -p protocol`; not to be edited.\n"
+    );
+    chapter(&mut text, "From the browser", VisitorRequest::SHAPE);
+    chapter(&mut text, "From the server", VisitorEvent::SHAPE);
+    let _ = writeln!(text, "\n## Words\n\n- `CallState`: {}", list(CallState::ALL));
+    let _ = writeln!(text, "- `EndReason`: {}", list(EndReason::ALL));
+    text.push_str("- `ErrorCode`: see [errors.md](errors.md)\n");
+    assert_fresh("../../docs/protocol.md", &text);
+}
+
+fn list<W: Display>(all: &[W]) -> String {
+    all.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[test]
