@@ -3,14 +3,14 @@
 //! Each transaction is driven by a task of its own, because rsipstack's `receive` must not be cancelled half-way.
 
 use super::{
-    digest::{Authenticator, Challenger},
     dialog::Dialog,
+    digest::{Authenticator, Challenger},
     hop::{Hop, HopError},
     stack::Shared,
 };
 use rsipstack::{
     sip::{
-        Header, HeadersExt as _, Method, Request, Response, SipMessage, StatusCode, StatusCodeKind,
+        Header, HeadersExt as _, Method, Request, Response, SipMessage, StatusCodeKind,
         headers::{Authorization, ProxyAuthorization, UserAgent},
     },
     transaction::{
@@ -126,9 +126,9 @@ pub(super) fn is_local(response: &Response) -> bool {
 
 /// Whether a response is a challenge that was taken up: the request goes out once more then.
 pub(super) fn take_challenge(auth: &mut Authenticator, response: &Response) -> bool {
-    let challenger = match response.status_code {
-        StatusCode::Unauthorized => Challenger::UserAgent,
-        StatusCode::ProxyAuthenticationRequired => Challenger::Proxy,
+    let challenger = match response.status_code.code() {
+        401 => Challenger::UserAgent,
+        407 => Challenger::Proxy,
         _ => return false,
     };
     let headers: Vec<&str> = response.headers.iter().filter_map(|header| challenge_value(header, challenger)).collect();

@@ -5,11 +5,12 @@
 use rsipstack::{
     sip::{
         Header, Headers, HeadersExt as _, Host, HostWithPort, Method, Request, Response, Uri, Version,
-        headers::{CSeq, CallId, Contact, From, MaxForwards, Route, To},
+        headers::{CSeq, CallId, Contact, From, MaxForwards, RecordRoute, Route, To},
         prelude::ToTypedHeader as _,
         typed,
         uri::Domain,
     },
+    sip_all_headers, sip_header_opt,
     transaction::{make_tag, make_uuid_v4},
 };
 use std::sync::{
@@ -214,23 +215,18 @@ fn verbatim(uri: &Uri) -> Uri {
     let Some(auth) = uri.auth.as_ref().filter(|auth| auth.user.contains('%')) else { return uri.clone() };
     let password = auth.password.as_ref().map(|password| format!(":{password}")).unwrap_or_default();
     let host = Host::Domain(Domain(format!("{}{password}@{}", auth.user, uri.host_with_port.host)));
-    Uri { auth: None, host_with_port: HostWithPort { host, port: uri.host_with_port.port.clone() }, ..uri.clone() }
+    Uri { auth: None, host_with_port: HostWithPort { host, port: uri.host_with_port.port }, ..uri.clone() }
 }
 
 fn contact_of(headers: &Headers) -> Option<Uri> {
-    let header = headers.iter().find_map(|header| match header {
-        Header::Contact(contact) => Some(contact),
-        _ => None,
-    })?;
+    let header = sip_header_opt!(headers.iter(), Header::Contact)?;
     typed::Contact::parse_header_list(header.value()).ok()?.into_iter().next().map(|contact| contact.uri)
 }
 
 fn record_route(headers: &Headers) -> Vec<Uri> {
-    let values = headers.iter().filter_map(|header| match header {
-        Header::RecordRoute(route) => typed::RecordRoute::parse_header_list(route.value()).ok(),
-        _ => None,
-    });
-    values.flatten().map(|route| route.uri).take(MAX_ROUTES).collect()
+    let values: Vec<&RecordRoute> = sip_all_headers!(headers.iter(), Header::RecordRoute);
+    let routes = values.into_iter().filter_map(|value| typed::RecordRoute::parse_header_list(value.value()).ok());
+    routes.flatten().map(|route| route.uri).take(MAX_ROUTES).collect()
 }
 
 /// What a From or To header shows of a person: the display name, else the user part, else the URI.
@@ -251,16 +247,25 @@ mod tests {
     use super::*;
 
     fn dialog() -> Dialog {
-        Dialog::outgoing(DialogId::new(), "<sip:ringlet@192.0.2.7>", "sip:100@trunk.example".try_into().unwrap(), "<sip:192.0.2.7>".to_owned())
+        Dialog::outgoing(
+            DialogId::new(),
+            "<sip:ringlet@192.0.2.7>",
+            "sip:100@trunk.example".try_into().unwrap(),
+            "<sip:192.0.2.7>".to_owned(),
+        )
     }
 
     fn ok(extra: &str) -> Response {
-        format!("SIP/2.0 200 OK\r\nTo: <sip:100@trunk.example>;tag=far\r\n{extra}Content-Length: 0\r\n\r\n").try_into().unwrap()
+        format!("SIP/2.0 200 OK\r\nTo: <sip:100@trunk.example>;tag=far\r\n{extra}Content-Length: 0\r\n\r\n")
+            .try_into()
+            .unwrap()
     }
 
     #[test]
     fn the_route_set_is_the_record_route_turned_around() {
-        let response = ok("Record-Route: <sip:p3;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p1;lr>\r\nContact: <sip:far@198.51.100.2:5080>\r\n");
+        let response = ok(
+            "Record-Route: <sip:p3;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p1;lr>\r\nContact: <sip:far@198.51.100.2:5080>\r\n",
+        );
         let bye = dialog().established(&response).request(Method::Bye);
         let routes: Vec<_> = bye.route_headers().into_iter().map(|route| route.value().to_owned()).collect();
         assert_eq!(routes, ["<sip:p1;lr>", "<sip:p2;lr>", "<sip:p3;lr>"]);

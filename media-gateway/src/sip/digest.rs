@@ -76,7 +76,8 @@ impl Authenticator {
                 continue;
             }
             taken.push(challenge.realm.clone());
-            let known = self.realms.iter_mut().find(|r| r.challenger == challenger && r.challenge.realm == challenge.realm);
+            let known =
+                self.realms.iter_mut().find(|r| r.challenger == challenger && r.challenge.realm == challenge.realm);
             match known {
                 Some(realm) if realm.answered && !(challenge.stale && self.stale < MAX_STALE) => return false,
                 Some(realm) => {
@@ -186,11 +187,11 @@ impl Challenge {
         challenges
             .iter()
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Digest"))
-            .filter_map(|(_, parameters)| Self::from_parameters(parameters))
+            .filter_map(|(_, parameters)| Self::of_parameters(parameters))
             .collect()
     }
 
-    fn from_parameters(parameters: &[(&str, String)]) -> Option<Self> {
+    fn of_parameters(parameters: &[(&str, String)]) -> Option<Self> {
         let get = |wanted: &str| {
             parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.clone())
         };
@@ -203,7 +204,8 @@ impl Challenge {
             realm: get("realm")?,
             nonce: get("nonce")?,
             opaque: get("opaque"),
-            algorithm: get("algorithm").map_or(Some(Algorithm::Md5 { session: false }), |name| Algorithm::parse(&name))?,
+            algorithm: get("algorithm")
+                .map_or(Some(Algorithm::Md5 { session: false }), |name| Algorithm::parse(&name))?,
             qop_auth,
             stale: get("stale").is_some_and(|value| value.eq_ignore_ascii_case("true")),
         })
@@ -325,7 +327,9 @@ mod tests {
             assert!(client.take(Challenger::Proxy, headers));
             let answers = client.answers("INVITE", "sip:x", "c");
             assert_eq!(answers.len(), 1);
-            assert!(answers.iter().all(|(who, value)| *who == Challenger::Proxy && value.contains("algorithm=SHA-256")));
+            assert!(
+                answers.iter().all(|(who, value)| *who == Challenger::Proxy && value.contains("algorithm=SHA-256"))
+            );
         }
     }
 
@@ -373,9 +377,15 @@ mod tests {
     #[test]
     fn what_cannot_be_answered_is_left() {
         let mut client = authenticator("a", "b");
-        for header in
-            ["Basic realm=\"r\"", "Digest realm=\"r\"", "Digest realm=\"r\", nonce=\"1\", algorithm=SHA-512-256", "Digest realm=\"r\", nonce=\"1\", qop=\"auth-int\"", "", "=,\"", "Digest"]
-        {
+        for header in [
+            "Basic realm=\"r\"",
+            "Digest realm=\"r\"",
+            "Digest realm=\"r\", nonce=\"1\", algorithm=SHA-512-256",
+            "Digest realm=\"r\", nonce=\"1\", qop=\"auth-int\"",
+            "",
+            "=,\"",
+            "Digest",
+        ] {
             assert!(!client.take(Challenger::UserAgent, &[header]), "{header}");
         }
         assert!(!Authenticator::new(None).take(Challenger::UserAgent, &["Digest realm=\"r\", nonce=\"1\""]));

@@ -20,7 +20,9 @@ pub(super) fn parse(content_type: &str, body: &[u8]) -> Option<Key> {
     let text = std::str::from_utf8(body).ok()?;
     if kind.eq_ignore_ascii_case("application/dtmf-relay") {
         let field = |wanted: &str| {
-            text.lines().filter_map(|line| line.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
+            text.lines()
+                .filter_map(|line| line.split_once('='))
+                .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
         };
         let duration = field("Duration").and_then(|(_, value)| value.trim().parse().ok());
         return key(field("Signal")?.1, duration);

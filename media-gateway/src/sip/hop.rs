@@ -75,18 +75,19 @@ impl Shared {
         if dialog.connection.is_reliable() && dialog.is_alive() {
             return Ok(dialog.clone());
         }
-        let transport = uri.params.iter().find_map(|param| match param {
-            Param::Transport(SipTransport::Tcp) => Some(Transport::Tcp),
-            Param::Transport(SipTransport::Udp) => Some(Transport::Udp),
-            _ => None,
-        });
+        let named = |transport| uri.params.contains(&Param::Transport(transport));
+        let transport = match (named(SipTransport::Tcp), named(SipTransport::Udp)) {
+            (true, _) => Transport::Tcp,
+            (false, true) => Transport::Udp,
+            (false, false) => dialog.transport(),
+        };
         let host = match &uri.host_with_port.host {
             Host::Domain(name) => name.0.clone(),
             Host::IpAddr(ip) => ip.to_string(),
         };
         let port = uri.host_with_port.port.map_or(DEFAULT_PORT, |port| port.0);
         let peer = self.resolve(&host, port).await?;
-        self.connect(transport.unwrap_or(dialog.transport()), peer).await
+        self.connect(transport, peer).await
     }
 
     /// The address that Via, Contact and From name towards a peer.

@@ -41,9 +41,36 @@ const DEFAULT_USER: &str = "ringlet";
 
 /// Headers that are the stack's own, or change where a call goes: the configuration may not set them.
 const RESERVED_HEADERS: &[&str] = &[
-    "accept", "allow", "authorization", "c", "call-id", "contact", "content-encoding", "content-length", "content-type",
-    "cseq", "e", "f", "from", "i", "k", "l", "m", "max-forwards", "proxy-authorization", "proxy-require", "record-route",
-    "require", "route", "session-expires", "supported", "t", "to", "v", "via", "x",
+    "accept",
+    "allow",
+    "authorization",
+    "c",
+    "call-id",
+    "contact",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cseq",
+    "e",
+    "f",
+    "from",
+    "i",
+    "k",
+    "l",
+    "m",
+    "max-forwards",
+    "proxy-authorization",
+    "proxy-require",
+    "record-route",
+    "require",
+    "route",
+    "session-expires",
+    "supported",
+    "t",
+    "to",
+    "v",
+    "via",
+    "x",
 ];
 
 /// The Request-URI for an address on a trunk: a whole `sip:` URI as it stands, a bare user part completed by the trunk's
@@ -87,7 +114,7 @@ pub(super) struct Outgoing {
 
 /// What the INVITE came to.
 enum Outcome {
-    Answered(Response, ClientTransaction),
+    Answered(Box<(Response, ClientTransaction)>),
     /// A final failure of the far end.
     Rejected(Response),
     Unreachable(String),
@@ -127,12 +154,12 @@ impl Outgoing {
         let credentials = self.trunk.username.clone().zip(self.trunk.password.clone());
         let credentials = credentials.map(|(username, password)| Credentials { username, password });
         let auth = Authenticator::new(credentials);
-        let mut session =
-            Session::new(self.shared.clone(), call.clone(), self.events.clone(), dialog, hop, auth);
+        let mut session = Session::new(self.shared.clone(), call.clone(), self.events.clone(), dialog, hop, auth);
         session.local_sdp = self.dial.sdp.clone();
         let mut progress = Progress::default();
         match self.invite(&mut session, &mut progress).await {
-            Outcome::Answered(response, transaction) => {
+            Outcome::Answered(answered) => {
+                let (response, transaction) = *answered;
                 self.established(session, progress, &response, transaction).await;
             }
             Outcome::Rejected(response) => {
@@ -188,7 +215,7 @@ impl Outgoing {
             let kind = response.status_code.kind();
             if kind == StatusCodeKind::Successful {
                 session.dialog = established(&session.dialog, &base, &response);
-                return Outcome::Answered(response, transaction);
+                return Outcome::Answered(Box::new((response, transaction)));
             }
             if client::is_local(&response) && !progress.provisional && progress.cancel.is_none() {
                 let code = response.status_code.code();
@@ -310,7 +337,8 @@ impl Outgoing {
             Header::ContentType(ContentType::new("application/sdp")),
         ];
         for (name, value) in &self.dial.headers {
-            let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b));
+            let token =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b));
             let reserved = RESERVED_HEADERS.contains(&name.to_ascii_lowercase().as_str());
             if token && !reserved && !value.contains(char::is_control) {
                 headers.push(Header::Other(name.clone(), value.clone()));

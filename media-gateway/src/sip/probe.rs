@@ -88,7 +88,11 @@ pub enum ProbeError {
 }
 
 /// Asks a trunk, with credentials if it wants them.
-pub(super) async fn options(shared: &Arc<Shared>, name: &TrunkName, limit: Duration) -> Result<OptionsOutcome, ProbeError> {
+pub(super) async fn options(
+    shared: &Arc<Shared>,
+    name: &TrunkName,
+    limit: Duration,
+) -> Result<OptionsOutcome, ProbeError> {
     let trunk = shared.trunk(name).map_err(ProbeError::Unknown)?;
     let started = Instant::now();
     let hop = shared.hop_to_trunk(trunk).await.map_err(ProbeError::NoWay)?;
@@ -122,7 +126,13 @@ pub(super) async fn options(shared: &Arc<Shared>, name: &TrunkName, limit: Durat
     judge(&last.ok_or_else(silent)?, peer, challenged, has_credentials, started.elapsed())
 }
 
-fn judge(response: &Response, peer: SocketAddr, challenged: bool, credentials: bool, took: Duration) -> Result<OptionsOutcome, ProbeError> {
+fn judge(
+    response: &Response,
+    peer: SocketAddr,
+    challenged: bool,
+    credentials: bool,
+    took: Duration,
+) -> Result<OptionsOutcome, ProbeError> {
     let status = response.status_code.code();
     let phrase = response.wire_reason.clone().unwrap_or_else(|| response.status_code.text().to_owned());
     match status {
@@ -142,7 +152,12 @@ fn dialog(trunk: &Trunk, user: &str, own: SocketAddr) -> Option<Dialog> {
     let host: Host = trunk.host.trim_matches(['[', ']']).parse().ok()?;
     let target = Uri::try_from(format!("sip:{host}:{}", trunk.port).as_str()).ok()?;
     let domain = trunk.from_domain.clone().unwrap_or_else(|| own.ip().to_string());
-    Some(Dialog::outgoing(DialogId::new(), &format!("<sip:{user}@{domain}>"), target, contact(user, own, trunk.transport)))
+    Some(Dialog::outgoing(
+        DialogId::new(),
+        &format!("<sip:{user}@{domain}>"),
+        target,
+        contact(user, own, trunk.transport),
+    ))
 }
 
 /// Asks the trunks that want it, until the stack ends; tells when one comes or goes, and keeps the gauge

@@ -254,10 +254,13 @@ fn address(session: &Session, media: &Media) -> Result<IpAddr, SdpError> {
 
 fn ptime(media: &Media) -> Duration {
     // Some write fractions ("a=ptime:20.0").
-    let number = |name| media.get_first_attribute_value(name).flatten().and_then(|value| value.trim().parse().ok());
-    let wanted: f64 = number("ptime").unwrap_or(DEFAULT_PTIME.as_millis() as f64);
-    let at_most: f64 = number("maxptime").unwrap_or(f64::INFINITY);
-    // `as` saturates and turns NaN into 0, so hostile numbers end at the bounds.
+    let number = |name| {
+        let value = media.get_first_attribute_value(name).flatten()?;
+        value.trim().parse().ok().filter(|number: &f64| number.is_finite())
+    };
+    let wanted = number("ptime").unwrap_or(DEFAULT_PTIME.as_millis() as f64);
+    let at_most = number("maxptime").unwrap_or(f64::INFINITY);
+    // `as` saturates, so hostile numbers end at the bounds.
     let ms = (wanted.min(at_most) as u64).clamp(*PTIME_MS.start(), *PTIME_MS.end());
     Duration::from_millis(ms - ms % 10)
 }
@@ -319,8 +322,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LOCAL: Local =
-        Local { rtp: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)), 20000), session_id: 42, version: 1 };
+    const LOCAL: Local = Local {
+        rtp: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)), 20000),
+        session_id: 42,
+        version: 1,
+    };
 
     fn sdp(media: &str) -> String {
         format!("v=0\r\no=- 1 1 IN IP4 198.51.100.2\r\ns=-\r\nc=IN IP4 198.51.100.2\r\nt=0 0\r\n{media}")
@@ -346,7 +352,9 @@ mod tests {
 
     #[test]
     fn an_ordinary_answer_is_understood() {
-        let answer = sdp("m=audio 4000 RTP/AVP 8 96\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:96 telephone-event/8000\r\na=ptime:30\r\n");
+        let answer = sdp(
+            "m=audio 4000 RTP/AVP 8 96\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:96 telephone-event/8000\r\na=ptime:30\r\n",
+        );
         let remote = parse_answer(&answer).unwrap();
         assert_eq!(
             remote,
@@ -403,7 +411,9 @@ mod tests {
 
     #[test]
     fn hold_by_sendonly_is_answered_by_recvonly() {
-        let (remote, answer) = answer(&sdp("a=sendonly\r\nm=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"), &LOCAL).unwrap();
+        let (remote, answer) =
+            answer(&sdp("a=sendonly\r\nm=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"), &LOCAL)
+                .unwrap();
         assert_eq!(remote.direction, Direction::SendOnly);
         assert!(!remote.receives());
         assert!(answer.contains("a=recvonly\r\n"), "{answer}");
@@ -417,7 +427,9 @@ mod tests {
 
     #[test]
     fn an_answer_has_as_many_sections_as_the_offer_and_declines_all_but_one() {
-        let offer = sdp("m=video 5000 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\nm=audio 4000 RTP/AVP 9 8 100\r\na=rtpmap:100 telephone-event/8000\r\nm=audio 4002 RTP/AVP 0\r\n");
+        let offer = sdp(
+            "m=video 5000 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\nm=audio 4000 RTP/AVP 9 8 100\r\na=rtpmap:100 telephone-event/8000\r\nm=audio 4002 RTP/AVP 0\r\n",
+        );
         insta::assert_snapshot!(answer(&offer, &LOCAL).unwrap().1.replace("\r\n", "\n"), @r"
         v=0
         o=- 42 1 IN IP4 192.0.2.7
@@ -437,7 +449,9 @@ mod tests {
 
     #[test]
     fn odd_packet_times_come_to_rest_within_bounds() {
-        for (written, ms) in [("20.0", 20), ("35", 30), ("5", 10), ("200", 60), ("NaN", 10), ("-1", 10), ("x", 20)] {
+        for (written, ms) in
+            [("20.0", 20), ("35", 30), ("5", 10), ("200", 60), ("NaN", 20), ("1e99", 60), ("-1", 10), ("x", 20)]
+        {
             let remote = parse_answer(&sdp(&format!("m=audio 4000 RTP/AVP 0\r\na=ptime:{written}\r\n"))).unwrap();
             assert_eq!(remote.ptime, Duration::from_millis(ms), "{written}");
         }

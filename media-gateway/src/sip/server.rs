@@ -5,8 +5,9 @@ use super::stack::Shared;
 use rsipstack::{
     sip::{
         Header, Method, Request, Response, SipMessage, StatusCode,
-        headers::{Allow, ContentType, Supported, To, Unsupported},
+        headers::{Allow, ContentType, Require, Supported, To, Unsupported},
     },
+    sip_all_headers, sip_header_opt,
     transaction::transaction::{Transaction, TransactionEvent, TransactionEventSender},
 };
 use std::sync::Arc;
@@ -73,6 +74,10 @@ async fn drive(shared: Arc<Shared>, mut transaction: Transaction, events: mpsc::
         };
         // A call that has gone needs no news.
         let _ = events.send(event).await;
+        if acknowledged {
+            // Repeated ACKs and INVITEs are absorbed without us for another 64·T1.
+            break;
+        }
     }
     let succeeded = transaction.last_response.as_ref().is_some_and(|response| response.status_code.code() / 100 == 2);
     if invite && succeeded && !acknowledged {
@@ -88,10 +93,9 @@ pub(super) fn reply(shared: &Arc<Shared>, mut transaction: Transaction, status: 
             debug!(key = %transaction.key, %error, status, "response not sent");
             return;
         }
-        // A refused INVITE stays for its ACK; anything else ends at once.
-        let rest = async { while transaction.receive().await.is_some() {} };
+        // A refused INVITE stays for its ACK; anything else has ended.
         tokio::select! {
-            () = rest => {}
+            _ = transaction.receive() => {}
             () = shared.closed.cancelled() => {}
         }
     });
@@ -125,12 +129,10 @@ pub(super) fn capabilities() -> Vec<Header> {
 
 /// The Unsupported header for a 420, when the request requires what we do not know (RFC 3261 section 8.2.2.3).
 pub(super) fn unsupported(request: &Request) -> Option<Header> {
-    let required = request.headers.iter().filter_map(|header| match header {
-        Header::Require(require) => Some(require.value()),
-        _ => None,
-    });
+    let required: Vec<&Require> = sip_all_headers!(request.headers.iter(), Header::Require);
     let unknown: Vec<&str> = required
-        .flat_map(|value| value.split(','))
+        .into_iter()
+        .flat_map(|value| value.value().split(','))
         .map(str::trim)
         .filter(|tag| !tag.is_empty() && !tag.eq_ignore_ascii_case(SUPPORTED_BY_SERVER))
         .collect();
@@ -146,12 +148,10 @@ pub(super) fn sdp_of(headers: &[Header], body: &[u8]) -> Result<Option<String>, 
     if body.is_empty() {
         return Ok(None);
     }
-    let kind = headers.iter().find_map(|header| match header {
-        Header::ContentType(kind) => Some(kind.value()),
-        _ => None,
-    });
+    let kind = sip_header_opt!(headers.iter(), Header::ContentType).map(ContentType::value);
     // Without a Content-Type, SDP is what everybody means.
-    let is_sdp = kind.is_none_or(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(SDP)));
+    let is_sdp =
+        kind.is_none_or(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(SDP)));
     if is_sdp { Ok(Some(String::from_utf8_lossy(body).into_owned())) } else { Err(NotSdp) }
 }
 
@@ -159,4 +159,3 @@ pub(super) fn sdp_of(headers: &[Header], body: &[u8]) -> Result<Option<String>, 
 pub(super) fn status_code(status: u16) -> StatusCode {
     StatusCode::try_from((status, "Refused")).unwrap_or(StatusCode::ServerInternalError)
 }
-

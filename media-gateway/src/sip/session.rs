@@ -17,8 +17,11 @@ use protocol::CallId;
 use rsipstack::{
     sip::{
         Header, HeadersExt as _, Method, Response,
-        headers::{Accept, ContentType, MinSE, Reason, Require, RetryAfter, SessionExpires as SessionExpiresHeader, Supported},
+        headers::{
+            Accept, ContentType, MinSE, Reason, Require, RetryAfter, SessionExpires as SessionExpiresHeader, Supported,
+        },
     },
+    sip_header_opt,
     transaction::transaction::Transaction,
 };
 use std::{sync::Arc, time::Duration};
@@ -80,7 +83,7 @@ struct OpenOffer {
 
 enum Step {
     Command(Option<CallCommand>),
-    Request(Option<Transaction>),
+    Request(Option<Box<Transaction>>),
     Server(ServerEvent),
     Fork(Option<Response>),
     Refreshed(Result<Response, RequestError>),
@@ -136,7 +139,7 @@ impl Session {
             let deadline = self.deadline();
             let step = tokio::select! {
                 command = inbox.commands.recv() => Step::Command(command),
-                request = inbox.requests.recv() => Step::Request(request),
+                request = inbox.requests.recv() => Step::Request(request.map(Box::new)),
                 event = self.server_events.recv() => event.map_or(Step::Deadline, Step::Server),
                 response = next_response(&mut invite) => Step::Fork(response),
                 outcome = refreshed(&mut self.refresh) => Step::Refreshed(outcome),
@@ -147,7 +150,7 @@ impl Session {
                 Step::Command(Some(CallCommand::OfferReply(reply))) => self.on_offer_reply(reply),
                 Step::Command(Some(CallCommand::Ring | CallCommand::Answer(_) | CallCommand::Reject(_))) => None,
                 Step::Command(None) | Step::Request(None) => Some(Over::Released("shutdown".to_owned())),
-                Step::Request(Some(request)) => self.on_request(request).await,
+                Step::Request(Some(request)) => self.on_request(*request).await,
                 Step::Server(event) => self.on_server_event(event).await,
                 Step::Fork(Some(response)) => self.on_fork(&response),
                 Step::Fork(None) => {
@@ -295,7 +298,13 @@ impl Session {
         if response.status_code.code() / 100 == 2 && !self.dialog.is_of(response) {
             info!(call = %self.call, sip_call_id = %self.dialog.id.call_id, "a second far end answered, hanging it up");
             let fork = self.dialog.established(response);
-            tokio::spawn(bye(self.shared.clone(), fork, self.hop.clone(), self.auth.clone(), "answered elsewhere".to_owned()));
+            tokio::spawn(bye(
+                self.shared.clone(),
+                fork,
+                self.hop.clone(),
+                self.auth.clone(),
+                "answered elsewhere".to_owned(),
+            ));
         }
         None
     }
@@ -388,11 +397,10 @@ impl Session {
 
     /// What a request says about session timers, and the headers of our 2xx that agree; or the Min-SE of a 422.
     pub(super) fn negotiate_timer(&self, headers: &[Header]) -> Result<(Vec<Header>, Option<SessionTimer>), Header> {
-        let wanted = headers.iter().find_map(|header| match header {
-            Header::SessionExpires(value) => SessionExpires::parse(value.value()),
-            _ => None,
-        });
-        let Some(wanted) = wanted else { return Ok((Vec::new(), None)) };
+        let wanted = sip_header_opt!(headers.iter(), Header::SessionExpires);
+        let Some(wanted) = wanted.and_then(|wanted| SessionExpires::parse(wanted.value())) else {
+            return Ok((Vec::new(), None));
+        };
         if wanted.interval < MIN_SE {
             return Err(Header::MinSE(MinSE::new(MIN_SE.as_secs().to_string())));
         }
@@ -450,7 +458,9 @@ async fn next_response(invite: &mut Option<ClientTransaction>) -> Option<Respons
     }
 }
 
-async fn refreshed(refresh: &mut Option<oneshot::Receiver<Result<Response, RequestError>>>) -> Result<Response, RequestError> {
+async fn refreshed(
+    refresh: &mut Option<oneshot::Receiver<Result<Response, RequestError>>>,
+) -> Result<Response, RequestError> {
     match refresh {
         Some(refresh) => {
             refresh.await.unwrap_or_else(|_| Err(RequestError::Unsendable("the refresh was dropped".to_owned())))

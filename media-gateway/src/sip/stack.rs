@@ -17,6 +17,7 @@ use rsipstack::{
     EndpointBuilder,
     sip::{Header, Method, headers::Accept},
     transaction::{
+        TransactionReceiver,
         endpoint::{EndpointInnerRef, EndpointOption},
         random_text,
         transaction::Transaction,
@@ -26,7 +27,7 @@ use rsipstack::{
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -34,7 +35,12 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -56,6 +62,9 @@ const MAX_STRANGERS_CONNECTIONS: usize = 256;
 
 /// Calls are long and their dialogs silent: a connection may be idle as long as a long call. TCP keeps it till then.
 const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+
+/// Opening a listener takes microseconds; after this it has failed.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// rsipstack's timer C, which only acts after a provisional response; the call's own bound comes first.
 const TIMER_C: Duration = Duration::from_secs(600);
@@ -151,8 +160,15 @@ impl SipStack {
         let (commands, commands_out) = mpsc::channel(COMMAND_QUEUE);
         let (events, events_out) = mpsc::channel(EVENT_QUEUE);
         tokio::spawn(async move { endpoint.serve().await });
+        listening(local).await?;
         tokio::spawn(probe::keep_alive(shared.clone()));
-        let table = Table { shared: shared.clone(), events, calls: BTreeMap::new(), dialogs: BTreeMap::new(), tasks: JoinSet::new() };
+        let table = Table {
+            shared: shared.clone(),
+            events,
+            calls: BTreeMap::new(),
+            dialogs: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        };
         tokio::spawn(table.run(commands_out, requests));
         info!(%local, "listening for SIP");
         Ok((SipHandle { commands, shared }, events_out))
@@ -167,7 +183,9 @@ async fn listen(settings: &Settings, closed: &CancellationToken) -> Result<(Tran
     let failed = |error: rsipstack::Error| listen_error(settings.listen, error);
     let public = |port| settings.public_ip.map(|ip| SocketAddr::new(ip, port));
     let external = public(settings.listen.port()).filter(|_| settings.listen.port() != 0);
-    let udp = UdpConnection::create_connection(settings.listen, external, Some(closed.child_token())).await.map_err(failed)?;
+    let udp = UdpConnection::create_connection(settings.listen, external, Some(closed.child_token()))
+        .await
+        .map_err(failed)?;
     // It prints the address that it is bound to, and has no other way to tell.
     let local: SocketAddr = udp.to_string().parse().map_err(|error| listen_error(settings.listen, error))?;
     // rsipstack binds later, and only logs when it cannot: find out now.
@@ -178,6 +196,23 @@ async fn listen(settings: &Settings, closed: &CancellationToken) -> Result<(Tran
     layer.add_transport(SipConnection::Udp(udp));
     layer.add_transport(SipConnection::TcpListener(tcp));
     Ok((layer, local))
+}
+
+/// Waits until TCP connections are taken: rsipstack opens its listener in its own time.
+async fn listening(local: SocketAddr) -> Result<(), SipError> {
+    let ip = match local.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    let deadline = Instant::now() + LISTEN_TIMEOUT;
+    while let Err(error) = TcpStream::connect((ip, local.port())).await {
+        if Instant::now() >= deadline {
+            return Err(listen_error(local, error));
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
 
 /// Sheds the load of strangers while the tables are full.
@@ -213,11 +248,7 @@ struct Entry {
 }
 
 impl Table {
-    async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<Command>,
-        mut requests: mpsc::UnboundedReceiver<Transaction>,
-    ) {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut requests: TransactionReceiver) {
         let mut stopping = false;
         while !(stopping && self.calls.is_empty()) {
             tokio::select! {
@@ -314,7 +345,9 @@ impl Table {
             return;
         }
         let (status, headers) = match request.method {
-            Method::Options => (200, [server::capabilities(), vec![Header::Accept(Accept::new("application/sdp"))]].concat()),
+            Method::Options => {
+                (200, [server::capabilities(), vec![Header::Accept(Accept::new("application/sdp"))]].concat())
+            }
             Method::Invite if self.shared.settings.accept_calls && !stopping => return self.on_invite(transaction),
             // Nobody can be called here.
             Method::Invite => (404, Vec::new()),

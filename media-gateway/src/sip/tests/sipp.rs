@@ -45,15 +45,17 @@ impl Sipp {
         let nth = COUNTER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("ringlet-sipp-{}-{nth}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sipp").join(scenario).with_extension("xml");
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sipp").join(scenario).with_extension("xml");
+        // SIPp's own `-key` cannot stand in a status line.
+        let text = std::fs::read_to_string(file).unwrap();
+        let text = keys.iter().fold(text, |text, (key, value)| text.replace(&format!("[{key}]"), value));
+        std::fs::write(folder.join("scenario.xml"), text).unwrap();
         let mut command = Command::new("sipp");
-        command.current_dir(&folder).arg("-sf").arg(file).args(["-i", "127.0.0.1", "-m", "1", "-nostdin"]);
+        command.current_dir(&folder).args(["-sf", "scenario.xml", "-i", "127.0.0.1", "-m", "1", "-nostdin"]);
         command.args(["-p", &port.to_string(), "-timeout", "18s", "-timeout_error", "-recv_timeout", "15000"]);
         command.args(["-trace_msg", "-message_file", "messages", "-trace_err", "-error_file", "errors"]);
         command.args(["-trace_logs", "-log_file", "log", "-t", if transport == Transport::Udp { "u1" } else { "t1" }]);
-        for (key, value) in keys {
-            command.args(["-key", key, value]);
-        }
         if let Some(us) = us {
             command.arg(us.to_string());
         }

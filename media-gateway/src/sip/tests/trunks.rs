@@ -18,7 +18,14 @@ async fn hang_up(mut ours: Ours, sipp: Sipp) -> String {
 
 /// What the response of a logged Authorization header should be, worked out without our own digest code.
 fn expected(line: &str, hash: impl Fn(String) -> String) -> String {
-    let field = |name: &str| line.split(&format!("{name}=")).nth(1).and_then(|rest| rest.split([',', '\r']).next()).unwrap().trim_matches('"').to_owned();
+    let field = |name: &str| {
+        line.split(&format!("{name}="))
+            .nth(1)
+            .and_then(|rest| rest.split([',', '\n']).next())
+            .unwrap()
+            .trim_matches('"')
+            .to_owned()
+    };
     let (ha1, ha2) = (hash("alice:far:secret".to_owned()), hash(format!("INVITE:{}", field("uri"))));
     match line.contains("qop=auth") {
         true => hash(format!("{ha1}:n1:{}:{}:auth:{ha2}", field("nc"), field("cnonce"))),
@@ -53,11 +60,30 @@ async fn sipp_itself_refuses_wrong_credentials() {
 #[tokio::test]
 async fn challenges_of_both_kinds_and_algorithms_are_met() {
     let both = "Digest realm=\"far\", nonce=\"n1\", algorithm=MD5, qop=\"auth\", Digest realm=\"far\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"";
-    let cases: [(&str, &str, &str, &str, fn(String) -> String); 5] = [
+    type Case<'a> = (&'a str, &'a str, &'a str, &'a str, fn(String) -> String);
+    let cases: [Case<'_>; 5] = [
         ("401 Unauthorized", "WWW-Authenticate", "Digest realm=\"far\", nonce=\"n1\"", "Authorization", md5),
-        ("401 Unauthorized", "WWW-Authenticate", "Digest realm=\"far\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth,auth-int\"", "Authorization", sha256),
-        ("407 Proxy Authentication Required", "Proxy-Authenticate", "Digest realm=\"far\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"", "Proxy-Authorization", md5),
-        ("407 Proxy Authentication Required", "Proxy-Authenticate", "Digest realm=\"far\", nonce=\"n1\", algorithm=SHA-256", "Proxy-Authorization", sha256),
+        (
+            "401 Unauthorized",
+            "WWW-Authenticate",
+            "Digest realm=\"far\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth,auth-int\"",
+            "Authorization",
+            sha256,
+        ),
+        (
+            "407 Proxy Authentication Required",
+            "Proxy-Authenticate",
+            "Digest realm=\"far\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"",
+            "Proxy-Authorization",
+            md5,
+        ),
+        (
+            "407 Proxy Authentication Required",
+            "Proxy-Authenticate",
+            "Digest realm=\"far\", nonce=\"n1\", algorithm=SHA-256",
+            "Proxy-Authorization",
+            sha256,
+        ),
         ("401 Unauthorized", "WWW-Authenticate", both, "Authorization", sha256),
     ];
     for (status, field, challenge, answer, hash) in cases {
@@ -170,7 +196,10 @@ async fn options_tells_what_is_wrong_with_a_trunk() {
     assert_eq!((outcome.status, outcome.product.as_deref()), (200, Some("sipp")));
     sipp.succeeded().await;
 
-    for (status, words) in [("401 Unauthorized", "set username and password"), ("503 Too Busy", "in trouble itself: it answered 503 Too Busy")] {
+    for (status, words) in [
+        ("401 Unauthorized", "set username and password"),
+        ("503 Too Busy", "in trouble itself: it answered 503 Too Busy"),
+    ] {
         let sipp = Sipp::answering("asked_with_options", Transport::Tcp, &[("status", status)]).await;
         let trunk = Trunk { transport: Transport::Tcp, ..Trunk::new("far", "127.0.0.1", sipp.port) };
         let ours = Ours::start(vec![trunk]).await;
