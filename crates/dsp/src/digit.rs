@@ -8,15 +8,24 @@ pub struct Digit(u8);
 
 impl Digit {
     /// All sixteen, by event code.
-    pub const ALL: [Self; 16] = {
-        let mut all = [Self(0); 16];
-        let mut code = 0;
-        while code < 16 {
-            all[code as usize] = Self(code);
-            code += 1;
-        }
-        all
-    };
+    pub const ALL: [Self; 16] = [
+        Self(0),
+        Self(1),
+        Self(2),
+        Self(3),
+        Self(4),
+        Self(5),
+        Self(6),
+        Self(7),
+        Self(8),
+        Self(9),
+        Self(10),
+        Self(11),
+        Self(12),
+        Self(13),
+        Self(14),
+        Self(15),
+    ];
 
     /// By event code; `None` for events that are not digits.
     pub const fn from_event(code: u8) -> Option<Self> {

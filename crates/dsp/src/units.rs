@@ -67,6 +67,7 @@ pub struct Dbm0(pub f32);
 
 impl Dbm0 {
     /// A full-scale sine (ITU-T G.711, table 1a).
+    #[expect(clippy::approx_constant, reason = "the Recommendation's figure, which happens to look like π")]
     pub const OVERLOAD: Self = Self(3.14);
 
     /// The peak amplitude of a sine of this level.

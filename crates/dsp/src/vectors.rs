@@ -14,7 +14,7 @@ use crate::{
 
 /// What [`checksum`] gives on every target. It changes when a module's arithmetic does: then so does what people hear, and this line
 /// says that it was meant.
-pub const EXPECTED: u32 = 3_336_267_868;
+pub const EXPECTED: u32 = 2_162_896_837;
 
 /// Computes the checksum: some 100 ms of work.
 pub fn checksum() -> u32 {

@@ -1,6 +1,6 @@
 //! A DTMF detector after ITU-T Q.24, for any sampling rate.
 //!
-//! Audio is cut into hops of 2.5 ms. A Goertzel filter per frequency gives each hop's complex amplitude; eight hops under a Hann
+//! Audio is cut into hops of 1.25 ms. A Goertzel filter per frequency gives each hop's complex amplitude; sixteen hops under a Hann
 //! window make one analysis of 20 ms, and there is one every hop. An analysis is a *hit* when two tones, one of each group, hold
 //! most of its power, at levels, twist and frequencies that Q.24 admits; the frequency shows in the phase that a tone gains from
 //! one analysis to another. Enough hits in a row start a digit, enough misses in a row end it.
@@ -11,33 +11,57 @@ use super::{HIGH_GROUP, LOW_GROUP};
 use crate::{Digit, SampleRate};
 
 /// Hops in an analysis. 20 ms: long enough to tell 1.5 % from 3.5 % and for 15 dB of noise, short enough for a pause of 40 ms.
-const WINDOW: usize = 8;
+const WINDOW: usize = 16;
 
 /// Hops between the two analyses whose phases are compared. 5 ms: unambiguous to ±100 Hz, beyond any neighbour's half-way.
-const LAG: usize = 2;
+const LAG: usize = 4;
 
-/// Hops per second.
-const HOPS_PER_SECOND: u32 = 400;
+/// Hops per second. Steps in the window let tones through that lie a multiple of this away; with 800, no tone of one group lies where
+/// another's hides it by more than −32 dB.
+const HOPS_PER_SECOND: u32 = 800;
 
-/// Weights of the hops of an analysis: sin²(π(k+½)/8), a Hann window.
-const HANN: [f32; WINDOW] =
-    [0.038_060_233, 0.308_658_28, 0.691_341_7, 0.961_939_75, 0.961_939_75, 0.691_341_7, 0.308_658_28, 0.038_060_233];
+/// Weights of the hops of an analysis: sin²(π(k+½)/16), a Hann window.
+const HANN: [f32; WINDOW] = [
+    0.009_607_36,
+    0.084_265_194,
+    0.222_214_88,
+    0.402_454_84,
+    0.597_545_16,
+    0.777_785_1,
+    0.915_734_8,
+    0.990_392_6,
+    0.990_392_6,
+    0.915_734_8,
+    0.777_785_1,
+    0.597_545_16,
+    0.402_454_84,
+    0.222_214_88,
+    0.084_265_194,
+    0.009_607_36,
+];
 
 /// Sum of [`HANN`].
-const HANN_SUM: f32 = 4.0;
+const HANN_SUM: f32 = 8.0;
 
 /// Share of an analysis' power that two tones must hold. A tone that covers 65 % of the window's area reaches it, so that a tone
 /// of L ms hits for about L−3 ms and a gap of g ms misses for about g+3 ms.
 const HIT_SHARE: f32 = 0.65;
 
-/// Share that at least one analysis of a digit must reach: 15 dB of noise leaves 97 %; speech seldom comes near.
-const BEST_SHARE: f32 = 0.88;
+/// Share that the hits of a digit must reach on average once they are steady: 15 dB of noise leaves 97 %; speech seldom comes near.
+const STEADY_SHARE: f32 = 0.9;
 
 /// Hits that start a digit: tones from about 30 ms on (Q.24: 40 ms must, 23 ms must not).
-const START_HITS: u32 = 11;
+const START_HITS: u32 = 22;
+
+/// Hits after which the tones must be steady: by then they fill the window.
+const STEADY_FROM: u32 = 8;
+
+/// How much a steady tone's power may vary between hits, as a ratio: 4 dB, which 15 dB of noise leaves to the weaker tone of a twisted
+/// pair. Syllables seldom hold two harmonics that still.
+const STEADY: f32 = 2.5;
 
 /// Misses that end a digit: pauses from about 24 ms on (Q.24: 40 ms must, 10 ms must not).
-const END_MISSES: u32 = 11;
+const END_MISSES: u32 = 22;
 
 /// Mean-square power of the weakest tone that counts, −42 dBm0: Q.24 asks for −36 dBm0, and a window's edge lies below.
 const WEAKEST: f32 = 1.53e-5;
@@ -49,10 +73,13 @@ const LOW_ABOVE_HIGH: f32 = 8.91;
 const HIGH_ABOVE_LOW: f32 = 3.55;
 
 /// Deviation from nominal, as a fraction, at which a digit is refused: half-way between 1.5 % (must pass) and 3.5 % (must not).
-const DEVIATION: f32 = 0.025;
+const DEVIATION: f64 = 0.025;
 
-/// The same for a single hit, which has more noise in it than the digit's average.
-const DEVIATION_OF_HIT: f32 = 0.035;
+/// The same for a single hit, which has more noise in it than the digit's sum.
+const DEVIATION_OF_HIT: f64 = 0.04;
+
+/// What noise may add to the twist of a single hit: 3 dB, as a ratio of powers.
+const TWIST_SLACK_OF_HIT: f32 = 2.0;
 
 /// What the detector reports. Positions count samples since the detector was made, and are right to about 4 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,8 +192,7 @@ impl Detector {
                 *sum = sum.plus(amplitude.scaled(weight));
             }
         }
-        let [before, later] = self.recent;
-        self.recent = [later, spectrum];
+        let before = core::mem::replace(self.recent.get_mut(self.newest % LAG)?, spectrum);
 
         let length = HANN_SUM * self.hop as f32;
         let low = Tone::strongest(&spectrum, &before, &self.filters, 0, length)?;
@@ -174,8 +200,8 @@ impl Detector {
         let share = (low.power + high.power) * length / energy;
         let hit = low.power >= WEAKEST
             && high.power >= WEAKEST
-            && low.power <= LOW_ABOVE_HIGH * high.power
-            && high.power <= HIGH_ABOVE_LOW * low.power
+            && low.power <= TWIST_SLACK_OF_HIT * LOW_ABOVE_HIGH * high.power
+            && high.power <= TWIST_SLACK_OF_HIT * HIGH_ABOVE_LOW * low.power
             && share >= HIT_SHARE
             && low.limit_of_hit.admits(low.gained)
             && high.limit_of_hit.admits(high.gained);
@@ -201,7 +227,7 @@ impl Detector {
         };
         let position = self.position;
         let candidate = match self.candidate.take() {
-            Some(candidate) if candidate.digit == hit.digit => candidate.with(&hit),
+            Some(candidate) if candidate.digit == hit.digit && candidate.hits < START_HITS => candidate.with(&hit),
             Some(_) | None => Candidate::new(&hit, position),
         };
         if self.held.is_none() && candidate.is_digit(&hit) {
@@ -235,10 +261,10 @@ struct Filter {
 
 impl Filter {
     fn new(hz: f32, hop: u32, rate: SampleRate) -> Self {
-        let omega = core::f32::consts::TAU * hz / rate.hz() as f32;
-        let back = Complex::unit(-omega);
-        let turn = Complex::unit(-omega * hop as f32);
-        let gained = omega * (hop * LAG as u32) as f32;
+        let turns = f64::from(hz) / f64::from(rate.hz());
+        let back = Complex::unit(-turns);
+        let turn = Complex::unit(-turns * f64::from(hop));
+        let gained = turns * f64::from(hop) * LAG as f64;
         Self {
             coefficient: 2.0 * back.re,
             last: 0.0,
@@ -309,11 +335,11 @@ impl Tone {
         let (index, ((now, before), filter)) =
             group.max_by(|(_, ((a, _), _)), (_, ((b, _), _))| a.power().total_cmp(&b.power()))?;
         let gained = now.times(before.conjugate());
-        // A tone beside the filter's centre reads low by the window's spectrum, here as a function of the phase's cosine: exact
-        // to 0.2 dB up to 50 Hz.
-        let cosine = gained.re / libm::sqrtf(gained.power()).max(f32::MIN_POSITIVE);
-        let loss = 0.477 + 0.523 * cosine.max(0.0);
-        let power = 2.0 * now.power() / (length * length * loss * loss);
+        // A tone beside the filter's centre reads low by the window's spectrum, here fitted to 0.1 dB up to 25 Hz as a function of the
+        // squared cosine of the phase it gained.
+        let cosine = gained.re * gained.re / gained.power();
+        let loss = 0.25 + (1.13 - 0.38 * cosine) * cosine;
+        let power = 2.0 * now.power() / (length * length * loss);
         Some(Self { index, power, gained, limit: filter.limit, limit_of_hit: filter.limit_of_hit })
     }
 }
@@ -326,42 +352,72 @@ struct Hit {
     high: Tone,
 }
 
-/// Hits in a row that are not yet a digit.
+/// Up to [`START_HITS`] hits in a row that are not yet a digit. If they turn out to be none, counting starts again: a tone that swells
+/// slowly becomes a digit once it is steady.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     digit: Digit,
     first: u64,
     hits: u32,
-    best_share: f32,
-    gained: (Complex, Complex),
+    /// Sum over the steady hits.
+    share: f32,
+    low: Sum,
+    high: Sum,
 }
 
 impl Candidate {
     fn new(hit: &Hit, position: u64) -> Self {
-        Self {
-            digit: hit.digit,
-            first: position,
-            hits: 1,
-            best_share: hit.share,
-            gained: (hit.low.gained, hit.high.gained),
-        }
+        let empty =
+            Self { digit: hit.digit, first: position, hits: 0, share: 0.0, low: Sum::default(), high: Sum::default() };
+        empty.with(hit)
     }
 
     fn with(self, hit: &Hit) -> Self {
+        let steady = self.hits >= STEADY_FROM;
         Self {
-            hits: self.hits.saturating_add(1),
-            best_share: self.best_share.max(hit.share),
-            // A sum of vectors weighs each hit by its power, so that the faint ones at the onset hardly count.
-            gained: (self.gained.0.plus(hit.low.gained), self.gained.1.plus(hit.high.gained)),
+            hits: self.hits + 1,
+            share: self.share + if steady { hit.share } else { 0.0 },
+            low: self.low.with(&hit.low, steady),
+            high: self.high.with(&hit.high, steady),
             ..self
         }
     }
 
     fn is_digit(&self, hit: &Hit) -> bool {
         self.hits >= START_HITS
-            && self.best_share >= BEST_SHARE
-            && hit.low.limit.admits(self.gained.0)
-            && hit.high.limit.admits(self.gained.1)
+            && self.share >= STEADY_SHARE * (START_HITS - STEADY_FROM) as f32
+            && self.low.power <= LOW_ABOVE_HIGH * self.high.power
+            && self.high.power <= HIGH_ABOVE_LOW * self.low.power
+            && self.low.loudest <= STEADY * self.low.faintest
+            && self.high.loudest <= STEADY * self.high.faintest
+            && hit.low.limit.admits(self.low.gained)
+            && hit.high.limit.admits(self.high.gained)
+    }
+}
+
+/// One tone's hits together. Vectors and powers add up so that the faint hits at the onset hardly count.
+#[derive(Clone, Copy, Debug)]
+struct Sum {
+    power: f32,
+    gained: Complex,
+    faintest: f32,
+    loudest: f32,
+}
+
+impl Sum {
+    fn with(self, tone: &Tone, steady: bool) -> Self {
+        Self {
+            power: self.power + tone.power,
+            gained: self.gained.plus(tone.gained),
+            faintest: if steady { self.faintest.min(tone.power) } else { self.faintest },
+            loudest: if steady { self.loudest.max(tone.power) } else { self.loudest },
+        }
+    }
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { power: 0.0, gained: Complex::default(), faintest: f32::INFINITY, loudest: 0.0 }
     }
 }
 
@@ -375,13 +431,13 @@ struct Held {
 }
 
 impl Held {
-    /// An analysis hits once tones fill [`HIT_SHARE`] of the window's area, which is 57.5 % of its length.
+    /// Measured over all digits: analyses hit from where the tones fill 64 % of the window to where they fill 62 %.
     fn onset(&self, window: u64) -> u64 {
-        self.first.saturating_sub(window * 575 / 1_000)
+        self.first.saturating_sub(window * 64 / 100)
     }
 
     fn end(&self, window: u64) -> Event {
-        let stop = self.last.saturating_sub(window * 425 / 1_000);
+        let stop = self.last.saturating_sub(window * 38 / 100);
         Event::End { digit: self.digit, duration: stop.saturating_sub(self.onset(window)) }
     }
 }
@@ -393,8 +449,23 @@ struct Complex {
 }
 
 impl Complex {
-    fn unit(angle: f32) -> Self {
-        Self { re: libm::cosf(angle), im: libm::sinf(angle) }
+    /// e^{j2π·turns}, for less than 2³¹ turns. The series, in double precision, is exact for `f32` within half a turn; `libm` would bring
+    /// 5 KB of range reduction into the engine.
+    fn unit(turns: f64) -> Self {
+        const TERMS: u32 = 26;
+        let whole = (turns + 0.5_f64.copysign(turns)) as i32;
+        let angle = core::f64::consts::TAU * (turns - f64::from(whole));
+        let (mut cos, mut sin, mut term) = (0.0, 0.0, 1.0);
+        for n in 1..=TERMS {
+            match n % 4 {
+                1 => cos += term,
+                2 => sin += term,
+                3 => cos -= term,
+                _ => sin -= term,
+            }
+            term *= angle / f64::from(n);
+        }
+        Self { re: cos as f32, im: sin as f32 }
     }
 
     fn plus(self, other: Self) -> Self {

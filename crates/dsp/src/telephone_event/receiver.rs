@@ -246,7 +246,7 @@ impl Key {
         let ahead = report.timestamp.wrapping_sub(self.timestamp);
         if self.ssrc == report.ssrc {
             // RFC 4733, section 2.5.1.3: the next segment begins where the full one ended.
-            let next = ahead > 0 && ahead % segment == 0 && ahead / segment <= LOST_SEGMENTS;
+            let next = ahead > 0 && ahead.is_multiple_of(segment) && ahead / segment <= LOST_SEGMENTS;
             return next.then(|| self.before + u64::from(ahead));
         }
         // A new SSRC in the middle of a key, say from a session border controller: no marker, and no shorter than it was.
@@ -263,6 +263,9 @@ mod tests {
 
     /// Packets as `(arrival ms, ssrc, timestamp, marker, key, end, duration)`.
     type Row = (u64, u32, u32, bool, char, bool, u16);
+
+    /// Keys as `(key, duration)`.
+    type Keys = &'static [(char, u64)];
 
     fn receive(clock: SampleRate, rows: &[Row]) -> Vec<Output> {
         let (mut receiver, mut outputs) = (Receiver::new(clock), Vec::new());
@@ -293,161 +296,113 @@ mod tests {
             .collect()
     }
 
+    /// What arrives, and the keys that are reported with their durations. A case ends with the time-out.
+    #[rustfmt::skip]
+    const TORTURE: &[(&str, &[Row], Keys)] = &[
+        ("whole", &[
+            (0, 1, 800, true, '5', false, 160),
+            (20, 1, 800, false, '5', false, 320),
+            (40, 1, 800, false, '5', true, 480),
+        ], &[('5', 480)]),
+        ("first lost", &[
+            (20, 1, 800, false, '5', false, 320),
+            (40, 1, 800, false, '5', true, 480),
+        ], &[('5', 480)]),
+        ("all lost but one end", &[
+            (40, 1, 800, false, '#', true, 480),
+        ], &[('#', 480)]),
+        ("end lost, another follows", &[
+            (0, 1, 800, true, '5', false, 160),
+            (100, 1, 1600, true, '5', false, 160),
+            (120, 1, 1600, false, '5', true, 320),
+        ], &[('5', 160), ('5', 320)]),
+        ("end lost, nothing follows", &[
+            (0, 1, 800, true, '5', false, 160),
+        ], &[('5', 160)]),
+        ("end tripled", &[
+            (0, 1, 800, true, '5', false, 160),
+            (20, 1, 800, false, '5', true, 320),
+            (20, 1, 800, false, '5', true, 320),
+            (20, 1, 800, false, '5', true, 320),
+        ], &[('5', 320)]),
+        ("every packet doubled", &[
+            (0, 1, 8, true, '1', false, 160),
+            (0, 1, 8, true, '1', false, 160),
+            (20, 1, 8, false, '1', true, 320),
+            (20, 1, 8, false, '1', true, 320),
+        ], &[('1', 320)]),
+        ("end before start", &[
+            (0, 1, 8, false, '1', true, 320),
+            (1, 1, 8, true, '1', false, 160),
+            (2, 1, 8, false, '1', false, 240),
+        ], &[('1', 320)]),
+        ("late end of the key before", &[
+            (0, 1, 8, true, '1', false, 160),
+            (50, 1, 800, true, '2', false, 160),
+            (55, 1, 8, false, '1', true, 320),
+            (70, 1, 800, false, '2', true, 320),
+        ], &[('1', 160), ('2', 320)]),
+        ("no marker anywhere", &[
+            (0, 1, 8, false, '1', false, 160),
+            (20, 1, 8, false, '1', true, 320),
+            (99, 1, 1600, false, '1', true, 320),
+        ], &[('1', 320), ('1', 320)]),
+        ("marker on every packet", &[
+            (0, 1, 8, true, '1', false, 160),
+            (20, 1, 8, true, '1', false, 320),
+            (40, 1, 8, true, '1', true, 480),
+        ], &[('1', 480)]),
+        ("duration 0", &[
+            (0, 1, 8, true, '1', false, 0),
+            (20, 1, 8, false, '1', false, 0),
+            (40, 1, 8, false, '1', true, 0),
+        ], &[('1', 0)]),
+        ("duration decreasing", &[
+            (0, 1, 8, true, '1', false, 480),
+            (20, 1, 8, false, '1', false, 320),
+            (40, 1, 8, false, '1', true, 160),
+        ], &[('1', 480)]),
+        ("timestamp wraps", &[
+            (0, 1, u32::MAX - 10, true, '1', false, 160),
+            (20, 1, u32::MAX - 10, false, '1', true, 320),
+            (90, 1, 700, true, '2', true, 320),
+        ], &[('1', 320), ('2', 320)]),
+        ("timestamps begin anew", &[
+            (0, 1, 900_000, true, '1', true, 320),
+            (90, 1, 700, true, '2', true, 320),
+        ], &[('1', 320), ('2', 320)]),
+        ("silence, and then the same key again", &[
+            (0, 1, 8, true, '1', false, 160),
+            (500, 1, 8, false, '1', false, 4_000),
+            (520, 1, 8, false, '1', true, 4_160),
+        ], &[('1', 160)]),
+        ("a long key in segments", &[
+            (0, 1, 8, true, '*', false, 160),
+            (8_191, 1, 8, false, '*', false, 65_535),
+            (8_200, 1, 65_543, false, '*', false, 100),
+            (8_300, 1, 65_543, false, '*', true, 900),
+            (8_310, 1, 8, false, '*', false, 65_535),
+        ], &[('*', 160)]),
+        ("SSRC changes in mid-key", &[
+            (0, 1, 8, true, '7', false, 160),
+            (20, 2, 99_999, false, '7', false, 320),
+            (30, 1, 8, false, '7', false, 160),
+            (40, 2, 99_999, false, '7', true, 480),
+        ], &[('7', 480)]),
+        ("SSRC changes between keys", &[
+            (0, 1, 8, true, '7', true, 160),
+            (60, 2, 5, true, '7', false, 160),
+            (80, 2, 5, false, '7', true, 320),
+        ], &[('7', 160), ('7', 320)]),
+        ("SSRC changes, end lost", &[
+            (0, 1, 8, true, '7', false, 160),
+            (60, 2, 5, true, '7', true, 160),
+        ], &[('7', 160), ('7', 160)]),
+    ];
+
     #[test]
     fn each_key_is_reported_once_whatever_the_network_does() {
-        let cases: &[(&str, &[Row], &[(char, u64)])] = &[
-            (
-                "whole",
-                &[
-                    (0, 1, 800, true, '5', false, 160),
-                    (20, 1, 800, false, '5', false, 320),
-                    (40, 1, 800, false, '5', true, 480),
-                ],
-                &[('5', 480)],
-            ),
-            ("first lost", &[(20, 1, 800, false, '5', false, 320), (40, 1, 800, false, '5', true, 480)], &[('5', 480)]),
-            ("all lost but one end", &[(40, 1, 800, false, '#', true, 480)], &[('#', 480)]),
-            (
-                "end lost, another follows",
-                &[
-                    (0, 1, 800, true, '5', false, 160),
-                    (100, 1, 1600, true, '5', false, 160),
-                    (120, 1, 1600, false, '5', true, 320),
-                ],
-                &[('5', 160), ('5', 320)],
-            ),
-            ("end lost, nothing follows", &[(0, 1, 800, true, '5', false, 160)], &[('5', 160)]),
-            (
-                "end tripled",
-                &[
-                    (0, 1, 800, true, '5', false, 160),
-                    (20, 1, 800, false, '5', true, 320),
-                    (20, 1, 800, false, '5', true, 320),
-                    (20, 1, 800, false, '5', true, 320),
-                ],
-                &[('5', 320)],
-            ),
-            (
-                "every packet doubled",
-                &[
-                    (0, 1, 8, true, '1', false, 160),
-                    (0, 1, 8, true, '1', false, 160),
-                    (20, 1, 8, false, '1', true, 320),
-                    (20, 1, 8, false, '1', true, 320),
-                ],
-                &[('1', 320)],
-            ),
-            (
-                "end before start",
-                &[
-                    (0, 1, 8, false, '1', true, 320),
-                    (1, 1, 8, true, '1', false, 160),
-                    (2, 1, 8, false, '1', false, 240),
-                ],
-                &[('1', 320)],
-            ),
-            (
-                "late end of the key before",
-                &[
-                    (0, 1, 8, true, '1', false, 160),
-                    (50, 1, 800, true, '2', false, 160),
-                    (55, 1, 8, false, '1', true, 320),
-                    (70, 1, 800, false, '2', true, 320),
-                ],
-                &[('1', 160), ('2', 320)],
-            ),
-            (
-                "no marker anywhere",
-                &[
-                    (0, 1, 8, false, '1', false, 160),
-                    (20, 1, 8, false, '1', true, 320),
-                    (99, 1, 1600, false, '1', true, 320),
-                ],
-                &[('1', 320), ('1', 320)],
-            ),
-            (
-                "marker on every packet",
-                &[
-                    (0, 1, 8, true, '1', false, 160),
-                    (20, 1, 8, true, '1', false, 320),
-                    (40, 1, 8, true, '1', true, 480),
-                ],
-                &[('1', 480)],
-            ),
-            (
-                "duration 0",
-                &[(0, 1, 8, true, '1', false, 0), (20, 1, 8, false, '1', false, 0), (40, 1, 8, false, '1', true, 0)],
-                &[('1', 0)],
-            ),
-            (
-                "duration decreasing",
-                &[
-                    (0, 1, 8, true, '1', false, 480),
-                    (20, 1, 8, false, '1', false, 320),
-                    (40, 1, 8, false, '1', true, 160),
-                ],
-                &[('1', 480)],
-            ),
-            (
-                "timestamp wraps",
-                &[
-                    (0, 1, u32::MAX - 10, true, '1', false, 160),
-                    (20, 1, u32::MAX - 10, false, '1', true, 320),
-                    (90, 1, 700, true, '2', true, 320),
-                ],
-                &[('1', 320), ('2', 320)],
-            ),
-            (
-                "timestamps begin anew",
-                &[(0, 1, 900_000, true, '1', true, 320), (90, 1, 700, true, '2', true, 320)],
-                &[('1', 320), ('2', 320)],
-            ),
-            (
-                "silence, and then the same key again",
-                &[
-                    (0, 1, 8, true, '1', false, 160),
-                    (500, 1, 8, false, '1', false, 4_000),
-                    (520, 1, 8, false, '1', true, 4_160),
-                ],
-                &[('1', 160)],
-            ),
-            (
-                "a long key in segments",
-                &[
-                    (0, 1, 8, true, '*', false, 160),
-                    (8_191, 1, 8, false, '*', false, 65_535),
-                    (8_200, 1, 65_543, false, '*', false, 100),
-                    (8_300, 1, 65_543, false, '*', true, 900),
-                    (8_310, 1, 8, false, '*', false, 65_535),
-                ],
-                &[('*', 160)],
-            ),
-            (
-                "SSRC changes in mid-key",
-                &[
-                    (0, 1, 8, true, '7', false, 160),
-                    (20, 2, 99_999, false, '7', false, 320),
-                    (30, 1, 8, false, '7', false, 160),
-                    (40, 2, 99_999, false, '7', true, 480),
-                ],
-                &[('7', 480)],
-            ),
-            (
-                "SSRC changes between keys",
-                &[
-                    (0, 1, 8, true, '7', true, 160),
-                    (60, 2, 5, true, '7', false, 160),
-                    (80, 2, 5, false, '7', true, 320),
-                ],
-                &[('7', 160), ('7', 320)],
-            ),
-            (
-                "SSRC changes, end lost",
-                &[(0, 1, 8, true, '7', false, 160), (60, 2, 5, true, '7', true, 160)],
-                &[('7', 160), ('7', 160)],
-            ),
-        ];
-        for (name, rows, expected) in cases {
+        for (name, rows, expected) in TORTURE {
             assert_eq!(receive(CLOCK, rows), keys(expected), "{name}");
         }
     }
