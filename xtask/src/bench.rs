@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
                 all_hold &= holds;
                 rows.push(row(&measurement, holds));
                 if args.json {
-                    println!("{line}");
+                    shell::print(&format!("{line}\n"));
                 }
             }
             None => eprintln!("{line}"),

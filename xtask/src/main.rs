@@ -3,8 +3,6 @@
 //! Progress goes to stderr, results (tables, JSON, the tests' closing line) to stdout. Nothing here is part of what is
 //! deployed: `cargo build` in a folder where `www/dist` is built needs none of it.
 
-#![expect(clippy::print_stdout, reason = "tables and JSON lines are this program's results")]
-
 mod bench;
 mod demo;
 mod metadata;

@@ -42,9 +42,14 @@ pub(crate) struct Workspace(pub(crate) BTreeMap<String, Package>);
 impl Workspace {
     /// Asks cargo, with Cargo.lock as it stands.
     pub(crate) fn load() -> Result<Self> {
-        let mut cargo = shell::cargo();
-        cargo.args(["metadata", "--format-version=1", "--locked", "--filter-platform", PLATFORM]);
-        Self::parse(&shell::output(&mut cargo)?, shell::root()).context("cargo metadata printed something unexpected")
+        let metadata = ["metadata", "--format-version=1", "--locked", "--filter-platform", PLATFORM];
+        // `cargo metadata` switches on every feature that any platform or test asks for; `cargo tree` knows what a build
+        // really compiles.
+        let tree =
+            ["tree", "--workspace", "--locked", "--prefix=none", "--edges=normal,build,dev", "--target", PLATFORM];
+        let metadata = shell::output(shell::cargo().args(metadata))?;
+        let tree = shell::output(shell::cargo().args(tree))?;
+        Self::parse(&metadata, &tree, shell::root()).context("cargo metadata printed something unexpected")
     }
 
     /// Our own crates.
@@ -73,17 +78,21 @@ impl Workspace {
         names
     }
 
-    fn parse(text: &str, root: &Path) -> Option<Self> {
-        let metadata: Value = serde_json::from_str(text).ok()?;
+    fn parse(metadata: &str, tree: &str, root: &Path) -> Option<Self> {
+        let metadata: Value = serde_json::from_str(metadata).ok()?;
+        let words = tree.lines().map(|line| line.split_whitespace());
+        let compiled: BTreeSet<(&str, &str)> =
+            words.filter_map(|mut words| Some((words.next()?, words.next()?.strip_prefix('v')?))).collect();
         let nodes = metadata.pointer("/resolve/nodes")?.as_array()?;
         let edges: BTreeMap<&str, &Value> =
             nodes.iter().filter_map(|node| Some((node.get("id")?.as_str()?, node))).collect();
         let mut packages = BTreeMap::new();
         for package in metadata.get("packages")?.as_array()? {
             let id = text_of(package, "id")?;
-            // Not compiled for this platform.
-            let Some(node) = edges.get(id.as_str()) else { continue };
-            packages.insert(id, read_package(package, node, root)?);
+            let version = (package.get("name")?.as_str()?, package.get("version")?.as_str()?);
+            if let Some(node) = edges.get(id.as_str()).filter(|_| compiled.contains(&version)) {
+                packages.insert(id, read_package(package, node, root)?);
+            }
         }
         Some(Self(packages))
     }
@@ -124,27 +133,29 @@ mod tests {
 
     const METADATA: &str = r#"{
         "packages": [
-            {"id": "path+dsp", "name": "dsp", "source": null, "license": "MIT", "manifest_path": "/r/crates/dsp/Cargo.toml",
+            {"id": "path+dsp", "name": "dsp", "version": "1.0.0", "source": null, "license": "MIT", "manifest_path": "/r/crates/dsp/Cargo.toml",
              "targets": [{"kind": ["lib"]}, {"kind": ["test"]}]},
-            {"id": "reg+libm", "name": "libm", "source": "registry+x", "license": "MIT", "manifest_path": "/c/libm/Cargo.toml",
+            {"id": "reg+libm", "name": "libm", "version": "1.0.0", "source": "registry+x", "license": "MIT", "manifest_path": "/c/libm/Cargo.toml",
              "targets": [{"kind": ["lib"]}]},
-            {"id": "reg+proptest", "name": "proptest", "source": "registry+x", "license": "MIT",
+            {"id": "reg+proptest", "name": "proptest", "version": "1.0.0", "source": "registry+x", "license": "MIT",
              "manifest_path": "/c/proptest/Cargo.toml", "targets": []},
-            {"id": "reg+ring", "name": "ring", "source": "registry+x", "license": "MIT", "manifest_path": "/c/ring/Cargo.toml",
+            {"id": "reg+ring", "name": "ring", "version": "1.0.0", "source": "registry+x", "license": "MIT", "manifest_path": "/c/ring/Cargo.toml",
              "targets": []}
         ],
         "resolve": {"nodes": [
             {"id": "path+dsp", "deps": [
                 {"pkg": "reg+libm", "dep_kinds": [{"kind": null}]},
                 {"pkg": "reg+proptest", "dep_kinds": [{"kind": "dev"}]}]},
-            {"id": "reg+libm", "deps": []},
+            {"id": "reg+libm", "deps": [{"pkg": "reg+ring", "dep_kinds": [{"kind": null}]}]},
+            {"id": "reg+ring", "deps": []},
             {"id": "reg+proptest", "deps": []}
         ]}
     }"#;
 
     #[test]
     fn a_closure_leaves_out_what_only_tests_use_and_what_is_not_compiled_here() -> Result<()> {
-        let workspace = Workspace::parse(METADATA, Path::new("/r")).context("unreadable")?;
+        let tree = "dsp v1.0.0 (/r/crates/dsp)\nlibm v1.0.0\nproptest v1.0.0\nlibm v1.0.0 (*)\n";
+        let workspace = Workspace::parse(METADATA, tree, Path::new("/r")).context("unreadable")?;
         let (dsp, folder) = workspace.members().next().context("no member")?;
         assert_eq!((folder, dsp.test_binaries), ("crates/dsp", 1));
         assert_eq!(workspace.closure(dsp), BTreeSet::from(["libm"]));

@@ -1,5 +1,6 @@
 //! What measuring commands print: a table for people, one JSON object a line for machines.
 
+use crate::shell;
 use serde_json::{Map, Value, json};
 use std::ops::Add;
 
@@ -76,7 +77,7 @@ impl Report {
     /// Prints one JSON object a line.
     pub(crate) fn print_json(&self) {
         for measurement in &self.0 {
-            println!("{}", measurement.json());
+            shell::print(&format!("{}\n", measurement.json()));
         }
     }
 
@@ -103,7 +104,7 @@ impl Add for Tally {
 
 /// Prints rows under heads: the first column to the left, the others to the right.
 pub(crate) fn print_table(heads: &[&str], rows: &[Vec<String>]) {
-    print!("{}", table(heads, rows));
+    shell::print(&table(heads, rows));
 }
 
 fn table(heads: &[&str], rows: &[Vec<String>]) -> String {

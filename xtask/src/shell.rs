@@ -7,10 +7,15 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
-/// The root of the checkout.
+/// The root of the checkout. Asked of cargo at run time: checkouts that share a target folder share this binary.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        Path::new(&manifest).parent().unwrap_or(Path::new(".")).to_owned()
+    });
+    &ROOT
 }
 
 /// The target folder, wherever the user has put it.
@@ -87,6 +92,11 @@ pub(crate) fn display(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let shown = |path: &Path| path.strip_prefix(root()).unwrap_or(path).display().to_string();
     words.map(|word| shown(Path::new(word))).collect::<Vec<_>>().join(" ")
+}
+
+/// Prints a result. Nobody may read it to its end (`… | head`), and that is no error.
+pub(crate) fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Where the program stands in `PATH`, in the folders of the system's administrator as well.

@@ -80,7 +80,7 @@ impl Steps {
             eprintln!("{seconds:>7.1} s  {name}: {} passed, {} failed", tally.passed, tally.failed);
             sum = sum + tally;
         }
-        println!("\n{} passed, {} failed", sum.passed, sum.failed);
+        shell::print(&format!("\n{} passed, {} failed\n", sum.passed, sum.failed));
         sum.failed == 0
     }
 }

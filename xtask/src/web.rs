@@ -25,7 +25,7 @@ const INPUTS: [&str; 11] = [
     "xtask/src/wasm.rs",
 ];
 
-/// What rustc 1.95 emits for wasm32 by default; wasm-opt refuses a module that uses more than it is told of.
+/// What rustc emits for wasm32 by default; wasm-opt refuses a module that uses more than it is told of.
 const WASM_FEATURES: [&str; 6] = [
     "--enable-bulk-memory",
     "--enable-multivalue",

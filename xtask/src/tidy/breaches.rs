@@ -19,7 +19,10 @@ pub(super) fn sound() -> Project {
             "[bans]\ndeny = [{ crate = \"ring\" }]\n[licenses]\nallow = [\"MIT\"]\n[sources]\nallow-registry = [\"https://x\"]\n",
         ),
         ("crates/dsp/Cargo.toml", manifest),
-        ("crates/dsp/src/lib.rs", "//! Samples.\n#![no_std]\nfn sine(x: f32) -> f32 {\n    libm::sinf(x)\n}\n"),
+        (
+            "crates/dsp/src/lib.rs",
+            "//! Samples.\n#![no_std]\n#[cfg(test)]\nextern crate std;\nfn sine(x: f32) -> f32 {\n    libm::sinf(x)\n}\n",
+        ),
         ("signal-server/Cargo.toml", manifest),
         (
             "signal-server/src/lib.rs",
@@ -126,7 +129,7 @@ fn code(rule: &str) -> Vec<(&'static str, Project)> {
             ("a field", says("signal-server/src/lib.rs", "//! X.\ninfo!(%number, \"calling\");\n")),
             (
                 "a part of a struct",
-                says("media-gateway/src/lib.rs", "//! X.\nwarn!(\n    to = %call.address,\n    \"busy\"\n);\n"),
+                says("media-gateway/src/lib.rs", "//! X.\nwarn!(\n    to = %call.number,\n    \"busy\"\n);\n"),
             ),
         ],
         _ => Vec::new(),

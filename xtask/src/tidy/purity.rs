@@ -78,8 +78,7 @@ const BROWSER: [&str; 4] = ["crates/protocol/src/visitor.rs", "softphone-wasm/sr
 const NUMBER_WORDS: [&str; 8] = ["sip:", "sips:", "tel:", "E164", "e164", "phone_number", "phoneNumber", "SipUri"];
 
 /// Fields that hold what is private; the protocol's and the SIP side's names for them.
-const PRIVATE: [&str; 15] = [
-    "address",
+const PRIVATE: [&str; 14] = [
     "callee",
     "caller",
     "cart",
@@ -174,9 +173,23 @@ fn has_field(arguments: &str, field: &str) -> bool {
 /// The code below the folders that is compiled into a product: no tests, no comments, no strings.
 fn shipped<'a>(project: &'a Project, folders: &'a [&str]) -> impl Iterator<Item = (&'a str, String)> {
     let rust = project.below(folders).filter(|(path, _)| path.ends_with(".rs") && !is_test(path));
-    rust.map(|(path, text)| (path, code_only(without_tests(text), Language::Rust)))
+    rust.map(|(path, text)| (path, without_test_items(&code_only(without_tests(text), Language::Rust))))
 }
 
 fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("/testing.rs")
+    path.contains("/tests/") || ["/tests.rs", "_tests.rs", "/testing.rs"].iter().any(|end| path.ends_with(end))
+}
+
+/// Without the line after each `#[cfg(test)]`: an item such as `extern crate std;`.
+fn without_test_items(code: &str) -> String {
+    let mut previous = "";
+    let mut kept = String::with_capacity(code.len());
+    for line in code.lines() {
+        if previous.trim() != "#[cfg(test)]" {
+            kept.push_str(line);
+        }
+        kept.push('\n');
+        previous = line;
+    }
+    kept
 }
