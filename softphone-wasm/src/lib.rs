@@ -15,3 +15,17 @@ pub use browser::{Listener, Phone, sentence};
 #[global_allocator]
 static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
     lol_alloc::LockedAllocator::new(lol_alloc::FreeListAllocator::new());
+
+#[cfg(test)]
+mod tests {
+    use protocol::error::ErrorCode;
+
+    #[test]
+    fn the_loader_says_what_the_catalogue_says() {
+        let loader = include_str!("../../www/loader/ringlet.js");
+        for code in [ErrorCode::PhoneNotLoaded, ErrorCode::LoaderMisconfigured] {
+            let said = format!("say(\"{code}\", \"{}\")", code.shopper());
+            assert!(loader.contains(&said), "ringlet.js lacks {said}");
+        }
+    }
+}
