@@ -174,3 +174,6 @@ fn candidates(config: &Config, bound: SocketAddr) -> Result<Vec<SocketAddr>, Sta
     };
     if candidates.is_empty() { Err(StartError::NoCandidate(bound)) } else { Ok(candidates) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 //! Deliberately not here: SIP, and anything that the signal-server decides.
 
 mod bridge;
+#[cfg(test)]
+mod bridge_tests;
 mod call;
 mod dtmf;
 mod latch;
@@ -17,6 +19,9 @@ mod tests;
 mod transcode;
 mod webrtc;
 mod worker;
+
+#[cfg(test)]
+pub(crate) use webrtc::browser;
 
 use std::net::UdpSocket;
 

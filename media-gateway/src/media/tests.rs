@@ -140,7 +140,9 @@ fn a_tone_passes_each_way_at_its_pitch_and_level() -> TestResult {
         assert!((70..=78).contains(&packets.len()), "{} packets in 1.5 s", packets.len());
         assert!(packets.iter().all(|packet| packet.payload_type() == law.payload_type()));
         let steps = packets.windows(2).map(|pair| match pair {
-            [a, b] => (b.sequence_number().wrapping_sub(a.sequence_number()), b.timestamp().wrapping_sub(a.timestamp())),
+            [a, b] => {
+                (b.sequence_number().wrapping_sub(a.sequence_number()), b.timestamp().wrapping_sub(a.timestamp()))
+            }
             _ => (0, 0),
         });
         assert!(steps.into_iter().all(|step| step == (1, 160)));
@@ -176,7 +178,8 @@ fn a_key_of_the_visitor_reaches_the_far_end_once() -> TestResult {
     bench.live(Duration::from_millis(200), Law::Mu, None)?;
     bench.browser.press(Digit::from_char('7').ok_or("no key")?);
     let got = bench.live(Duration::from_millis(800), Law::Mu, None)?;
-    let events: Vec<_> = got.iter().flat_map(|bytes| RtpPacket::parse(bytes)).filter(|p| p.payload_type() == 96).collect();
+    let events: Vec<_> =
+        got.iter().flat_map(|bytes| RtpPacket::parse(bytes)).filter(|p| p.payload_type() == 96).collect();
     let starts: Vec<u32> = events.iter().map(RtpPacket::timestamp).collect();
     assert!(events.len() >= 5 && starts.windows(2).all(|pair| pair.first() == pair.last()), "{starts:?}");
     assert!(events.iter().all(|packet| packet.payload().first() == Some(&7)));

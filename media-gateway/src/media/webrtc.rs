@@ -376,10 +376,9 @@ fn codecs(config: RtcConfig) -> RtcConfig {
     let mut extensions = ExtensionMap::empty();
     extensions.set(PREFERRED_MID_EXTENSION, Extension::RtpMid);
     let mut config = config.clear_codecs().enable_opus(true, false).set_extension_map(extensions);
-    for (pt, clock) in [
-        (PREFERRED_EVENT_PT_48K, Frequency::FORTY_EIGHT_KHZ),
-        (PREFERRED_EVENT_PT_8K, Frequency::EIGHT_KHZ),
-    ] {
+    for (pt, clock) in
+        [(PREFERRED_EVENT_PT_48K, Frequency::FORTY_EIGHT_KHZ), (PREFERRED_EVENT_PT_8K, Frequency::EIGHT_KHZ)]
+    {
         let format = FormatParams { telephone_event_max: Some(HIGHEST_EVENT), ..FormatParams::default() };
         config.codec_config().add_config(pt.into(), None, Codec::Tele, clock, None, format);
     }

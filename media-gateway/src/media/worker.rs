@@ -43,6 +43,8 @@ const MAX_DATAGRAM: usize = 2048;
 const MAX_ADDRESSES: usize = 16;
 /// When to look again while events wait for room in the channel.
 const BACKLOG_RETRY: Duration = Duration::from_millis(5);
+/// How long to sleep at most: a control task that panicked says no goodbye and wakes nobody.
+const MAX_IDLE: Duration = Duration::from_secs(1);
 /// One in so many datagrams is timed.
 const TIMED: u32 = 16;
 
@@ -109,6 +111,7 @@ pub(crate) fn start(
         webrtc: WebRtcSettings::new(settings.candidates)?,
         ringback: settings.ringback,
         poll,
+        _waker: Arc::clone(&waker),
         commands,
         events,
         shared: Shared { socket, backlog: VecDeque::new(), counters: Counters::new() },
@@ -133,6 +136,8 @@ struct Worker {
     webrtc: WebRtcSettings,
     ringback: Ringback,
     poll: Poll,
+    /// A waker that is dropped takes its last wake with it.
+    _waker: Arc<Waker>,
     commands: mpsc::Receiver<MediaCommand>,
     events: mpsc::Sender<MediaEvent>,
     shared: Shared,
@@ -185,7 +190,7 @@ impl Worker {
         }
         let timer = self.timers.first().map(|(at, _)| at.saturating_duration_since(Instant::now()));
         let backlog = (!self.shared.backlog.is_empty()).then_some(BACKLOG_RETRY);
-        timer.into_iter().chain(backlog).min()
+        timer.into_iter().chain(backlog).chain([MAX_IDLE]).min()
     }
 
     fn receive(&mut self, buffer: &mut [u8]) {

@@ -1,0 +1,257 @@
+//! A whole gateway: a browser on one side, on the other a SIP peer that answers and echoes, real sockets on loopback.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use dsp::{Hertz, SampleRate, spectrum, units};
+use protocol::gateway::{CallStats, Command, Event, Failure};
+use protocol::{CallId, TrunkName};
+use tokio::sync::mpsc;
+use tokio::task::block_in_place;
+use tokio::time::timeout;
+
+use super::{Gateway, start};
+use crate::config::{Config, Trunk};
+use crate::media::browser::{Browser, TestResult};
+use crate::sip::sdp::{self, Local};
+use crate::sip::{DEFAULT_T1, Settings, SipEvent, SipHandle, SipStack, SipStats};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// The system gives UDP a free port; TCP's of the same number may be another program's, and then the next one is tried.
+async fn on_free_port<T, E, F: Future<Output = Result<T, E>>>(start: impl Fn() -> F) -> Result<T, E> {
+    for _ in 0..10 {
+        if let Ok(started) = start().await {
+            return Ok(started);
+        }
+    }
+    start().await
+}
+
+/// A SIP peer that does as it is told, and sends every RTP packet back.
+struct FarEnd {
+    sip: SipHandle,
+    events: mpsc::Receiver<SipEvent>,
+    rtp: SocketAddr,
+}
+
+impl FarEnd {
+    async fn new() -> TestResult<Self> {
+        let settings = Settings {
+            listen: LOOPBACK,
+            public_ip: None,
+            trunks: Vec::new(),
+            accept_calls: true,
+            max_calls: 10,
+            t1: DEFAULT_T1,
+        };
+        let (sip, events) = on_free_port(|| SipStack::start(settings.clone())).await?;
+        let echo = tokio::net::UdpSocket::bind(LOOPBACK).await?;
+        let rtp = echo.local_addr()?;
+        tokio::spawn(async move {
+            let mut buffer = [0; 2048];
+            while let Ok((length, source)) = echo.recv_from(&mut buffer).await {
+                let _ = echo.send_to(buffer.get(..length).unwrap_or_default(), source).await;
+            }
+        });
+        Ok(Self { sip, events, rtp })
+    }
+
+    async fn incoming(&mut self) -> TestResult<(CallId, String)> {
+        match timeout(PATIENCE, self.events.recv()).await? {
+            Some(SipEvent::Incoming { call, sdp, .. }) => Ok((call, sdp.ok_or("an INVITE without an offer")?)),
+            other => Err(format!("no call: {other:?}").into()),
+        }
+    }
+
+    fn answer(&self, call: &CallId, offer: &str) -> TestResult {
+        let local = Local { rtp: self.rtp, session_id: 7, version: 1 };
+        Ok(self.sip.answer(call, sdp::answer(offer, &local)?.1)?)
+    }
+}
+
+struct Bench {
+    gateway: Gateway,
+    far_end: FarEnd,
+    call: CallId,
+}
+
+impl Bench {
+    async fn new(ports: std::ops::RangeInclusive<u16>) -> TestResult<Self> {
+        let far_end = FarEnd::new().await?;
+        let trunk = Trunk::new("pbx", "127.0.0.1", far_end.sip.local_addr().port());
+        let config = Config {
+            capacity: 1,
+            media_udp: LOOPBACK,
+            sip_listen: LOOPBACK,
+            rtp_ports: ports,
+            trunks: vec![trunk],
+            ..Config::default()
+        };
+        let mut bench =
+            Self { gateway: on_free_port(|| start(config.clone())).await?, far_end, call: CallId::new("01CALL") };
+        assert!(matches!(bench.event().await?, Event::Registered { capacity: 1, .. }));
+        Ok(bench)
+    }
+
+    async fn event(&mut self) -> TestResult<Event> {
+        Ok(timeout(PATIENCE, self.gateway.events.recv()).await?.ok_or("the gateway is gone")?)
+    }
+
+    async fn tell(&self, command: Command) -> TestResult {
+        Ok(self.gateway.commands.send(command).await?)
+    }
+
+    /// A browser that is up.
+    async fn browser(&mut self) -> TestResult<Browser> {
+        let (mut browser, sdp) = Browser::new()?;
+        self.tell(Command::Offer { call: self.call.clone(), sdp }).await?;
+        let event = self.event().await?;
+        let Event::Answer { sdp, .. } = event else { return Err(format!("no answer: {event:?}").into()) };
+        browser.accept(&sdp)?;
+        assert!(block_in_place(|| browser.live(PATIENCE, Browser::is_up))?);
+        assert_eq!(self.event().await?, Event::MediaUp { call: self.call.clone() });
+        Ok(browser)
+    }
+
+    async fn dial(&mut self) -> TestResult<(CallId, String)> {
+        self.tell(self.dial_command("pbx")).await?;
+        self.far_end.incoming().await
+    }
+
+    fn dial_command(&self, trunk: &str) -> Command {
+        let (call, trunk, address) = (self.call.clone(), TrunkName::new(trunk), "1001".to_owned());
+        Command::Dial { call, trunk, address, caller_name: None, headers: Vec::new() }
+    }
+
+    /// Releases the call and waits for its end.
+    async fn release(&mut self) -> TestResult<CallStats> {
+        self.tell(Command::Release { call: self.call.clone(), why: "test".to_owned() }).await?;
+        loop {
+            if let Event::Closed { call, stats } = self.event().await? {
+                assert_eq!(call, self.call);
+                return Ok(stats);
+            }
+        }
+    }
+
+    /// Nothing is left, and the gateway stops at once.
+    async fn is_clean(mut self, rtp_port: u16) -> TestResult {
+        assert!(
+            matches!(self.gateway.handle.registration().await, Some(Event::Registered { calls, .. }) if calls.is_empty())
+        );
+        // The SIP side reports the end a moment before it stops counting the call.
+        let sip = self.gateway.handle.sip().clone();
+        let nothing = async {
+            while sip.stats() != SipStats::default() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, nothing).await?;
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, rtp_port))?;
+        self.gateway.handle.shutdown(PATIENCE).await;
+        timeout(PATIENCE, self.gateway.handle.stopped()).await?;
+        assert!(self.gateway.events.recv().await.is_none(), "an event after the end");
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_goes_from_the_offer_over_ringing_and_talking_to_the_end() -> TestResult {
+    let mut bench = Bench::new(39_500..=39_503).await?;
+    let mut browser = bench.browser().await?;
+    let (far, offer) = bench.dial().await?;
+    bench.far_end.sip.ring(&far)?;
+    let call = bench.call.clone();
+    assert_eq!(bench.event().await?, Event::Ringing { call: call.clone() });
+    bench.far_end.answer(&far, &offer)?;
+    assert_eq!(bench.event().await?, Event::Answered { call });
+    browser.speak(440.0);
+    block_in_place(|| browser.live(Duration::from_secs(1), |_| false))?;
+    let samples: Vec<f32> = browser.heard.iter().rev().take(4000).copied().map(units::from_i16).collect();
+    let level = spectrum::tone_level(&samples, SampleRate::HZ_8000, Hertz(440.0)).0;
+    assert!((-19.0..-13.0).contains(&level), "the echo of −16.2 dBov has {level} dBov");
+    let stats = bench.release().await?;
+    assert!(stats.visitor_packets > 40 && stats.agent_packets > 40 && stats.sip_call_id.is_some(), "{stats:?}");
+    assert_eq!((stats.visitor_lost, stats.agent_lost), (0, 0));
+    bench.is_clean(39_500).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_far_end_hangs_up() -> TestResult {
+    let mut bench = Bench::new(39_504..=39_507).await?;
+    let _browser = bench.browser().await?;
+    let (far, offer) = bench.dial().await?;
+    bench.far_end.answer(&far, &offer)?;
+    let call = bench.call.clone();
+    assert_eq!(bench.event().await?, Event::Answered { call: call.clone() });
+    bench.far_end.sip.release(&far, "lunch")?;
+    assert_eq!(bench.event().await?, Event::FarEndHungUp { call });
+    bench.release().await?;
+    bench.is_clean(39_504).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_far_end_is_busy() -> TestResult {
+    let mut bench = Bench::new(39_508..=39_511).await?;
+    let _browser = bench.browser().await?;
+    let (far, _) = bench.dial().await?;
+    bench.far_end.sip.reject(&far, 486)?;
+    let event = bench.event().await?;
+    assert!(matches!(event, Event::Rejected { status: 486, .. }), "{event:?}");
+    bench.release().await?;
+    bench.is_clean(39_508).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_while_it_rings_cancels() -> TestResult {
+    let mut bench = Bench::new(39_512..=39_515).await?;
+    let _browser = bench.browser().await?;
+    let (far, _) = bench.dial().await?;
+    bench.far_end.sip.ring(&far)?;
+    assert!(matches!(bench.event().await?, Event::Ringing { .. }));
+    bench.release().await?;
+    let event = timeout(PATIENCE, bench.far_end.events.recv()).await?;
+    assert!(matches!(event, Some(SipEvent::Bye { .. } | SipEvent::Closed { .. })), "{event:?}");
+    bench.is_clean(39_512).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_is_said_and_leaves_nothing() -> TestResult {
+    let mut bench = Bench::new(39_516..=39_519).await?;
+    // A call that nobody knows is closed already.
+    assert_eq!(bench.release().await?, CallStats::default());
+    let _browser = bench.browser().await?;
+    let sdp = Browser::new()?.1;
+    bench.tell(Command::Offer { call: CallId::new("second"), sdp }).await?;
+    let event = bench.event().await?;
+    assert!(matches!(event, Event::Failed { failure: Failure::Full, .. }), "{event:?}");
+    bench.tell(bench.dial_command("nowhere")).await?;
+    let event = bench.event().await?;
+    assert!(matches!(event, Event::Failed { failure: Failure::Undialable, .. }), "{event:?}");
+    bench.release().await?;
+    bench.tell(Command::Offer { call: bench.call.clone(), sdp: "nonsense".to_owned() }).await?;
+    let event = bench.event().await?;
+    assert!(matches!(event, Event::Failed { failure: Failure::OfferUnusable, .. }), "{event:?}");
+    bench.release().await?;
+    bench.is_clean(39_516).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_stops_ends_its_calls_first() -> TestResult {
+    let mut bench = Bench::new(39_520..=39_523).await?;
+    let _browser = bench.browser().await?;
+    let (far, offer) = bench.dial().await?;
+    bench.far_end.answer(&far, &offer)?;
+    assert!(matches!(bench.event().await?, Event::Answered { .. }));
+    let handle = bench.gateway.handle.clone();
+    let (_, event) = tokio::join!(handle.shutdown(PATIENCE), bench.event());
+    assert!(matches!(event?, Event::Closed { .. }));
+    let mut saw_bye = false;
+    while let Ok(Some(event)) = timeout(Duration::from_millis(200), bench.far_end.events.recv()).await {
+        saw_bye |= matches!(event, SipEvent::Bye { .. });
+    }
+    assert!(saw_bye, "the far end got no BYE");
+    Ok(())
+}

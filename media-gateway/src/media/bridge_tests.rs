@@ -1,0 +1,420 @@
+//! The bridge under a virtual clock: what comes out for every way in which packets come in.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dsp::g711::Law;
+use dsp::telephone_event::Payload;
+use dsp::tone::Sine;
+use dsp::{Dbm0, Digit, Hertz, SampleRate, spectrum, units};
+use protocol::gateway::Side;
+use rtp_types::{RtpPacket, RtpPacketBuilder};
+
+use super::bridge::{Bridge, Seed};
+use super::outbox::BridgeOutput;
+use super::webrtc::browser::TestResult;
+use super::webrtc::{VisitorPacket, VisitorPayload};
+use crate::config::Ringback;
+use crate::sip::sdp::{Codec, Direction, Remote};
+
+const EVENT_PT: u8 = 101;
+const MS: Duration = Duration::from_millis(1);
+const SEED: Seed = Seed {
+    ssrc: 99,
+    agent_sequence: 65_530,
+    agent_timestamp: u32::MAX - 800,
+    visitor_sequence: 200,
+    visitor_timestamp: 5,
+};
+
+/// A packet for the far end.
+#[derive(Debug, PartialEq, Eq)]
+struct Sent {
+    sequence: u16,
+    timestamp: u32,
+    marker: bool,
+    payload_type: u8,
+    payload: Vec<u8>,
+    at: Duration,
+}
+
+/// A packet for the visitor.
+#[derive(Debug, PartialEq, Eq)]
+struct Played {
+    sequence: u64,
+    timestamp: u32,
+    marker: bool,
+    payload: Vec<u8>,
+}
+
+struct Bench {
+    bridge: Bridge,
+    start: Instant,
+    now: Instant,
+    sent: Vec<Sent>,
+    played: Vec<Played>,
+    digits: Vec<(Side, char, u32)>,
+    opus: opus::Encoder,
+    sine: Sine,
+    destination: Option<SocketAddr>,
+}
+
+impl Bench {
+    fn new(ptime_ms: u64) -> TestResult<Self> {
+        let now = Instant::now();
+        let mut bridge = Bridge::new(SEED, Ringback::Europe, now)?;
+        bridge.connect(remote(ptime_ms)?);
+        Ok(Self {
+            bridge,
+            start: now,
+            now,
+            sent: Vec::new(),
+            played: Vec::new(),
+            digits: Vec::new(),
+            opus: opus::Encoder::new(48_000, opus::Channels::Mono, opus::Application::Voip)?,
+            sine: Sine::new(SampleRate::HZ_48000, Hertz(440.0), Dbm0(-10.0)),
+            destination: None,
+        })
+    }
+
+    /// Moves the clock, timer by timer; fails if the bridge never comes to rest.
+    fn wait(&mut self, time: Duration) -> TestResult {
+        let end = self.now + time;
+        for _ in 0..1000 {
+            self.drain()?;
+            match self.bridge.poll_timeout().filter(|at| *at <= end) {
+                Some(at) => {
+                    self.now = self.now.max(at);
+                    self.bridge.handle_timeout(self.now);
+                }
+                None => {
+                    self.now = end;
+                    return Ok(());
+                }
+            }
+        }
+        Err("the bridge never comes to rest".into())
+    }
+
+    fn drain(&mut self) -> TestResult {
+        while let Some(output) = self.bridge.poll_output() {
+            match output {
+                BridgeOutput::ToVisitor(coded) => self.played.push(Played {
+                    sequence: coded.sequence,
+                    timestamp: coded.timestamp,
+                    marker: coded.marker,
+                    payload: coded.payload.to_vec(),
+                }),
+                BridgeOutput::ToAgent { destination, datagram } => {
+                    self.destination = Some(destination);
+                    let packet = RtpPacket::parse(datagram)?;
+                    assert_eq!(packet.ssrc(), SEED.ssrc);
+                    self.sent.push(Sent {
+                        sequence: packet.sequence_number(),
+                        timestamp: packet.timestamp(),
+                        marker: packet.marker_bit(),
+                        payload_type: packet.payload_type(),
+                        payload: packet.payload().to_vec(),
+                        at: self.now.duration_since(self.start),
+                    });
+                }
+                BridgeOutput::Digit { from, digit, duration_ms } => self.digits.push((from, digit, duration_ms)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The visitor's `index`-th packet of 20 ms.
+    fn opus(&mut self, index: u32) -> TestResult<VisitorPacket> {
+        let pcm: [i16; 960] = std::array::from_fn(|_| units::to_i16(self.sine.next_sample()));
+        let payload = self.opus.encode_vec(&pcm, 1275)?;
+        Ok(visitor_packet(VisitorPayload::Opus, index, index * 960, Arc::from(payload)))
+    }
+
+    fn speak(&mut self, packets: impl IntoIterator<Item = u32>) -> TestResult {
+        for index in packets {
+            let packet = self.opus(index)?;
+            self.bridge.handle_visitor(&packet, self.now);
+            self.wait(20 * MS)?;
+        }
+        self.drain()
+    }
+
+    fn hear(&mut self, source: &str, sequence: u16, timestamp: u32, payload_type: u8, payload: &[u8]) -> TestResult {
+        let packet = RtpPacketBuilder::<&[u8], &[u8]>::new()
+            .payload_type(payload_type)
+            .sequence_number(sequence)
+            .timestamp(timestamp)
+            .ssrc(4711)
+            .payload(payload);
+        self.bridge.handle_agent(source.parse()?, &packet.write_vec()?, self.now);
+        self.drain()
+    }
+
+    fn pcm(&self) -> Vec<f32> {
+        let coded: Vec<u8> =
+            self.sent.iter().filter(|sent| sent.payload_type == 0).flat_map(|sent| sent.payload.clone()).collect();
+        let mut pcm = vec![0; coded.len()];
+        Law::Mu.decode(&coded, &mut pcm);
+        pcm.into_iter().map(units::from_i16).collect()
+    }
+}
+
+const FAR_END: &str = "192.0.2.1:4000";
+
+fn remote(ptime_ms: u64) -> TestResult<Remote> {
+    Ok(Remote {
+        rtp: Some(FAR_END.parse()?),
+        codec: Codec::Pcmu,
+        payload_type: 0,
+        telephone_event: Some(EVENT_PT),
+        ptime: Duration::from_millis(ptime_ms),
+        direction: Direction::SendRecv,
+    })
+}
+
+fn visitor_packet(kind: VisitorPayload, sequence: u32, timestamp: u32, payload: Arc<[u8]>) -> VisitorPacket {
+    VisitorPacket { kind, sequence: u64::from(sequence) + 65_500, timestamp, marker: false, ssrc: 1, payload }
+}
+
+fn event(digit: char, is_end: bool, duration: u16) -> TestResult<[u8; 4]> {
+    let event = Digit::from_char(digit).ok_or("no key")?.event();
+    Ok(Payload { event, end: is_end, volume: 10, duration }.to_bytes())
+}
+
+fn is_contiguous(sent: &[Sent], ptime: u32) -> bool {
+    sent.windows(2).all(|pair| match pair {
+        [a, b] => b.sequence == a.sequence.wrapping_add(1) && b.timestamp == a.timestamp.wrapping_add(ptime),
+        _ => false,
+    })
+}
+
+#[test]
+fn audio_is_cut_to_the_ptime_of_the_far_end_over_wraps_of_both_sides() -> TestResult {
+    for (ptime, packets) in [(10, 200), (20, 100), (30, 66), (40, 50), (60, 33)] {
+        let mut bench = Bench::new(ptime)?;
+        bench.speak(0..100)?;
+        assert_eq!(bench.sent.len(), packets, "at {ptime} ms");
+        assert!(is_contiguous(&bench.sent, ptime as u32 * 8), "at {ptime} ms");
+        assert!(bench.sent.iter().all(|sent| sent.payload.len() == ptime as usize * 8));
+        let first = bench.sent.first().ok_or("nothing")?;
+        assert_eq!((first.sequence, first.timestamp, first.marker), (SEED.agent_sequence, SEED.agent_timestamp, true));
+        assert_eq!(bench.sent.iter().filter(|sent| sent.marker).count(), 1);
+        let pcm = bench.pcm();
+        let level = spectrum::tone_level(pcm.get(4000..12_000).unwrap_or_default(), SampleRate::HZ_8000, Hertz(440.0));
+        assert!((level.0 - Dbm0(-10.0).to_dbov().0).abs() < 1.0, "{level:?} at {ptime} ms");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_lost_packet_of_the_visitor_is_concealed_and_leaves_no_hole() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak((0..100).filter(|index| index % 20 != 13))?;
+    assert_eq!(bench.sent.len(), 100);
+    assert!(is_contiguous(&bench.sent, 160));
+    assert_eq!(bench.bridge.stats().visitor_lost, 5);
+    let pcm = bench.pcm();
+    let level = spectrum::tone_level(pcm.get(4000..12_000).unwrap_or_default(), SampleRate::HZ_8000, Hertz(440.0));
+    assert!((level.0 - Dbm0(-10.0).to_dbov().0).abs() < 3.0, "{level:?}");
+    Ok(())
+}
+
+#[test]
+fn a_packet_that_comes_late_is_not_played_again() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak([0, 1, 2, 4, 3, 5, 6, 6, 7])?;
+    assert_eq!(bench.sent.len(), 8);
+    assert!(is_contiguous(&bench.sent, 160));
+    assert_eq!(bench.bridge.stats().visitor_lost, 0);
+    Ok(())
+}
+
+#[test]
+fn silence_of_the_visitor_moves_the_timestamp_and_not_the_number() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak([0, 1])?;
+    bench.wait(380 * MS)?;
+    // DTX: the next packet in sequence, 400 ms on.
+    let mut packet = bench.opus(2)?;
+    packet.timestamp = 960 + 20 * 960;
+    bench.bridge.handle_visitor(&packet, bench.now);
+    bench.drain()?;
+    let [_, before, after] = bench.sent.as_slice() else { return Err("not three packets".into()) };
+    assert_eq!(after.sequence, before.sequence.wrapping_add(1));
+    assert_eq!(after.timestamp, before.timestamp.wrapping_add(20 * 160));
+    assert!(after.marker);
+    Ok(())
+}
+
+#[test]
+fn the_far_ends_audio_comes_in_packets_of_20_ms_whatever_its_ptime() -> TestResult {
+    for ptime in [10_u16, 20, 30, 60] {
+        let mut bench = Bench::new(20)?;
+        let samples = ptime * 8;
+        let count = 1200 / ptime;
+        for index in 0..count {
+            let sequence = 65_500_u16.wrapping_add(index);
+            let timestamp = (u32::MAX - 500).wrapping_add(u32::from(index * samples));
+            bench.hear(FAR_END, sequence, timestamp, 0, &vec![0x55; usize::from(samples)])?;
+            bench.wait(u32::from(ptime) * MS)?;
+        }
+        assert_eq!(bench.played.len(), 60, "at {ptime} ms");
+        for (index, played) in (0..).zip(&bench.played) {
+            assert_eq!(played.sequence, 100 + u64::from(index));
+            assert_eq!(played.timestamp, 30 + index * 960);
+            assert_eq!(played.marker, index == 0);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn lost_packets_of_the_far_end_are_missing_numbers_for_the_browser_to_conceal() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    for index in (0..10).filter(|index| ![4, 5].contains(index)) {
+        bench.hear(FAR_END, index, u32::from(index) * 160, 0, &[0x55; 160])?;
+    }
+    let numbers: Vec<_> =
+        bench.played.iter().map(|played| (played.sequence - 100, (played.timestamp - 30) / 960)).collect();
+    assert_eq!(numbers, [(0, 0), (1, 1), (2, 2), (3, 3), (6, 6), (7, 7), (8, 8), (9, 9)]);
+    assert_eq!(bench.bridge.stats().agent_lost, 2);
+    Ok(())
+}
+
+#[test]
+fn comfort_noise_and_silence_of_the_far_end_are_no_loss() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.hear(FAR_END, 1, 0, 0, &[0x55; 160])?;
+    bench.hear(FAR_END, 2, 160, 13, &[60])?;
+    bench.wait(200 * MS)?;
+    bench.hear(FAR_END, 3, 1600, 0, &[0x55; 160])?;
+    let [first, second] = bench.played.as_slice() else { return Err("not two packets".into()) };
+    assert_eq!((second.sequence - first.sequence, second.timestamp - first.timestamp), (1, 9600));
+    assert!(second.marker);
+    Ok(())
+}
+
+#[test]
+fn a_far_end_that_restarts_its_stream_goes_on_where_the_clock_is() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.hear(FAR_END, 1, 0, 0, &[0x55; 160])?;
+    bench.wait(100 * MS)?;
+    for sequence in [30_000, 30_001] {
+        bench.hear(FAR_END, sequence, 0x8000_0000 + u32::from(sequence) * 160, 0, &[0x55; 160])?;
+        bench.wait(20 * MS)?;
+    }
+    // The first packet after the jump is on probation (RFC 3550 A.1).
+    let [first, second] = bench.played.as_slice() else { return Err("not two packets".into()) };
+    assert_eq!((second.sequence - first.sequence, second.timestamp - first.timestamp), (1, 960 + 120 * 48));
+    Ok(())
+}
+
+#[test]
+fn keys_of_the_visitor_are_sent_on_once_and_in_order_whatever_is_lost() -> TestResult {
+    for lost in [vec![], vec![0], vec![0, 1, 2, 3], vec![5, 6], vec![5, 6, 7]] {
+        let mut bench = Bench::new(20)?;
+        bench.speak(0..5)?;
+        let mut number = 5;
+        for (key, began) in ['1', '1', '#', 'D'].into_iter().zip([10_000_u32, 20_000, 30_000, 40_000]) {
+            for step in 0..8_u32 {
+                let payload = event(key, step >= 5, ((step + 1).min(5) * 960) as u16)?;
+                let kind = VisitorPayload::Event(SampleRate::HZ_48000);
+                if !lost.contains(&step) {
+                    bench.bridge.handle_visitor(&visitor_packet(kind, number, began, Arc::from(payload)), bench.now);
+                }
+                number += 1;
+                bench.wait(20 * MS)?;
+            }
+            bench.wait(40 * MS)?;
+        }
+        bench.wait(Duration::from_secs(2))?;
+        let keys: Vec<_> = bench.digits.iter().map(|(from, digit, _)| (*from, *digit)).collect();
+        assert_eq!(keys, ['1', '1', '#', 'D'].map(|digit| (Side::Visitor, digit)), "without packets {lost:?}");
+        let mut events: Vec<_> = bench.sent.iter().filter(|sent| sent.payload_type == EVENT_PT).collect();
+        assert_eq!(events.iter().filter(|sent| sent.marker).count(), 4);
+        assert!(bench.sent.windows(2).all(|pair| matches!(pair, [a, b] if b.sequence == a.sequence.wrapping_add(1))));
+        events.dedup_by_key(|sent| (sent.timestamp, sent.payload.first().copied()));
+        let codes: Vec<_> = events.iter().filter_map(|sent| sent.payload.first().copied()).collect();
+        assert_eq!(codes, [1, 1, 11, 15], "without packets {lost:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_key_of_the_far_end_is_reported_once_and_not_played() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    for (sequence, is_end, duration) in
+        [(1, false, 160), (2, false, 320), (3, true, 480), (4, true, 480), (5, true, 480)]
+    {
+        bench.hear(FAR_END, sequence, 8000, EVENT_PT, &event('7', is_end, duration)?)?;
+        bench.wait(20 * MS)?;
+    }
+    bench.wait(Duration::from_secs(2))?;
+    assert_eq!(bench.digits, [(Side::Agent, '7', 60)]);
+    assert!(bench.played.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_key_that_is_held_is_reported_after_its_first_second() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    for step in 1..=100_u16 {
+        bench.hear(FAR_END, step, 8000, EVENT_PT, &event('5', step == 100, step * 160)?)?;
+        assert_eq!(bench.digits.len(), usize::from(step > 50), "after {} ms", step * 20);
+        bench.wait(20 * MS)?;
+    }
+    bench.wait(Duration::from_secs(2))?;
+    assert_eq!(bench.digits, [(Side::Agent, '5', 1000)]);
+    Ok(())
+}
+
+#[test]
+fn an_attacker_who_finds_the_port_neither_hears_nor_is_heard() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.hear(FAR_END, 1, 160, 0, &[0x55; 160])?;
+    let before = bench.played.len();
+    for sequence in 0..500 {
+        bench.hear("203.0.113.66:9", sequence, u32::from(sequence) * 160, 0, &[0x2A; 160])?;
+        bench.wait(20 * MS)?;
+    }
+    assert_eq!(bench.played.len(), before);
+    bench.speak([0])?;
+    assert_eq!(bench.destination, Some(FAR_END.parse()?));
+    assert_eq!(bench.bridge.rejected(), 500);
+    Ok(())
+}
+
+#[test]
+fn ringback_comes_every_20_ms_until_the_far_end_is_heard() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.bridge.ring(bench.now);
+    bench.wait(999 * MS)?;
+    assert_eq!(bench.played.len(), 50);
+    bench.hear(FAR_END, 1, 160, 0, &[0x55; 160])?;
+    bench.wait(Duration::from_secs(1))?;
+    assert_eq!(bench.played.len(), 51);
+    let steps = bench
+        .played
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if b.sequence == a.sequence + 1 && b.timestamp > a.timestamp));
+    assert!(steps);
+    assert_eq!(bench.bridge.poll_timeout(), None);
+    Ok(())
+}
+
+#[test]
+fn a_far_end_on_hold_is_sent_nothing_and_gets_audio_again_afterwards() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak([0, 1])?;
+    bench.bridge.connect(Remote { direction: Direction::SendOnly, ..remote(20)? });
+    bench.speak([2, 3])?;
+    assert_eq!(bench.sent.len(), 2);
+    bench.bridge.connect(remote(20)?);
+    bench.speak([4])?;
+    let [_, before, after] = bench.sent.as_slice() else { return Err("not three packets".into()) };
+    assert_eq!(after.sequence, before.sequence.wrapping_add(1));
+    assert!(after.timestamp.wrapping_sub(before.timestamp) >= 3 * 160 && after.marker);
+    Ok(())
+}
