@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thirtyfour::common::log::LoggingPrefsLogLevel;
-use thirtyfour::{BrowserLogEntry, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement};
+use thirtyfour::bidi::modules::script::AddPreloadScript;
+use thirtyfour::{
+    BrowserLogEntry, CapabilitiesHelper as _, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement,
+};
 use tokio::net::TcpStream;
 
 const DRIVER_PORT: u16 = 9515;
@@ -54,6 +57,7 @@ impl Chromedriver {
         let _ = std::fs::remove_dir_all(&profile);
         let mut wanted = DesiredCapabilities::chrome();
         wanted.set_binary("/usr/bin/chromium")?;
+        wanted.enable_bidi()?;
         wanted.set_browser_log_level(LoggingPrefsLogLevel::All)?;
         for flag in [
             "--headless=new",
@@ -100,6 +104,21 @@ impl Browser {
     pub async fn show(&self, url: &str) -> Result<()> {
         self.driver.enter_default_frame().await?;
         self.driver.goto(url).await.with_context(|| format!("loading {url}"))
+    }
+
+    /// Runs a function body in every page and frame to come, before their own scripts.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub async fn before_every_page(&self, body: &str) -> Result<()> {
+        let script = AddPreloadScript {
+            function_declaration: format!("() => {{ {body} }}"),
+            arguments: Vec::new(),
+            sandbox: None,
+            contexts: Vec::new(),
+        };
+        self.driver.bidi().await?.send(script).await?;
+        Ok(())
     }
 
     /// Runs a function body in the page and returns what it returns.

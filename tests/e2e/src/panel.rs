@@ -51,26 +51,17 @@ impl Browser {
         icon.click().await.with_context(|| format!("clicking the icon of {link}"))
     }
 
-    /// Points at the button, whereupon the loader makes the panel ahead of the click, and there takes from the browser
-    /// its voice processing: its noise suppression rightly takes a steady tone for noise.
+    /// Takes its voice processing from the browser, for pages to come: its noise suppression rightly takes a steady tone
+    /// for noise.
     ///
     /// # Errors
-    /// When no panel is made.
+    /// When the browser refuses.
     pub async fn leave_the_microphone_unprocessed(&self) -> Result<()> {
-        self.buttons().await?;
-        let button = self.element_in_page(&format!("return {LOADER_ROOT}.querySelector('button.call')")).await?;
-        self.point_at(&button).await?;
-        eventually("the panel is made ahead of the click", SETUP_LIMIT, async || {
-            let done = self.in_panel(
-                "if (!document.getElementById('panel')) return false;
-                 const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
-                 devices.getUserMedia = ({ audio, ...rest }) => ask({ ...rest, audio:
-                   { ...audio, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
-                 return true",
-            );
-            ensure!(done.await? == true, "the frame has no panel yet");
-            Ok(())
-        })
+        self.before_every_page(
+            "const devices = navigator.mediaDevices, ask = devices?.getUserMedia.bind(devices);
+             if (devices) devices.getUserMedia = ({ audio, ...rest }) => ask({ ...rest, audio:
+               { ...audio, echoCancellation: false, noiseSuppression: false, autoGainControl: false } })",
+        )
         .await
     }
 

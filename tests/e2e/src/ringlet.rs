@@ -199,6 +199,8 @@ filter = "info,signal_server=debug,media_gateway=debug,ringlet=debug"
 name = "pbx"
 host = "{BRIDGE}"
 port = {trunk_port}
+# SIPp would take an OPTIONS for its call.
+keepalive_seconds = 0
 {trunk}
 
 [[merchant]]

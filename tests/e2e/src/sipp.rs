@@ -12,6 +12,9 @@ pub const SIP_PORT: u16 = 5070;
 /// The longest scenario, a browser's start included, and some more.
 const GLOBAL_TIMEOUT: &str = "90s";
 
+/// Two or three messages.
+const TAIL_LINES: usize = 60;
+
 /// A running SIPp.
 #[derive(Debug)]
 pub struct Sipp {
@@ -65,7 +68,11 @@ impl Sipp {
 
     /// What to look at when a test fails.
     pub fn tail(&self) -> String {
-        format!("--- SIPp's messages\n{}\n--- SIPp's errors\n{}\n", self.messages(), self.errors())
+        let messages = self.messages();
+        let from = messages.lines().count().saturating_sub(TAIL_LINES);
+        let last: Vec<&str> = messages.lines().skip(from).collect();
+        let place = self.directory.display();
+        format!("--- SIPp's last messages ({place}/messages.log)\n{}\n--- SIPp's errors\n{}\n", last.join("\n"), self.errors())
     }
 
     fn errors(&self) -> String {

@@ -15,8 +15,8 @@ pub(crate) fn tests(program: &mut Program<'_>) {
 }
 
 async fn both_ways(scene: &mut Scene) -> Result<()> {
-    scene.browser.show(e2e::ringlet::SHOP_URL).await?;
     scene.browser.leave_the_microphone_unprocessed().await?;
+    scene.browser.show(e2e::ringlet::SHOP_URL).await?;
     scene.picture("shop").await?;
     scene.browser.click_button().await?;
     scene.browser.is_answered().await?;
