@@ -9,9 +9,6 @@ use signal_server::{
 };
 use std::time::Duration;
 
-/// OPTIONS to each trunk this often, so that `/metrics` tells of a dead one before a shopper does.
-const TRUNK_KEEPALIVE: Duration = Duration::from_secs(60);
-
 impl File {
     /// What the signal-server takes.
     pub(crate) fn signal(&self) -> anyhow::Result<Config> {
@@ -102,7 +99,7 @@ impl Trunk {
             from_user: text(&self.from_user),
             from_name: text(&self.from_name),
             from_domain: text(&self.from_domain),
-            keepalive: Some(TRUNK_KEEPALIVE),
+            keepalive: (self.keepalive_seconds > 0).then(|| seconds(self.keepalive_seconds)),
         })
     }
 }

@@ -172,6 +172,8 @@ pub(crate) struct Trunk {
     pub(crate) from_name: String,
     #[serde(default)]
     pub(crate) from_domain: String,
+    #[serde(default = "keepalive_seconds")]
+    pub(crate) keepalive_seconds: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -346,6 +348,11 @@ impl From<Network> for String {
 
 const fn sip_port() -> u16 {
     5060
+}
+
+/// Often enough that `/metrics` tells of a dead trunk before a shopper does.
+fn keepalive_seconds() -> u32 {
+    60
 }
 
 fn from_user() -> String {
