@@ -10,8 +10,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
-    allow(
-        clippy::allow_attributes,
+    expect(
         clippy::indexing_slicing,
         clippy::unwrap_used,
         clippy::panic,

@@ -15,7 +15,7 @@ use dsp::{
     level::{Ballistics, Meter},
 };
 
-/// The largest block, samples. The Web Audio API's quantum is 128 today; `renderSizeHint` may ask for up to this in the field.
+/// The largest block, samples. Web Audio's render quantum is 128, and contexts may come to choose a larger one (`renderSizeHint`).
 pub const MAX_FRAMES: usize = 2_048;
 
 /// Digits that wait to be fetched: two seconds of the fastest dialling, and the worklet asks 300 times a second.

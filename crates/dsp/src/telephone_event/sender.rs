@@ -110,7 +110,7 @@ impl Sender {
         self.playing.as_ref().map(|playing| playing.due)
     }
 
-    /// Whether nothing is being sent or waits: while it is not, senders leave audio out (RFC 4733, section 2.5.1.2 lets both be sent).
+    /// Whether nothing is being sent or waits. While it is not, a caller may leave audio out of the stream.
     pub fn is_idle(&self) -> bool {
         self.playing.is_none() && self.queue.is_empty() && self.outputs.is_empty()
     }
