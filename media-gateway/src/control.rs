@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::media::ports::Ports;
-use crate::media::{MediaCommand, MediaEvent, MediaHandle};
+use crate::media::{CallOrder, MediaCommand, MediaEvent, MediaHandle};
 use crate::sip::sdp::{self, Local, Remote};
 use crate::sip::{Dial, SipError, SipEvent, SipHandle};
 
@@ -150,7 +150,7 @@ impl Controller {
             Command::Offer { call, sdp } => self.offer(call, sdp).await,
             Command::Candidate { call, candidate } => {
                 if self.calls.contains_key(&call) {
-                    self.media.send(MediaCommand::Candidate { call, candidate }).await;
+                    self.order(&call, CallOrder::Candidate(candidate)).await;
                 }
             }
             Command::Dial { call, trunk, address, caller_name, headers } => {
@@ -286,7 +286,7 @@ impl Controller {
             SipEvent::Ringing { call } => {
                 let Some(entry) = self.calls.get_mut(&call) else { return };
                 if !std::mem::replace(&mut entry.is_ringing, true) && !entry.is_answered {
-                    self.media.send(MediaCommand::Ring { call: call.clone() }).await;
+                    self.order(&call, CallOrder::Ring).await;
                     self.tell(&call, |call| Event::Ringing { call });
                 }
             }
@@ -302,7 +302,7 @@ impl Controller {
                     if let Some(entry) = self.calls.get_mut(&call) {
                         entry.is_answered = true;
                     }
-                    self.media.send(MediaCommand::Answered { call: call.clone() }).await;
+                    self.order(&call, CallOrder::Answered).await;
                     self.tell(&call, |call| Event::Answered { call });
                 }
             }
@@ -343,11 +343,15 @@ impl Controller {
         }
     }
 
+    async fn order(&self, id: &CallId, order: CallOrder) {
+        self.media.send(MediaCommand::Call { call: id.clone(), order }).await;
+    }
+
     /// Tells the media thread what was agreed on; a call whose SDP is of no use loses its SIP leg. Returns whether it was.
     async fn connect(&mut self, id: &CallId, remote: Result<Remote, sdp::SdpError>) -> bool {
         match remote {
             Ok(remote) => {
-                self.media.send(MediaCommand::Connect { call: id.clone(), remote }).await;
+                self.order(id, CallOrder::Connect(remote)).await;
                 true
             }
             Err(error) => {
@@ -366,7 +370,7 @@ impl Controller {
             None => Ok(sdp::offer(local)),
             Some(offer) => match sdp::answer(&offer, local) {
                 Ok((remote, answer)) => {
-                    self.media.send(MediaCommand::Connect { call: id.clone(), remote }).await;
+                    self.order(id, CallOrder::Connect(remote)).await;
                     Ok(answer)
                 }
                 Err(error) => {

@@ -1,5 +1,6 @@
 //! A gateway that a signal-server elsewhere commands, over a WebSocket to its `/ws/gateway`. The calls stay up while the
-//! socket is down; what happened meanwhile is told when it is up again.
+//! socket is down; what happened meanwhile is told when it is up again. Deliberately not here: acknowledgements. An event that
+//! was on its way when the socket broke is lost, and the signal-server's deadlines make up for it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -210,3 +211,6 @@ fn request(signal_url: &str, secret: &str) -> Result<tokio_tungstenite::tungsten
 fn web_socket_config() -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE))
 }
+
+#[cfg(test)]
+mod tests;

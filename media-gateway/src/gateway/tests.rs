@@ -137,7 +137,7 @@ impl Bench {
     }
 
     /// Nothing is left, and the gateway stops at once.
-    async fn is_clean(mut self, rtp_port: u16) -> TestResult {
+    async fn ends_clean(mut self, rtp_port: u16) -> TestResult {
         assert!(
             matches!(self.gateway.handle.registration().await, Some(Event::Registered { calls, .. }) if calls.is_empty())
         );
@@ -175,7 +175,7 @@ async fn a_call_goes_from_the_offer_over_ringing_and_talking_to_the_end() -> Tes
     let stats = bench.release().await?;
     assert!(stats.visitor_packets > 40 && stats.agent_packets > 40 && stats.sip_call_id.is_some(), "{stats:?}");
     assert_eq!((stats.visitor_lost, stats.agent_lost), (0, 0));
-    bench.is_clean(39_500).await
+    bench.ends_clean(39_500).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +189,7 @@ async fn the_far_end_hangs_up() -> TestResult {
     bench.far_end.sip.release(&far, "lunch")?;
     assert_eq!(bench.event().await?, Event::FarEndHungUp { call });
     bench.release().await?;
-    bench.is_clean(39_504).await
+    bench.ends_clean(39_504).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +201,7 @@ async fn the_far_end_is_busy() -> TestResult {
     let event = bench.event().await?;
     assert!(matches!(event, Event::Rejected { status: 486, .. }), "{event:?}");
     bench.release().await?;
-    bench.is_clean(39_508).await
+    bench.ends_clean(39_508).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +214,7 @@ async fn a_release_while_it_rings_cancels() -> TestResult {
     bench.release().await?;
     let event = timeout(PATIENCE, bench.far_end.events.recv()).await?;
     assert!(matches!(event, Some(SipEvent::Bye { .. } | SipEvent::Closed { .. })), "{event:?}");
-    bench.is_clean(39_512).await
+    bench.ends_clean(39_512).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +235,7 @@ async fn what_cannot_be_done_is_said_and_leaves_nothing() -> TestResult {
     let event = bench.event().await?;
     assert!(matches!(event, Event::Failed { failure: Failure::OfferUnusable, .. }), "{event:?}");
     bench.release().await?;
-    bench.is_clean(39_516).await
+    bench.ends_clean(39_516).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,7 +148,7 @@ impl Bridge {
                 let length = law(codec).decode(packet.payload, &mut pcm);
                 let samples = pcm.get(..length).unwrap_or_default();
                 let is_gap = std::mem::take(&mut self.agent_gap);
-                self.encoder.push(samples, packet.timestamp, is_gap, now, |coded| self.outbox.to_visitor(coded));
+                self.encoder.push(samples, packet.timestamp, is_gap, now, |coded| self.outbox.send_visitor(coded));
             }
             AgentPayload::Event => {
                 self.agent_gap = false;
@@ -180,7 +180,7 @@ impl Bridge {
                 // Behind by more than a packet: what was not played then is not played now.
                 ringing.due = now + RINGBACK_INTERVAL;
             }
-            self.encoder.push_local(&pcm, now, |coded| self.outbox.to_visitor(coded));
+            self.encoder.push_local(&pcm, now, |coded| self.outbox.send_visitor(coded));
         }
     }
 
@@ -226,7 +226,7 @@ impl Bridge {
             let length = law(remote.codec).encode(frame.samples, &mut payload);
             let payload = payload.get(..length).unwrap_or_default();
             if let Some((to, datagram)) = rtp.packet(remote.payload_type, frame.timestamp, frame.marker, payload) {
-                outbox.to_agent(to, datagram);
+                outbox.send_agent(to, datagram);
             }
         });
         if let Err(error) = decoded {
@@ -241,7 +241,7 @@ impl Bridge {
             // A far end that understands no events gets none: what nobody wants is drained all the same.
             let Some(event_pt) = event_pt else { return };
             if let Some((to, datagram)) = rtp.packet(event_pt, packet.timestamp, packet.marker, &packet.payload) {
-                outbox.to_agent(to, datagram);
+                outbox.send_agent(to, datagram);
             }
         });
     }

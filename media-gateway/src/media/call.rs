@@ -14,7 +14,7 @@ use tracing::{debug, info, trace};
 use super::bridge::Bridge;
 use super::outbox::BridgeOutput;
 use super::webrtc::{OpusPacket, WebRtcLeg, WebRtcOutput};
-use super::{MediaCommand, MediaEvent};
+use super::{CallOrder, MediaEvent};
 
 /// The earliest next timer. Were a leg to ask for the time again and again, it could not spin the thread.
 const MIN_TIMER: Duration = Duration::from_millis(1);
@@ -92,20 +92,16 @@ impl Call {
         Self { id, webrtc, rtp: None, timer: None, addresses: Vec::new(), bridge }
     }
 
-    /// Carries out a command; the ones that make and end calls are the worker's.
-    pub(crate) fn handle_command(&mut self, command: MediaCommand, now: Instant) {
-        match command {
-            MediaCommand::Candidate { candidate, .. } => self.webrtc.add_candidate(&candidate),
-            MediaCommand::Ring { .. } => self.bridge.ring(now),
-            MediaCommand::Connect { remote, .. } => {
+    /// Does as it is told.
+    pub(crate) fn obey(&mut self, order: CallOrder, now: Instant) {
+        match order {
+            CallOrder::Candidate(candidate) => self.webrtc.add_candidate(&candidate),
+            CallOrder::Ring => self.bridge.ring(now),
+            CallOrder::Connect(remote) => {
                 debug!(call = %self.id, ?remote, "far end's media");
                 self.bridge.connect(remote);
             }
-            MediaCommand::Answered { .. } => self.bridge.answered(),
-            MediaCommand::Offer { .. }
-            | MediaCommand::Attach { .. }
-            | MediaCommand::Close { .. }
-            | MediaCommand::Shutdown => {}
+            CallOrder::Answered => self.bridge.answered(),
         }
     }
 

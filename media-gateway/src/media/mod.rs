@@ -42,13 +42,6 @@ pub(crate) enum MediaCommand {
         /// The browser's offer.
         sdp: String,
     },
-    /// A trickled candidate of the browser.
-    Candidate {
-        /// The call.
-        call: CallId,
-        /// The attribute's value.
-        candidate: String,
-    },
     /// The RTP socket for the far end, non-blocking.
     Attach {
         /// The call.
@@ -56,22 +49,12 @@ pub(crate) enum MediaCommand {
         /// Closed with the call.
         socket: UdpSocket,
     },
-    /// The far end rings: play ringback until it is heard.
-    Ring {
+    /// Something for a call that exists.
+    Call {
         /// The call.
         call: CallId,
-    },
-    /// What offer and answer agreed on with the far end.
-    Connect {
-        /// The call.
-        call: CallId,
-        /// The far end's side of it.
-        remote: Remote,
-    },
-    /// The far end has answered: no more ringback.
-    Answered {
-        /// The call.
-        call: CallId,
+        /// What.
+        order: CallOrder,
     },
     /// End it. Answered by [`MediaEvent::Closed`] if the call is known.
     Close {
@@ -80,6 +63,19 @@ pub(crate) enum MediaCommand {
     },
     /// End everything, and the thread.
     Shutdown,
+}
+
+/// What a call in the media thread is told.
+#[derive(Debug)]
+pub(crate) enum CallOrder {
+    /// A trickled candidate of the browser, as the attribute's value.
+    Candidate(String),
+    /// The far end rings: play ringback until it is heard.
+    Ring,
+    /// What offer and answer agreed on with the far end: its side of it.
+    Connect(Remote),
+    /// The far end has answered: no more ringback.
+    Answered,
 }
 
 /// What the media thread reports.

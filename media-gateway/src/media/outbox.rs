@@ -50,14 +50,14 @@ enum Waiting {
 
 impl Outbox {
     /// Opus for the visitor.
-    pub(crate) fn to_visitor(&mut self, packet: Coded<'_>) {
+    pub(crate) fn send_visitor(&mut self, packet: Coded<'_>) {
         let Coded { sequence, timestamp, marker, payload } = packet;
         let payload = self.keep(payload);
         self.push(Waiting::ToVisitor { sequence, timestamp, marker, payload });
     }
 
     /// RTP for the far end.
-    pub(crate) fn to_agent(&mut self, destination: SocketAddr, datagram: &[u8]) {
+    pub(crate) fn send_agent(&mut self, destination: SocketAddr, datagram: &[u8]) {
         let datagram = self.keep(datagram);
         self.push(Waiting::ToAgent { destination, datagram });
     }

@@ -13,7 +13,7 @@ use rtp_types::{RtpPacket, RtpPacketBuilder};
 use tokio::sync::mpsc;
 
 use super::webrtc::browser::{Browser, TestResult};
-use super::{MediaCommand, MediaEvent, MediaHandle, MediaSettings, start};
+use super::{CallOrder, MediaCommand, MediaEvent, MediaHandle, MediaSettings, start};
 use crate::config::Ringback;
 use crate::sip::sdp::{Codec, Direction, Remote};
 
@@ -61,6 +61,10 @@ impl Bench {
         self.runtime.block_on(self.media.send(command(self.call.clone())));
     }
 
+    fn order(&self, order: CallOrder) {
+        self.tell(|call| MediaCommand::Call { call, order });
+    }
+
     fn event(&mut self) -> TestResult<MediaEvent> {
         let event = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.events.recv()).await })?;
         Ok(event.ok_or("the media thread is gone")?)
@@ -76,8 +80,8 @@ impl Bench {
             ptime: Duration::from_millis(20),
             direction: Direction::SendRecv,
         };
-        self.tell(|call| MediaCommand::Connect { call, remote });
-        self.tell(|call| MediaCommand::Answered { call });
+        self.order(CallOrder::Connect(remote));
+        self.order(CallOrder::Answered);
         Ok(())
     }
 
@@ -158,7 +162,7 @@ fn a_tone_passes_each_way_at_its_pitch_and_level() -> TestResult {
 #[test]
 fn the_visitor_hears_ringback_until_the_far_end_speaks() -> TestResult {
     let mut bench = Bench::new()?;
-    bench.tell(|call| MediaCommand::Ring { call });
+    bench.order(CallOrder::Ring);
     bench.live(Duration::from_millis(900), Law::Mu, None)?;
     let heard = std::mem::take(&mut bench.browser.heard);
     assert!(heard.len() >= 6400, "{} samples", heard.len());

@@ -160,11 +160,10 @@ impl Worker {
         let mut ready = Events::with_capacity(MAX_READY);
         let mut buffer = [0; MAX_DATAGRAM];
         loop {
-            if let Err(error) = self.poll.poll(&mut ready, self.patience()) {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    error!(%error, "epoll failed: the media thread ends");
-                    return;
-                }
+            if let Err(error) = self.poll.poll(&mut ready, self.patience())
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return error!(%error, "epoll failed: the media thread ends");
             }
             for event in &ready {
                 if event.token() != WAKER && !self.readable.contains(&event.token()) {
@@ -299,21 +298,31 @@ impl Worker {
     }
 
     fn handle_command(&mut self, command: MediaCommand, now: Instant) {
-        let call = match &command {
-            MediaCommand::Offer { call, sdp } => return self.offer(call, sdp, now),
-            MediaCommand::Candidate { call, .. }
-            | MediaCommand::Attach { call, .. }
-            | MediaCommand::Ring { call }
-            | MediaCommand::Connect { call, .. }
-            | MediaCommand::Answered { call }
-            | MediaCommand::Close { call } => call,
-            MediaCommand::Shutdown => return,
+        let slot = |call: &CallId| {
+            let slot = self.by_id.get(call).copied();
+            if slot.is_none() {
+                debug!(%call, "command for a call that is gone");
+            }
+            slot
         };
-        let Some(&slot) = self.by_id.get(call) else { return debug!(%call, "command for a call that is gone") };
         match command {
-            MediaCommand::Close { .. } => self.close(slot, now),
-            MediaCommand::Attach { socket, .. } => self.attach(slot, socket),
-            other => self.with_call(slot, now, |call| call.handle_command(other, now)),
+            MediaCommand::Offer { call, sdp } => self.offer(&call, &sdp, now),
+            MediaCommand::Attach { call, socket } => {
+                if let Some(slot) = slot(&call) {
+                    self.attach(slot, socket);
+                }
+            }
+            MediaCommand::Call { call, order } => {
+                if let Some(slot) = slot(&call) {
+                    self.with_call(slot, now, |call| call.obey(order, now));
+                }
+            }
+            MediaCommand::Close { call } => {
+                if let Some(slot) = slot(&call) {
+                    self.close(slot, now);
+                }
+            }
+            MediaCommand::Shutdown => {}
         }
     }
 

@@ -166,7 +166,6 @@ impl Browser {
         Ok(self.rtc.handle_input(Input::Timeout(now))?)
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "str0m's Event is non-exhaustive")]
     fn drain(&mut self) -> TestResult<Instant> {
         loop {
             match self.rtc.poll_output()? {
