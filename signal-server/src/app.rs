@@ -16,15 +16,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
-
-/// Visitors' sockets that may wait for their `hello` at the same time: bounds what strangers can hold open.
-pub(crate) const WAITING_VISITORS: usize = 1_024;
 
 /// The longest body of a REST request; a merchant with a hundred origins has some 10 KiB.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -46,7 +42,6 @@ pub(crate) struct Parts {
     pub(crate) panel_tokens: PanelTokens,
     pub(crate) assets: Assets,
     pub(crate) metrics: PrometheusHandle,
-    pub(crate) waiting_visitors: Arc<Semaphore>,
     /// The tasks that serve WebSockets.
     pub(crate) tasks: TaskTracker,
     /// Asks for the end: no new call.

@@ -236,14 +236,14 @@ impl Hub {
     async fn drain(&mut self) {
         while let Some(output) = self.switchboard.poll_output() {
             match output {
-                Output::Visitor { call, event } => self.to_visitor(&call, event),
+                Output::Visitor { call, event } => self.tell_visitor(&call, event),
                 Output::CloseVisitor { call } => {
                     if let Some(line) = self.calls.get_mut(&call) {
                         // The socket closes when it has sent what is queued.
                         line.events = None;
                     }
                 }
-                Output::Gateway { gateway, command } => self.to_gateway(&gateway, command),
+                Output::Gateway { gateway, command } => self.tell_gateway(&gateway, command),
                 Output::RefuseGateway { gateway, refusal } => {
                     tracing::error!(%gateway, %refusal, "the gateway cannot be used");
                     if let Some(link) = self.gateways.remove(&gateway) {
@@ -260,7 +260,7 @@ impl Hub {
         self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
     }
 
-    fn to_visitor(&mut self, call: &CallId, event: VisitorEvent) {
+    fn tell_visitor(&mut self, call: &CallId, event: VisitorEvent) {
         let Some(line) = self.calls.get_mut(call) else { return };
         let Some(events) = &line.events else { return };
         if events.try_send(event).is_err() {
@@ -269,7 +269,7 @@ impl Hub {
         }
     }
 
-    fn to_gateway(&self, gateway: &GatewayId, command: Command) {
+    fn tell_gateway(&self, gateway: &GatewayId, command: Command) {
         let Some(link) = self.gateways.get(gateway) else { return };
         if let Err(error) = link.commands.try_send(command) {
             tracing::error!(%gateway, call = %error.into_inner().call(), "the gateway does not keep up: closing its connection");

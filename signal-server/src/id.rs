@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn a_call_id_is_a_ulid() {
         // The example of the ULID specification: 01ARZ3NDEKTSV4RRFFQ69G5FAV.
-        let random = 0xD6764_C61EF_B99302BD5B_u128;
+        let random = 0xD676_4C61_EFB9_9302_BD5B_u128;
         assert_eq!(call_id(Millis(1_469_922_850_259), random).as_str(), "01ARZ3NDEKTSV4RRFFQ69G5FAV");
         assert!(call_id(Millis(1), u128::MAX) < call_id(Millis(2), 0));
     }

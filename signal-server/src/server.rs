@@ -1,6 +1,6 @@
 //! The server's life: what is started in which order, and how it ends without losing a record.
 
-use crate::app::{App, Parts, WAITING_VISITORS};
+use crate::app::{App, Parts};
 use crate::assets::Assets;
 use crate::http::{self, Http};
 use crate::hub::{Hub, Stopping};
@@ -10,10 +10,8 @@ use crate::token::PanelTokens;
 use crate::{Config, LocalGateway, Origin, Secret, gateway, id, metrics};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -141,7 +139,6 @@ pub(crate) async fn start(
         hub: hub_handle.clone(),
         assets,
         metrics,
-        waiting_visitors: Arc::new(Semaphore::new(WAITING_VISITORS)),
         tasks: TaskTracker::new(),
         shutdown: shutdown.clone(),
         closing: CancellationToken::new(),

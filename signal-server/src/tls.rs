@@ -2,13 +2,17 @@
 //! proxy in front of us.
 
 use crate::Error;
+use axum_server::accept::Accept;
 use axum_server::tls_rustls::RustlsConfig;
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use rustls_acme::caches::DirCache;
 use rustls_acme::{AcmeConfig, axum::AxumAcceptor};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use tokio::time::sleep;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 /// How often the certificate files are looked at. Whoever renews certificates does so weeks before they end.
 #[cfg(not(test))]
@@ -52,6 +56,25 @@ async fn changed_at(certificate: &Path, key: &Path) -> [Option<SystemTime>; 2] {
     [modified(certificate).await, modified(key).await]
 }
 
+/// How long a client may take for its TLS handshake; [`RustlsAcceptor`](axum_server::tls_rustls::RustlsAcceptor) has the
+/// same.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Accepts by ACME's acceptor, which knows no deadline, within [`HANDSHAKE`].
+#[derive(Clone)]
+pub(crate) struct AcmeAcceptor(AxumAcceptor);
+
+impl<S: Send + 'static> Accept<TcpStream, S> for AcmeAcceptor {
+    type Stream = <AxumAcceptor as Accept<TcpStream, S>>::Stream;
+    type Service = S;
+    type Future = BoxFuture<'static, io::Result<(Self::Stream, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let accepted = timeout(HANDSHAKE, self.0.accept(stream, service));
+        Box::pin(async { accepted.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) })
+    }
+}
+
 /// Begins to get, and then to renew, a certificate; gives the acceptor and the task that does it, which never ends by
 /// itself.
 pub(crate) fn acme(
@@ -59,7 +82,7 @@ pub(crate) fn acme(
     contacts: &[String],
     cache: PathBuf,
     staging: bool,
-) -> (AxumAcceptor, impl Future<Output = ()> + use<>) {
+) -> (AcmeAcceptor, impl Future<Output = ()> + use<>) {
     let mut state = AcmeConfig::new(domains)
         .contact(contacts.iter().map(|it| if it.contains(':') { it.clone() } else { format!("mailto:{it}") }))
         .cache(DirCache::new(cache))
@@ -69,7 +92,7 @@ pub(crate) fn acme(
     if let Some(config) = std::sync::Arc::get_mut(&mut rustls) {
         config.alpn_protocols.splice(0..0, [b"h2".to_vec(), b"http/1.1".to_vec()]);
     }
-    let acceptor = state.axum_acceptor(rustls);
+    let acceptor = AcmeAcceptor(state.axum_acceptor(rustls));
     let task = async move {
         while let Some(event) = state.next().await {
             match event {

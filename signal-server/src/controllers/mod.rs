@@ -20,7 +20,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get};
 use protocol::MerchantId;
 use protocol::rest::Page;
 use serde::de::DeserializeOwned;
@@ -42,10 +42,13 @@ pub(crate) fn v1() -> Router<App> {
         .route("/merchants/{merchant}/destinations", get(destination::list::list))
         .route(
             "/merchants/{merchant}/destinations/{destination}",
-            put(destination::write::write).delete(destination::delete::delete),
+            get(destination::read::read).put(destination::write::write).delete(destination::delete::delete),
         )
         .route("/merchants/{merchant}/links", get(link::list::list))
-        .route("/merchants/{merchant}/links/{link}", put(link::write::write).delete(link::delete::delete))
+        .route(
+            "/merchants/{merchant}/links/{link}",
+            get(link::read::read).put(link::write::write).delete(link::delete::delete),
+        )
         .route("/api-keys", get(api_key::list::list).post(api_key::create::create))
         .route("/api-keys/{key}", delete(api_key::delete::delete))
         .route("/calls", get(call::list::list))

@@ -6,8 +6,8 @@ use protocol::MerchantId;
 use protocol::rest::ApiKey;
 use sha2::{Digest, Sha256};
 
-/// API keys that a list shows at most; also how many there may be.
-pub(crate) const MAX_API_KEYS: i64 = 1_000;
+/// API keys that one merchant, or the operator, may have.
+const MAX_API_KEYS: i64 = 100;
 
 /// The SHA-256 of a key, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +44,15 @@ impl Store {
         Ok(row.map(|(merchant,)| merchant.map_or(Reach::Everything, |id| Reach::Merchant(MerchantId::new(id)))))
     }
 
-    /// The keys that a key of that reach may see, by id.
-    pub(crate) async fn api_keys(&self, reach: &Reach) -> Result<Vec<ApiKey>, sqlx::Error> {
+    /// The keys that a key of that reach may see, by id, those after `after`.
+    pub(crate) async fn api_keys(&self, reach: &Reach, after: &str, limit: u32) -> Result<Vec<ApiKey>, sqlx::Error> {
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT id, name, merchant_id, configured, created_at FROM api_keys \
-             WHERE $1 IS NULL OR merchant_id = $1 ORDER BY id LIMIT $2",
+             WHERE ($1 IS NULL OR merchant_id = $1) AND id > $2 ORDER BY id LIMIT $3",
         )
         .bind(scope(reach))
-        .bind(MAX_API_KEYS)
+        .bind(after)
+        .bind(i64::from(limit))
         .fetch_all(&self.reader)
         .await?;
         Ok(rows
@@ -82,7 +83,11 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(|error| referenced(error, StoreError::NoParent))?;
-        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM api_keys").fetch_one(&mut *tx).await?;
+        let count: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM api_keys WHERE COALESCE(merchant_id, '') = COALESCE($1, '')")
+                .bind(key.merchant.as_ref().map(MerchantId::as_str))
+                .fetch_one(&mut *tx)
+                .await?;
         if count > MAX_API_KEYS {
             return Err(StoreError::TooMany);
         }

@@ -27,6 +27,7 @@ pub(crate) struct Route {
     pub(crate) address: String,
 }
 
+type LinkRow = (String, String, String, Option<i64>);
 type MerchantRow = (String, String, bool, i64, i64);
 
 impl Store {
@@ -170,6 +171,16 @@ impl Store {
             .collect())
     }
 
+    /// One of a merchant's destinations.
+    pub(crate) async fn destination(
+        &self,
+        merchant: &MerchantId,
+        id: &DestinationId,
+    ) -> Result<Option<Destination>, sqlx::Error> {
+        let route = self.route(merchant, id.as_str()).await?;
+        Ok(route.map(|Route { destination: id, trunk, address }| Destination { id, trunk, address }))
+    }
+
     /// Makes or replaces a destination.
     pub(crate) async fn put_destination(
         &self,
@@ -203,22 +214,26 @@ impl Store {
 
     /// A merchant's links, by id.
     pub(crate) async fn links(&self, merchant: &MerchantId) -> Result<Vec<Link>, sqlx::Error> {
-        let rows: Vec<(String, String, String, Option<i64>)> = sqlx::query_as(
+        let rows: Vec<LinkRow> = sqlx::query_as(
             "SELECT id, label, destination_id, no_answer_ms FROM links WHERE merchant_id = $1 ORDER BY id LIMIT $2",
         )
         .bind(merchant.as_str())
         .bind(MAX_PER_MERCHANT)
         .fetch_all(&self.reader)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, label, destination, no_answer)| Link {
-                id: id.as_str().into(),
-                label,
-                destination: destination.as_str().into(),
-                no_answer_seconds: no_answer.and_then(|ms| u32::try_from(ms / 1000).ok()),
-            })
-            .collect())
+        Ok(rows.into_iter().map(link).collect())
+    }
+
+    /// One of a merchant's links.
+    pub(crate) async fn link(&self, merchant: &MerchantId, id: &LinkId) -> Result<Option<Link>, sqlx::Error> {
+        let row: Option<LinkRow> = sqlx::query_as(
+            "SELECT id, label, destination_id, no_answer_ms FROM links WHERE merchant_id = $1 AND id = $2",
+        )
+        .bind(merchant.as_str())
+        .bind(id.as_str())
+        .fetch_optional(&self.reader)
+        .await?;
+        Ok(row.map(link))
     }
 
     /// Makes or replaces a link.
@@ -329,6 +344,15 @@ fn within_bound(count: i64) -> Result<(), StoreError> {
 
 fn route(destination: String, trunk: String, address: String) -> Route {
     Route { destination: DestinationId::new(destination), trunk: TrunkName::new(trunk), address }
+}
+
+fn link((id, label, destination, no_answer): LinkRow) -> Link {
+    Link {
+        id: LinkId::new(id),
+        label,
+        destination: DestinationId::new(destination),
+        no_answer_seconds: no_answer.and_then(|ms| u32::try_from(ms / 1000).ok()),
+    }
 }
 
 fn merchant(origins: Vec<String>, (id, name, has_signing_secret, created_at, updated_at): MerchantRow) -> Merchant {

@@ -27,7 +27,7 @@ async fn an_operator_makes_a_shop_that_can_call_at_once() {
     "#);
     let (status, destination) =
         put("/v1/merchants/shoes/destinations/desk", json!({"trunk": "pbx", "address": "1001"})).await;
-    assert_eq!((status.as_u16(), destination), (200, json!({"id": "desk", "trunk": "pbx", "address": "1001"})));
+    assert_eq!((status.as_u16(), &destination), (200, &json!({"id": "desk", "trunk": "pbx", "address": "1001"})));
     let (status, link) =
         put("/v1/merchants/shoes/links/help", json!({"label": "Help", "destination": "desk", "no_answer_seconds": 20}))
             .await;
@@ -35,6 +35,10 @@ async fn an_operator_makes_a_shop_that_can_call_at_once() {
     assert_eq!(link, json!({"id": "help", "label": "Help", "destination": "desk", "no_answer_seconds": 20}));
     let (_, links) = app.rest(Method::GET, "/v1/merchants/shoes/links", OPERATOR, None).await;
     assert_eq!(links, json!({"items": [link]}));
+    let get = async |path: &str| app.rest(Method::GET, path, OPERATOR, None).await.1;
+    assert_eq!(get("/v1/merchants/shoes/links/help").await, link);
+    assert_eq!(get("/v1/merchants/shoes/destinations/desk").await, destination);
+    assert_eq!(get("/v1/merchants/shoes/destinations").await, json!({"items": [destination]}));
     let panel = app.panel("shoes", "help", Some("https://shoes.example/")).await.text().await.unwrap();
     assert!(panel.contains("data-error=\"\""), "{panel}");
 

@@ -6,6 +6,7 @@ mod admission;
 use crate::app::App;
 use crate::client_address::ClientAddress;
 use crate::hub::{self, Message, VISITOR_QUEUE};
+use crate::limits::WaitingPermit;
 use crate::metrics::Counted;
 use crate::problem::Problem;
 use admission::{Hello, Refusal};
@@ -51,7 +52,7 @@ pub(crate) async fn upgrade(
         tracing::info!(origin, expected = %app.public_origin, "refusing a visitor's socket of another origin");
         return Problem::foreign_origin(&app.public_origin).into_response();
     }
-    let Ok(place) = app.waiting_visitors.clone().try_acquire_owned() else {
+    let Some(place) = app.limits.count_waiting(client) else {
         return Problem::unavailable("too many sockets wait for their first message").into_response();
     };
     let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
@@ -71,7 +72,7 @@ pub(crate) async fn upgrade(
     })
 }
 
-async fn serve(app: &App, client: ClientAddress, socket: &mut Socket, place: tokio::sync::OwnedSemaphorePermit) {
+async fn serve(app: &App, client: ClientAddress, socket: &mut Socket, place: WaitingPermit) {
     let hello = timeout(HELLO, socket.hello()).await.unwrap_or(Err(Refusal::of(ErrorCode::MessageInvalid)));
     let admitted = match hello {
         Ok(hello) => admission::admit(app, client, hello).await,

@@ -2,4 +2,5 @@
 
 pub(crate) mod delete;
 pub(crate) mod list;
+pub(crate) mod read;
 pub(crate) mod write;
