@@ -29,6 +29,8 @@ pub(crate) async fn run(file: File, halves: Halves) -> anyhow::Result<()> {
         Halves::Gateway => gateway(&file, stop).await,
         Halves::Signal => serve(&file, None, stop).await,
         Halves::Both => {
+            // Before the gateway: what it counts until then would not be counted.
+            signal_server::install_metrics().context("metrics cannot be collected")?;
             let gateway = media_gateway::start(file.gateway()?).await.context("the media gateway cannot start")?;
             let local = LocalGateway { commands: gateway.commands, events: gateway.events };
             let served = serve(&file, Some(local), stop).await;
