@@ -98,6 +98,8 @@ async function call(origin, { page, customer, token }) {
     note("");
     if (microphone) {
       microphone.enabled = !panel.hasAttribute("data-muted");
+      // Unplugged: the shopper still hears.
+      microphone.onended = () => note(sentence("RL-102"), true);
       graph?.setMicrophone(microphone);
       send();
     }
@@ -183,6 +185,7 @@ const listener = {
 function show(state) {
   panel.dataset.state = state;
   part("state").textContent = STATES[state] ?? state;
+  /** @type {HTMLButtonElement} */ (part("keys")).disabled = !heard();
   port?.postMessage({ state });
   if (state === "answered" && !clock) {
     const answered = Date.now();
@@ -250,9 +253,14 @@ function level(side, dbov) {
   part(side).style.transform = `scaleX(${share.toFixed(2)})`;
 }
 
+/** Whether the far end's audio is there, and with it somebody or something to take keys. */
+function heard() {
+  return ["early_media", "answered"].includes(panel.dataset.state ?? "");
+}
+
 /** @param {string} digit */
 function press(digit) {
-  if (!phone?.digits(digit)) return;
+  if (!heard() || !phone?.digits(digit)) return;
   const sent = part("sent");
   sent.textContent = (sent.textContent + digit).slice(-KEYS_SHOWN);
   const key = document.querySelector(`[data-key="${digit}"]`);
@@ -296,7 +304,7 @@ part("close").onclick = () => port?.postMessage({ close: true });
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
-  if (/^[0-9*#]$/.test(event.key) && !ended) press(event.key);
+  if (/^[0-9*#]$/.test(event.key)) press(event.key);
   else if (event.key === "Escape") ended ? part("close").click() : minimise(true);
 });
 addEventListener("pagehide", () => phone?.hangup());
