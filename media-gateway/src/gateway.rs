@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use metrics::gauge;
 use protocol::gateway::{Command, Event};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,7 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] when an address is taken or of no use.
 pub async fn start(config: Config) -> Result<Gateway, StartError> {
+    show_nothing();
     let address = config.media_udp;
     let socket = bind_media(address).map_err(|source| StartError::MediaSocket { address, source })?;
     let media_address = socket.local_addr().map_err(|source| StartError::MediaSocket { address, source })?;
@@ -153,6 +155,14 @@ async fn run(controller: Controller, channels: Channels, thread: JoinHandle<()>,
         error!("the media thread panicked");
     }
     handle.stopped.cancel();
+}
+
+/// A gauge that was never touched is not shown, and "nothing is left" shall be seen.
+fn show_nothing() {
+    gauge!("ringlet_rtp_ports").set(0.0);
+    gauge!("ringlet_legs", "kind" => "webrtc").set(0.0);
+    gauge!("ringlet_legs", "kind" => "sip").set(0.0);
+    gauge!("ringlet_timers", "of" => "media").set(0.0);
 }
 
 fn bind_media(address: SocketAddr) -> io::Result<std::net::UdpSocket> {

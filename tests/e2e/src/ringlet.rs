@@ -1,7 +1,7 @@
 //! The server under test: the real `ringlet run` with a configuration of its own, in a folder of its own.
 
 use crate::{namespace::BRIDGE, pages, process::Process, relay::Relay, wait::eventually};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,6 +70,12 @@ impl Ringlet {
         })
         .await
         .with_context(|| server.process.tail())?;
+        // Its own gateway registers in passing, and takes a task.
+        eventually("the gateway is registered", Duration::from_secs(5), async || {
+            ensure!(server.metric("ringlet_gateways").await? == Some(1.0), "no gateway");
+            Ok(())
+        })
+        .await?;
         server.idle = server.gauges().await?;
         Ok(server)
     }
@@ -103,9 +109,9 @@ impl Ringlet {
         eventually("nothing is left of the call", Duration::from_secs(10), async || {
             let now = self.gauges().await?;
             for name in GAUGES {
-                // Absent before the first call is idle; absent after one would prove nothing.
-                let left = now.get(name).with_context(|| format!("/metrics has no {name}"))?;
-                let idle = self.idle.get(name).copied().unwrap_or_default();
+                let (Some(left), Some(idle)) = (now.get(name), self.idle.get(name)) else {
+                    bail!("/metrics has no {name}");
+                };
                 ensure!((left - idle).abs() < 0.5, "{name} is {left}, and was {idle} before");
             }
             Ok(())

@@ -65,6 +65,8 @@ impl World {
     /// # Errors
     /// When chromedriver does not come up.
     pub async fn open() -> Result<Self> {
+        // thirtyfour opens its BiDi socket with rustls, although there is no TLS. A second call is harmless.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let artifacts = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts"));
         fs::create_dir_all(&artifacts)?;
         let artifacts = artifacts.canonicalize()?;
