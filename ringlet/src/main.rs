@@ -1,2 +1,22 @@
-//! Placeholder.
-fn main() {}
+//! The `ringlet` program: everything in one process, or one half of it, and what an operator needs to set it up.
+
+mod check;
+mod cli;
+mod config;
+mod init;
+mod phone;
+mod run;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match cli::execute(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ringlet: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
