@@ -53,9 +53,6 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     })?;
     let only = args.only.as_deref();
     steps.run("tests", || Ok(unit_tests(&OTHERS, only)? + unit_tests(&XTASK, only)?))?;
-    if args.only.is_none() {
-        steps.run("examples in the documentation", doc_tests)?;
-    }
     match end_to_end {
         Some(binary) if !args.no_e2e => steps.run("end to end", || end_to_end_tests(&binary, only))?,
         _ => eprintln!("No end-to-end tests are run."),
@@ -106,19 +103,16 @@ fn end_to_end_binary(message: &str) -> Option<PathBuf> {
 
 fn unit_tests(packages: &[&str], only: Option<&str>) -> Result<Tally> {
     let mut cargo = shell::cargo();
+    let others = packages == OTHERS;
     if shell::which("cargo-nextest").is_some() {
-        let not_e2e = ["--filterset", "not package(e2e)"];
         cargo.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass"]).args(packages);
-        cargo.args(not_e2e.iter().filter(|_| packages == OTHERS)).args(["--lib", "--bins", "--tests"]);
+        cargo.args(["--filterset", "not package(e2e)"].iter().filter(|_| others));
     } else {
-        cargo.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(packages);
-        cargo.args(["--exclude", "e2e"].iter().filter(|_| packages == OTHERS));
+        // `--tests` leaves out the documentation's examples, of which there are none.
+        cargo.args(["test", "--no-fail-fast", "--tests"]).args(packages);
+        cargo.args(["--exclude", "e2e"].iter().filter(|_| others));
     }
     counted(cargo.args(only))
-}
-
-fn doc_tests() -> Result<Tally> {
-    counted(shell::cargo().args(["test", "--doc"]).args(OTHERS).args(["--exclude", "e2e", "--quiet"]))
 }
 
 fn end_to_end_tests(binary: &std::path::Path, only: Option<&str>) -> Result<Tally> {
@@ -129,24 +123,26 @@ fn end_to_end_tests(binary: &std::path::Path, only: Option<&str>) -> Result<Tall
 /// Runs a test runner; what it counted, and one failure more if it failed without counting any.
 fn counted(command: &mut std::process::Command) -> Result<Tally> {
     let (text, succeeded) = shell::tee(command)?;
-    let tally = text.lines().filter_map(summary).fold(Tally::default(), |sum, tally| sum + tally);
+    let tally = count(&text);
     Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::of(false) })
 }
 
-/// The closing line of libtest, of libtest-mimic, or of nextest.
-fn summary(line: &str) -> Option<Tally> {
-    let line = line.trim_start();
-    let is_summary = line.starts_with("test result:") || (line.starts_with("Summary [") && line.contains(" run:"));
-    if !is_summary {
-        return None;
-    }
-    let words: Vec<&str> = line.split_whitespace().collect();
+/// Sums the closing lines of libtest and libtest-mimic; or takes nextest's, which shows libtest's lines of what failed.
+fn count(text: &str) -> Tally {
+    let lines = || text.lines().map(str::trim_start);
+    let nextest = lines().find(|line| line.starts_with("Summary [") && line.contains(" run:"));
+    let closing: Vec<&str> =
+        nextest.map_or_else(|| lines().filter(|line| line.starts_with("test result:")).collect(), |line| vec![line]);
+    closing.into_iter().map(summary).fold(Tally::default(), |sum, tally| sum + tally)
+}
+
+fn summary(line: &str) -> Tally {
+    let words: Vec<&str> = line.split_whitespace().map(|word| word.trim_end_matches([',', ';'])).collect();
     let before = |what: &str| {
-        let counts =
-            words.windows(2).filter(|pair| pair.get(1).is_some_and(|word| word.trim_end_matches([',', ';']) == what));
+        let counts = words.windows(2).filter(|pair| pair.get(1) == Some(&what));
         counts.filter_map(|pair| pair.first()?.parse::<u32>().ok()).sum::<u32>()
     };
-    Some(Tally { passed: before("passed"), failed: before("failed") + before("timed") })
+    Tally { passed: before("passed"), failed: before("failed") + before("timed") }
 }
 
 #[cfg(test)]
@@ -155,13 +151,20 @@ mod tests {
 
     #[test]
     fn closing_lines_of_all_runners_are_read() {
-        let of = |line| summary(line).map(|tally| (tally.passed, tally.failed));
-        assert_eq!(of("test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured"), Some((3, 1)));
-        assert_eq!(of("     Summary [   4.0s] 12 tests run: 12 passed, 2 skipped"), Some((12, 0)));
+        let of = |text| (count(text).passed, count(text).failed);
+        assert_eq!(of("test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured"), (3, 1));
+        assert_eq!(of("test result: ok. 3 passed; 0 failed\n\ntest result: ok. 2 passed; 0 failed"), (5, 0));
+        assert_eq!(of("     Summary [   4.0s] 12 tests run: 12 passed, 2 skipped"), (12, 0));
         let mixed = "     Summary [   4.0s] 12 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 0 skipped";
-        assert_eq!(of(mixed), Some((9, 3)));
-        assert_eq!(of("     Summary [   0.000s] 0 tests run: 0 passed, 3 skipped"), Some((0, 0)));
-        assert_eq!(of("12 passed, 0 failed"), None);
+        assert_eq!(of(mixed), (9, 3));
+        assert_eq!(of("     Summary [   0.000s] 0 tests run: 0 passed, 3 skipped"), (0, 0));
+    }
+
+    #[test]
+    fn nextests_count_stands_above_the_lines_of_what_failed() {
+        let text =
+            "    test result: FAILED. 0 passed; 1 failed\n Summary [ 4.0s] 9 tests run: 8 passed, 1 failed, 0 skipped";
+        assert_eq!(count(text), Tally { passed: 8, failed: 1 });
     }
 
     #[test]

@@ -152,6 +152,12 @@ fn text(rule: &str) -> Vec<(&'static str, Project)> {
             vec![("a home folder", says(path, concat!("//! X.\nlet a = \"/ho", "me/me/x\";\n")))]
         }
         "every test runs" => vec![("one that does not", says(path, "//! X.\n#[test]\n#[ignore]\nfn f() {}\n"))],
+        "no example stands in the documentation that nobody compiles" => {
+            vec![(
+                "one that does",
+                says(path, "//! X.\n/// ```text\n/// a -> b\n/// ```\n/// ```\n/// f();\n/// ```\n"),
+            )]
+        }
         "CI runs `cargo xtask test` and nothing else" => vec![
             ("a step of its own", says(".ci/run", "apt-get install sipp\ncargo xtask test\n")),
             ("a part of the tests", says(".ci/run", "cargo xtask test --no-e2e\n")),

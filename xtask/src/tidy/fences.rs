@@ -74,8 +74,9 @@ const OWNERS: [(&str, &[&str]); 3] = [
     ("softphone-wasm", &["js-sys", "wasm-bindgen", "wasm-bindgen-futures", "web-sys"]),
 ];
 
-/// `protocol` describes the REST API's shapes for `/openapi.json`, which is utoipa's derive and no HTTP.
-const SHARED: [(&str, &str); 1] = [("protocol", "utoipa")];
+/// `protocol` describes the REST API's shapes for `/openapi.json`, which is utoipa's derive and no HTTP. `ringlet phone` is
+/// a far end of its own and writes its own packets.
+const SHARED: [(&str, &str); 2] = [("protocol", "utoipa"), ("ringlet", "rtp-types")];
 
 const PINNED: [&str; 7] =
     ["js-sys", "rsipstack", "str0m", "wasm-bindgen", "wasm-bindgen-cli-support", "wasm-bindgen-futures", "web-sys"];

@@ -3,7 +3,7 @@
 use super::source::{Language, code_only, long_functions};
 use super::{Finding, Project, Rule, lines_with};
 
-pub(super) static RULES: [Rule; 8] = [
+pub(super) static RULES: [Rule; 9] = [
     Rule {
         name: "every source file says what it is",
         why: "who opens a file wants to know whether it is the one; two lines at its head tell.",
@@ -39,6 +39,12 @@ pub(super) static RULES: [Rule; 8] = [
         why: "a test that is skipped is taken for one that passes.",
         cure: "mend it or remove it.",
         check: ignored_tests,
+    },
+    Rule {
+        name: "no example stands in the documentation that nobody compiles",
+        why: "documentation tests link once more for each crate, so they are not run, and an example that is not run rots.",
+        cure: "make it a unit test; a drawing or a message goes between ```text and ```.",
+        check: examples,
     },
     Rule {
         name: "CI runs `cargo xtask test` and nothing else",
@@ -115,6 +121,24 @@ fn ends_in_a_path(before: &str) -> bool {
 fn ignored_tests(project: &Project) -> Vec<Finding> {
     let rust = project.sources().filter(|&(_, _, language)| language == Language::Rust);
     rust.flat_map(|(path, text, language)| lines_with(path, &code_only(text, language), &["#[ignore"])).collect()
+}
+
+fn examples(project: &Project) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, text, _) in project.sources().filter(|&(_, _, language)| language == Language::Rust) {
+        let mut open = false;
+        for (at, line) in text.lines().enumerate() {
+            let doc = line.trim_start();
+            let fence = ["//! ```", "/// ```"].iter().find_map(|mark| doc.strip_prefix(mark));
+            if let Some(language) = fence {
+                open = !open;
+                if open && ["", "rust", "no_run", "should_panic"].contains(&language) {
+                    findings.push(Finding::new(path, at + 1, "an example"));
+                }
+            }
+        }
+    }
+    findings
 }
 
 fn ci(project: &Project) -> Vec<Finding> {
