@@ -40,7 +40,9 @@ impl Baresip {
         let directory = directory.join("baresip");
         fs::create_dir_all(&directory)?;
         fs::write(directory.join("config"), config(&directory, hertz))?;
-        let account = format!("<sip:agent@{BRIDGE}:{SIP_PORT};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n");
+        let account = format!(
+            "<sip:agent@{BRIDGE}:{SIP_PORT};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"
+        );
         fs::write(directory.join("accounts"), account)?;
         fs::write(directory.join("contacts"), "")?;
         let path = directory.to_str().context("the path is no UTF-8")?;
@@ -70,7 +72,10 @@ impl Baresip {
     /// The keys that it has heard, in order.
     pub fn keys(&self) -> String {
         // An event with no parameter tells that the key was let go.
-        self.events_of("CALL_DTMF_START").iter().filter_map(|event| event.get("param")?.as_str().map(str::to_owned)).collect()
+        self.events_of("CALL_DTMF_START")
+            .iter()
+            .filter_map(|event| event.get("param")?.as_str().map(str::to_owned))
+            .collect()
     }
 
     /// Presses keys, one after the other.

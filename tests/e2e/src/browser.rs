@@ -5,8 +5,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use thirtyfour::common::log::LoggingPrefsLogLevel;
 use thirtyfour::bidi::modules::script::AddPreloadScript;
+use thirtyfour::common::log::LoggingPrefsLogLevel;
 use thirtyfour::{
     BrowserLogEntry, CapabilitiesHelper as _, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement,
 };
@@ -82,7 +82,8 @@ impl Chromedriver {
             }
             Microphone::Denied => wanted.add_arg("--deny-permission-prompts")?,
         }
-        let driver = WebDriver::new(format!("http://127.0.0.1:{DRIVER_PORT}"), wanted).await.context("starting Chromium")?;
+        let driver =
+            WebDriver::new(format!("http://127.0.0.1:{DRIVER_PORT}"), wanted).await.context("starting Chromium")?;
         driver.set_page_load_timeout(PAGE_LIMIT).await?;
         driver.set_script_timeout(PAGE_LIMIT).await?;
         Ok(Browser { driver, profile })
@@ -208,7 +209,8 @@ impl Browser {
 }
 
 /// A JavaScript expression: the shadow root that the loader draws in.
-pub const LOADER_ROOT: &str = "[...document.documentElement.children].find((e) => e.localName === 'div' && e.shadowRoot)?.shadowRoot";
+pub const LOADER_ROOT: &str =
+    "[...document.documentElement.children].find((e) => e.localName === 'div' && e.shadowRoot)?.shadowRoot";
 
 /// Fails when the console holds an error.
 ///

@@ -15,7 +15,9 @@ pub fn require() -> Result<()> {
     let table = std::fs::read_to_string("/proc/self/net/dev").context("cannot read /proc/self/net/dev")?;
     let names: Vec<&str> = table.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()).collect();
     if let Some(stranger) = names.iter().find(|name| !matches!(**name, "lo" | "br0")) {
-        bail!("this network has the interface {stranger}: run `cargo xtask test`, which makes a namespace for the tests");
+        bail!(
+            "this network has the interface {stranger}: run `cargo xtask test`, which makes a namespace for the tests"
+        );
     }
     if !names.contains(&"br0") {
         bail!("this network has no br0: run `cargo xtask test`, which makes a namespace for the tests");

@@ -21,7 +21,8 @@ pub const STRANGE_ORIGIN: &str = "http://127.0.0.1:8091";
 pub async fn serve(ringlet_url: &str) -> Result<()> {
     for port in [8090, 8091] {
         let router = axum::Router::new().fallback(page).with_state(ringlet_url.to_owned());
-        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.context("serving tests/pages")?;
+        let listener =
+            TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.context("serving tests/pages")?;
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
     Ok(())
@@ -49,7 +50,9 @@ async fn page(State(ringlet_url): State<String>, uri: Uri) -> Response {
     if name == "favicon.ico" {
         return StatusCode::NO_CONTENT.into_response();
     }
-    let fill = |file: String| std::fs::read_to_string(folder().join(file)).map(|text| text.replace("{{RINGLET_URL}}", &ringlet_url));
+    let fill = |file: String| {
+        std::fs::read_to_string(folder().join(file)).map(|text| text.replace("{{RINGLET_URL}}", &ringlet_url))
+    };
     if name.contains("..") {
         return StatusCode::NOT_FOUND.into_response();
     }

@@ -47,7 +47,8 @@ impl Browser {
     /// # Errors
     /// When there is none, or it cannot be clicked.
     pub async fn click_icon(&self, link: &str) -> Result<()> {
-        let icon = self.element_in_page(&format!("return document.querySelector('[data-ringlet-link=\"{link}\"]')")).await?;
+        let icon =
+            self.element_in_page(&format!("return document.querySelector('[data-ringlet-link=\"{link}\"]')")).await?;
         icon.click().await.with_context(|| format!("clicking the icon of {link}"))
     }
 
@@ -209,9 +210,11 @@ impl Browser {
              return [heard.rate, btoa(text)]",
         );
         let heard = heard.await?;
-        let (rate, text) = (heard.get(0).and_then(serde_json::Value::as_u64), heard.get(1).and_then(serde_json::Value::as_str));
+        let (rate, text) =
+            (heard.get(0).and_then(serde_json::Value::as_u64), heard.get(1).and_then(serde_json::Value::as_str));
         let bytes = BASE64_STANDARD.decode(text.context("no sound")?)?;
-        let samples = bytes.as_chunks::<2>().0.iter().map(|pair| f32::from(i16::from_le_bytes(*pair)) / 32768.0).collect();
+        let samples =
+            bytes.as_chunks::<2>().0.iter().map(|pair| f32::from(i16::from_le_bytes(*pair)) / 32768.0).collect();
         Ok(Recording { rate: u32::try_from(rate.context("no rate")?)?, samples })
     }
 }

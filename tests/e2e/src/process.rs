@@ -30,6 +30,7 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--", program])
             .args(arguments)
             .current_dir(directory)
+            .env("TZ", "UTC")
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
@@ -48,7 +49,12 @@ impl Process {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let from = lines.len().saturating_sub(TAIL_LINES);
-        format!("--- {} ({}), last lines\n{}\n", self.name, self.log.display(), lines.get(from..).unwrap_or_default().join("\n"))
+        format!(
+            "--- {} ({}), last lines\n{}\n",
+            self.name,
+            self.log.display(),
+            lines.get(from..).unwrap_or_default().join("\n")
+        )
     }
 
     /// Fails when the program has ended already.
@@ -106,7 +112,10 @@ fn descendants(root: u32) -> Vec<u32> {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
         // The name in parentheses may hold blanks: pid (name) state ppid …
-        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).and_then(|text| text.parse::<u32>().ok());
+        let parent = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.split(' ').nth(1))
+            .and_then(|text| text.parse::<u32>().ok());
         if let Some(parent) = parent {
             pairs.push((parent, pid));
         }

@@ -19,8 +19,14 @@ pub const SHOP_URL: &str = "http://127.0.0.1:8080";
 const API_KEY: &str = "end-to-end-key-0123456789";
 
 /// Everything that a call takes and must give back.
-const GAUGES: [&str; 6] =
-    ["ringlet_calls", "ringlet_legs", "ringlet_rtp_ports", "ringlet_timers", "ringlet_visitor_sockets", "ringlet_tasks"];
+const GAUGES: [&str; 6] = [
+    "ringlet_calls",
+    "ringlet_legs",
+    "ringlet_rtp_ports",
+    "ringlet_timers",
+    "ringlet_visitor_sockets",
+    "ringlet_tasks",
+];
 
 /// What differs from test to test.
 #[derive(Clone, Debug)]
@@ -62,7 +68,8 @@ impl Ringlet {
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let relay = if setup.relay { Some(Relay::start(address(8080), address(8081)).await?) } else { None };
         let binary = binary()?;
-        let process = Process::start("ringlet", &directory, binary.to_str().context("the path is no UTF-8")?, &["run"])?;
+        let process =
+            Process::start("ringlet", &directory, binary.to_str().context("the path is no UTF-8")?, &["run"])?;
         let mut server = Self { process, http: reqwest::Client::new(), idle: BTreeMap::new(), relay };
         eventually("ringlet is healthy", Duration::from_secs(15), async || {
             server.process.require_running()?;
@@ -124,7 +131,8 @@ impl Ringlet {
     /// # Errors
     /// When `/metrics` cannot be read.
     pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
-        let text = self.http.get(format!("{}/metrics", self.direct_url())).send().await?.error_for_status()?.text().await?;
+        let text =
+            self.http.get(format!("{}/metrics", self.direct_url())).send().await?.error_for_status()?.text().await?;
         Ok(sum(&text, name))
     }
 
@@ -148,7 +156,8 @@ impl Ringlet {
     }
 
     async fn gauges(&self) -> Result<BTreeMap<&'static str, f64>> {
-        let text = self.http.get(format!("{}/metrics", self.direct_url())).send().await?.error_for_status()?.text().await?;
+        let text =
+            self.http.get(format!("{}/metrics", self.direct_url())).send().await?.error_for_status()?.text().await?;
         Ok(GAUGES.into_iter().filter_map(|name| Some((name, sum(&text, name)?))).collect())
     }
 
@@ -168,8 +177,10 @@ fn sum(text: &str, name: &str) -> Option<f64> {
 }
 
 fn binary() -> Result<PathBuf> {
-    let path = std::env::var_os("RINGLET_BIN")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug/ringlet")), PathBuf::from);
+    let path = std::env::var_os("RINGLET_BIN").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug/ringlet")),
+        PathBuf::from,
+    );
     path.canonicalize().with_context(|| format!("no server at {}: build it, or set RINGLET_BIN", path.display()))
 }
 

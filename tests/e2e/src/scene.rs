@@ -79,7 +79,12 @@ impl World {
     ///
     /// # Errors
     /// What went wrong, with what browser, server and SIP peer have to say about it.
-    pub async fn play(&self, name: &str, stage: &Stage, play: impl AsyncFnOnce(&mut Scene) -> Result<()>) -> Result<()> {
+    pub async fn play(
+        &self,
+        name: &str,
+        stage: &Stage,
+        play: impl AsyncFnOnce(&mut Scene) -> Result<()>,
+    ) -> Result<()> {
         let directory = self.artifacts.join(name.replace(|c: char| !c.is_alphanumeric(), "_"));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;

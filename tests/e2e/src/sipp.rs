@@ -1,6 +1,10 @@
 //! SIPp as a trunk that refuses, rings for ever, gives up or hangs up: one scenario file of `tests/fixtures/sipp` a call.
 
-use crate::{namespace::{BRIDGE, udp_port_is_taken}, process::Process, wait::eventually};
+use crate::{
+    namespace::{BRIDGE, udp_port_is_taken},
+    process::Process,
+    wait::eventually,
+};
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +13,8 @@ use std::time::Duration;
 /// Where it listens for SIP.
 pub const SIP_PORT: u16 = 5070;
 
-/// The longest scenario, a browser's start included, and some more.
-const GLOBAL_TIMEOUT: &str = "90s";
+/// A scenario that is not over by then never will be: a browser's start, RFC 3261's timer B, and some more.
+const SECONDS_A_CALL: u32 = 90;
 
 /// Two or three messages.
 const TAIL_LINES: usize = 60;
@@ -37,9 +41,10 @@ impl Sipp {
             text = text.replace(&format!("{{{{{blank}}}}}"), value);
         }
         fs::write(directory.join("scenario.xml"), text)?;
+        let timeout = format!("{}s", calls * SECONDS_A_CALL);
         let (calls, address, port) = (calls.to_string(), BRIDGE.to_string(), SIP_PORT.to_string());
         let mut arguments = vec!["-sf", "scenario.xml", "-i", &address, "-p", &port, "-m", &calls, "-nostdin", "-aa"];
-        arguments.extend(["-timeout", GLOBAL_TIMEOUT, "-timeout_error"]);
+        arguments.extend(["-timeout", &timeout, "-timeout_error"]);
         arguments.extend(["-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log"]);
         let mut process = Process::start("sipp", &directory, "sipp", &arguments)?;
         eventually("SIPp listens", Duration::from_secs(10), async || {
@@ -72,7 +77,11 @@ impl Sipp {
         let from = messages.lines().count().saturating_sub(TAIL_LINES);
         let last: Vec<&str> = messages.lines().skip(from).collect();
         let place = self.directory.display();
-        format!("--- SIPp's last messages ({place}/messages.log)\n{}\n--- SIPp's errors\n{}\n", last.join("\n"), self.errors())
+        format!(
+            "--- SIPp's last messages ({place}/messages.log)\n{}\n--- SIPp's errors\n{}\n",
+            last.join("\n"),
+            self.errors()
+        )
     }
 
     fn errors(&self) -> String {

@@ -27,7 +27,8 @@ impl Recording {
     pub fn sine(hertz: u32, dbfs: f64, seconds: u32) -> Self {
         let amplitude = 10_f64.powf(dbfs / 20.0);
         let step = TAU * f64::from(hertz) / f64::from(MICROPHONE_RATE);
-        let samples = (0..MICROPHONE_RATE * seconds).map(|n| (amplitude * (step * f64::from(n)).sin()) as f32).collect();
+        let samples =
+            (0..MICROPHONE_RATE * seconds).map(|n| (amplitude * (step * f64::from(n)).sin()) as f32).collect();
         Self { rate: MICROPHONE_RATE, samples }
     }
 
@@ -42,7 +43,8 @@ impl Recording {
             bits_per_sample: 16,
             sample_format: hound::SampleFormat::Int,
         };
-        let mut writer = hound::WavWriter::create(path, spec).with_context(|| format!("cannot create {}", path.display()))?;
+        let mut writer =
+            hound::WavWriter::create(path, spec).with_context(|| format!("cannot create {}", path.display()))?;
         for sample in &self.samples {
             writer.write_sample((sample * f32::from(i16::MAX)) as i16)?;
         }
@@ -67,7 +69,11 @@ impl Recording {
     /// When there is less sound than that after its first audible tenth of a second.
     pub fn steady(&self, seconds: f64) -> Result<Self> {
         let block = self.rate as usize / 10;
-        let begin = self.samples.chunks(block).position(|chunk| rms_dbfs(chunk) > AUDIBLE_DBFS).context("nothing but silence")?;
+        let begin = self
+            .samples
+            .chunks(block)
+            .position(|chunk| rms_dbfs(chunk) > AUDIBLE_DBFS)
+            .context("nothing but silence")?;
         let end = self.samples.len().saturating_sub(self.rate as usize / 2);
         let wanted = (seconds * f64::from(self.rate)) as usize;
         let from = end.saturating_sub(wanted);

@@ -14,7 +14,8 @@ use std::time::Duration;
 pub(crate) fn tests(program: &mut Program<'_>) {
     let answers = || Stage::with(FarEnd::Scenario("answers", &[]));
     for name in pages::names().unwrap_or_default() {
-        program.test(format!("a_call_from_the_page_{name}"), answers(), async move |scene| embedded(scene, &name).await);
+        program
+            .test(format!("a_call_from_the_page_{name}"), answers(), async move |scene| embedded(scene, &name).await);
     }
     program.test("a_shop_that_swaps_its_body_keeps_its_one_button", Stage::with(FarEnd::Nobody), swapped_body);
     program.test("an_icon_that_comes_later_calls_its_own_link", answers(), late_icon);
@@ -71,7 +72,12 @@ async fn swapped_body(scene: &mut Scene) -> Result<()> {
     scene.browser.show(&format!("{ALLOWED_ORIGIN}/plain.html")).await?;
     scene.browser.buttons().await?;
     for round in 0..3 {
-        scene.browser.in_page(&format!("document.body = Object.assign(document.createElement('body'), {{ textContent: 'page {round}' }})")).await?;
+        scene
+            .browser
+            .in_page(&format!(
+                "document.body = Object.assign(document.createElement('body'), {{ textContent: 'page {round}' }})"
+            ))
+            .await?;
         let buttons = scene.browser.buttons().await?;
         ensure!(buttons == 1, "after swap {round} there are {buttons} buttons");
     }
@@ -86,7 +92,8 @@ async fn late_icon(scene: &mut Scene) -> Result<()> {
         .in_page("document.body.insertAdjacentHTML('beforeend', '<span data-ringlet-link=returns data-customer=c-42>Return it</span>')")
         .await?;
     eventually("the loader has made an icon of it", Duration::from_secs(5), async || {
-        let role = scene.browser.in_page("return document.querySelector('[data-ringlet-link]').getAttribute('role')").await?;
+        let role =
+            scene.browser.in_page("return document.querySelector('[data-ringlet-link]').getAttribute('role')").await?;
         ensure!(role == "button", "its role is {role}");
         Ok(())
     })

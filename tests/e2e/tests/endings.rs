@@ -62,7 +62,10 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("a_denied_microphone_rings_nobody", microphone_denied(), async |scene| {
         call(scene).await?;
         ends(scene, EndReason::MicrophoneDenied, SOON).await?;
-        ensure!(scene.recorded(EndReason::MicrophoneDenied.word()).await?.get("dialed_at").is_none_or(|at| at.is_null()), "it was dialled");
+        ensure!(
+            scene.recorded(EndReason::MicrophoneDenied.word()).await?.get("dialed_at").is_none_or(|at| at.is_null()),
+            "it was dialled"
+        );
         Ok(())
     });
     program.test("a_socket_that_is_lost_before_the_answer_ends_the_call", behind_a_relay(), async |scene| {
@@ -100,7 +103,10 @@ async fn shopper_hangs_up(scene: &mut Scene) -> Result<()> {
         .filter_map(|field| record.get(*field)?.as_i64())
         .collect();
     ensure!(times.len() == 5 && times.is_sorted(), "the record's times are out of order: {record}");
-    ensure!(record.get("page").and_then(|page| page.as_str()) == Some("http://127.0.0.1:8080/"), "another page: {record}");
+    ensure!(
+        record.get("page").and_then(|page| page.as_str()) == Some("http://127.0.0.1:8080/"),
+        "another page: {record}"
+    );
     Ok(())
 }
 

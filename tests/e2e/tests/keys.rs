@@ -10,8 +10,16 @@ use std::time::Duration;
 const KEYS: &str = "1234567890*#553";
 
 pub(crate) fn tests(program: &mut Program<'_>) {
-    program.test("keys_of_the_panel_arrive_at_the_call_centre_each_once_and_in_order", Stage::with(FarEnd::Phone), outward);
-    program.test("keys_of_the_call_centre_arrive_in_the_panel_each_once_and_in_order", Stage::with(FarEnd::Phone), inward);
+    program.test(
+        "keys_of_the_panel_arrive_at_the_call_centre_each_once_and_in_order",
+        Stage::with(FarEnd::Phone),
+        outward,
+    );
+    program.test(
+        "keys_of_the_call_centre_arrive_in_the_panel_each_once_and_in_order",
+        Stage::with(FarEnd::Phone),
+        inward,
+    );
 }
 
 async fn outward(scene: &mut Scene) -> Result<()> {

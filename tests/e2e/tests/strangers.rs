@@ -46,7 +46,8 @@ async fn unknown_link(scene: &mut Scene) -> Result<()> {
 
 async fn forged_hello(scene: &mut Scene) -> Result<()> {
     let token = panel_token(scene).await?;
-    let unsigned = "eyJhbGciOiJub25lIn0.eyJkZXN0aW5hdGlvbiI6Iis0MzEyMzQ1NjciLCJ0cnVuayI6InBieCIsImV4cCI6OTk5OTk5OTk5OX0.";
+    let unsigned =
+        "eyJhbGciOiJub25lIn0.eyJkZXN0aW5hdGlvbiI6Iis0MzEyMzQ1NjciLCJ0cnVuayI6InBieCIsImV4cCI6OTk5OTk5OTk5OX0.";
     let hello = |token: &str, origin: &str, destination_token: Option<&str>| VisitorRequest::Hello {
         version: VERSION,
         token: token.to_owned(),
@@ -72,7 +73,9 @@ async fn forged_hello(scene: &mut Scene) -> Result<()> {
 async fn foreign_socket(scene: &mut Scene) -> Result<()> {
     for origin in [pages::ALLOWED_ORIGIN, pages::STRANGE_ORIGIN, "null"] {
         match connect_async(upgrade(Some(origin))?).await {
-            Err(Error::Http(response)) => ensure!(response.status().as_u16() == 403, "{origin} got {}", response.status()),
+            Err(Error::Http(response)) => {
+                ensure!(response.status().as_u16() == 403, "{origin} got {}", response.status())
+            }
             Err(error) => bail!("{origin} got {error}"),
             Ok(_) => bail!("{origin} got a socket"),
         }
@@ -103,7 +106,8 @@ async fn refusal(request: &VisitorRequest) -> Result<ErrorCode> {
     let (mut socket, _) = connect_async(upgrade(Some(PUBLIC_URL))?).await?;
     socket.send(Message::text(serde_json::to_string(request)?)).await?;
     loop {
-        let message = timeout(SOON, socket.next()).await.context("no answer")?.context("the socket closed without a word")??;
+        let message =
+            timeout(SOON, socket.next()).await.context("no answer")?.context("the socket closed without a word")??;
         let Message::Text(text) = message else { bail!("the server said {message:?}") };
         match serde_json::from_str(&text)? {
             VisitorEvent::Ended { code: Some(code), .. } | VisitorEvent::Error { code, .. } => return Ok(code),

@@ -10,7 +10,11 @@ const SECONDS: u64 = 4;
 
 pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("each_side_hears_the_other_and_only_the_other", Stage::with(FarEnd::Phone), both_ways);
-    program.test("audio_before_the_answer_is_announced_and_the_call_is_then_answered", early_media_stage(), early_media);
+    program.test(
+        "audio_before_the_answer_is_announced_and_the_call_is_then_answered",
+        early_media_stage(),
+        early_media,
+    );
     program.test("a_trunk_that_wants_a_password_gets_it", credentials_stage(), credentials);
 }
 

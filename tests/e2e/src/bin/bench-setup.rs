@@ -1,2 +1,194 @@
-//! Placeholder.
-fn main() {}
+//! Measures how long a shopper waits: click → INVITE seen, click → answered, click → first audio, both ways, with cold and
+//! with warm caches, in a real browser against SIPp. Run by `cargo xtask bench setup`. It judges nothing but its targets.
+//!
+//! Cold is a browser's first page of its life; warm is a page loaded anew in a browser that has called before. The click
+//! comes in the same instant as the pointer, so that the loader's warming up on intent wins nothing.
+
+#![expect(clippy::print_stdout, reason = "JSON lines are this program's result")]
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::browser::{Browser, Chromedriver, Microphone};
+use e2e::namespace::{self, BRIDGE};
+use e2e::ringlet::{Ringlet, SHOP_URL, Setup};
+use e2e::sipp::Sipp;
+use e2e::talker::Talker;
+use e2e::tone::Recording;
+use e2e::wait::eventually;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Calls in each run; more than 50 together.
+const WARM: u32 = 50;
+const COLD: u32 = 10;
+
+/// The issue's target for every warm 95th percentile, in ms.
+const WARM_P95_MS: f64 = 1_000.0;
+
+const MEDIA_PORT: u16 = 40_000;
+
+/// A call that takes longer is a fault, not a measurement.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
+
+/// Notes in the page when it was clicked, in the panel when each state came and when there was sound; Unix time in ms.
+const STOPWATCH: &str = "
+    const now = () => performance.timeOrigin + performance.now();
+    if (location.pathname !== '/panel') {
+      addEventListener('click', () => { window.clickedAt = now(); }, true);
+      return;
+    }
+    const seen = window.seen = {};
+    new MutationObserver(() => {
+      const state = document.getElementById('panel')?.dataset.state;
+      if (state) seen[state] ??= now();
+    }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-state'] });
+    const slot = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'srcObject');
+    Object.defineProperty(HTMLMediaElement.prototype, 'srcObject', { ...slot, set(stream) {
+      slot.set.call(this, stream);
+      if (!stream) return;
+      const context = new AudioContext(), ear = context.createScriptProcessor(256, 1, 1);
+      ear.onaudioprocess = ({ inputBuffer }) => {
+        if (inputBuffer.getChannelData(0).some((sample) => Math.abs(sample) > 0.02)) seen.sound ??= now();
+      };
+      context.createMediaStreamSource(stream).connect(ear).connect(context.destination);
+    } });";
+
+/// What the stopwatches of one call say, in ms since the epoch.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    clicked: f64,
+    answered: f64,
+    browser_heard: f64,
+    agent_heard: f64,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    namespace::require()?;
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let directory = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts/bench-setup"));
+    std::fs::create_dir_all(&directory)?;
+    let directory = directory.canonicalize()?;
+    let microphone = directory.join("microphone.wav");
+    Recording::sine(1_000, -12.0, 10).write_wav(&microphone)?;
+    let port = MEDIA_PORT.to_string();
+    // One more: the first call of the warm browser is not measured.
+    let trunk = Sipp::start(&directory, "answers-at-once", COLD + 1 + WARM, &[("media_port", &port)]).await?;
+    let bench = Bench {
+        talker: Talker::start(SocketAddr::new(BRIDGE, MEDIA_PORT)).await?,
+        driver: Chromedriver::start(&directory).await?,
+        server: Ringlet::start(&directory, &Setup::default()).await?,
+        microphone: Microphone::Plays(microphone),
+        trunk,
+    };
+    bench.run(&directory).await
+}
+
+struct Bench {
+    talker: Talker,
+    driver: Chromedriver,
+    server: Ringlet,
+    microphone: Microphone,
+    trunk: Sipp,
+}
+
+impl Bench {
+    async fn run(mut self, directory: &Path) -> Result<()> {
+        let mut cold = Vec::new();
+        for _ in 0..COLD {
+            let browser = self.browser(directory).await?;
+            cold.push(self.call(&browser).await.with_context(|| self.server.tail())?);
+            browser.quit().await?;
+        }
+        let browser = self.browser(directory).await?;
+        let mut warm = Vec::new();
+        for _ in 0..=WARM {
+            warm.push(self.call(&browser).await.with_context(|| self.server.tail())?);
+        }
+        browser.quit().await?;
+        self.trunk.passed(Duration::from_secs(10)).await?;
+        self.server.stop().await?;
+
+        let invites = invites(&self.trunk.messages());
+        let all = cold.len() + warm.len();
+        ensure!(invites.len() == all, "{} INVITEs for {all} calls", invites.len());
+        let (cold_invites, warm_invites) = invites.split_at(cold.len());
+        report("cold", &cold, cold_invites, None);
+        report("warm", warm.get(1..).unwrap_or_default(), warm_invites.get(1..).unwrap_or_default(), Some(WARM_P95_MS));
+        Ok(())
+    }
+
+    async fn browser(&self, directory: &Path) -> Result<Browser> {
+        let browser = self.driver.open(directory, &self.microphone).await?;
+        browser.before_every_page(STOPWATCH).await?;
+        Ok(browser)
+    }
+
+    async fn call(&self, browser: &Browser) -> Result<Call> {
+        browser.show(SHOP_URL).await?;
+        browser.buttons().await?;
+        self.talker.forget();
+        browser.click_button().await?;
+        let (answered, browser_heard, agent_heard) = eventually("both sides hear each other", CALL_LIMIT, async || {
+            let seen = browser.in_panel("return seen").await?;
+            let at = |what: &str| {
+                seen.get(what).and_then(serde_json::Value::as_f64).with_context(|| format!("not {what}: {seen}"))
+            };
+            let heard = self.talker.first_sound().context("the far end hears nothing")?;
+            Ok((at("answered")?, at("sound")?, heard.duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3))
+        })
+        .await?;
+        let clicked = browser.in_page("return clickedAt").await?.as_f64().context("no click")?;
+        browser.hang_up().await?;
+        self.server.nothing_left().await?;
+        Ok(Call { clicked, answered, browser_heard, agent_heard })
+    }
+}
+
+/// When SIPp first saw the INVITE of each call, in ms since midnight UTC, from its message log.
+fn invites(log: &str) -> Vec<f64> {
+    let mut calls = std::collections::BTreeSet::new();
+    let mut times = Vec::new();
+    for message in log.split("-----------------------------------------------").skip(1) {
+        let received_invite = message.contains("message received") && message.contains("\nINVITE sip:");
+        let call = message.lines().find(|line| line.starts_with("Call-ID:")).unwrap_or_default();
+        if received_invite && calls.insert(call.to_owned()) {
+            times.extend(message.split_whitespace().nth(1).and_then(time_of_day));
+        }
+    }
+    times
+}
+
+/// `04:41:13.220156` in ms.
+fn time_of_day(text: &str) -> Option<f64> {
+    let mut parts = text.split(':').map(str::parse::<f64>);
+    let (hours, minutes, seconds) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+    Some((hours * 3_600.0 + minutes * 60.0 + seconds) * 1e3)
+}
+
+fn report(cache: &str, calls: &[Call], invites: &[f64], target_of_p95: Option<f64>) {
+    const DAY_MS: f64 = 86_400_000.0;
+    let since_click = |of: fn(&Call) -> f64| calls.iter().map(|call| of(call) - call.clicked).collect::<Vec<_>>();
+    let seen = calls.iter().zip(invites).map(|(call, invite)| (invite - call.clicked).rem_euclid(DAY_MS)).collect();
+    for (what, mut times) in [
+        ("INVITE seen", seen),
+        ("answered", since_click(|call| call.answered)),
+        ("first audio in the browser", since_click(|call| call.browser_heard)),
+        ("first audio at the far end", since_click(|call| call.agent_heard)),
+    ] {
+        times.sort_by(f64::total_cmp);
+        let quantile = |q: f64| times.get(((times.len() - 1) as f64 * q).ceil() as usize).copied().unwrap_or(f64::NAN);
+        for (name, q) in [("minimum", 0.0), ("median", 0.5), ("p95", 0.95)] {
+            let (value, target) = (quantile(q), target_of_p95.filter(|_| name == "p95"));
+            let line = json!({
+                "name": format!("click to {what}, {cache}, {name}"),
+                "value": (value * 10.0).round() / 10.0,
+                "unit": "ms",
+                "target": target,
+                "holds": target.is_none_or(|target| value <= target),
+            });
+            println!("{line}");
+        }
+    }
+}
