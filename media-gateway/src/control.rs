@@ -188,14 +188,14 @@ impl Controller {
         if call.local.is_some() {
             return warn!(call = %id, "dialled already");
         }
-        let (socket, address) = match self.ports.take() {
+        let (sockets, port) = match self.ports.take() {
             Ok(taken) => taken,
             Err(error) => return self.fail(&id, Failure::Full, format!("no RTP port: {error}")),
         };
-        let rtp = SocketAddr::new(self.rtp_public_ip, address.port());
+        let rtp = SocketAddr::new(self.rtp_public_ip, port);
         let local = Local { rtp, session_id: u64::from(rand::random::<u32>()), version: 1 };
         call.local = Some(local);
-        self.media.send(MediaCommand::Attach { call: id.clone(), socket }).await;
+        self.media.send(MediaCommand::Attach { call: id.clone(), sockets }).await;
         match self.sip.dial(Dial { sdp: sdp::offer(&local), ..dial }) {
             Ok(()) => {
                 if let Some(call) = self.calls.get_mut(&id) {

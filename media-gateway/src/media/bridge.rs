@@ -15,6 +15,7 @@ use tracing::{debug, trace};
 use super::dtmf::{Key, KeyReceiver, KeySender};
 use super::outbox::{BridgeOutput, Outbox};
 use super::ringback::RingbackTone;
+use super::rtcp::Reporter;
 use super::rtp::{AgentPayload, RtpLeg};
 use super::sequence::{Arrival, Sequence};
 use super::transcode::{Decoder, Encoder, OPUS_FRAME};
@@ -40,6 +41,8 @@ pub(crate) struct Seed {
     pub agent_sequence: u16,
     /// Our first timestamp towards the far end.
     pub agent_timestamp: u32,
+    /// NTP time now, in 32.32 fixed point (RFC 3550 section 4).
+    pub ntp: u64,
     /// Our first sequence number towards the visitor.
     pub visitor_sequence: u16,
     /// Our first timestamp towards the visitor, in 48 kHz ticks divided by six.
@@ -58,6 +61,7 @@ pub(crate) struct Bridge {
     visitor_keys: KeyReceiver,
     agent_keys: KeyReceiver,
     relay: KeySender,
+    reporter: Reporter,
     tone: Ringback,
     ringing: Option<Ringing>,
     outbox: Outbox,
@@ -85,6 +89,7 @@ impl Bridge {
             visitor_keys: KeyReceiver::new(SampleRate::HZ_48000, now),
             agent_keys: KeyReceiver::new(SampleRate::HZ_8000, now),
             relay: KeySender::new(seed.agent_timestamp, now),
+            reporter: Reporter::new(seed.ntp, seed.ssrc, now),
             tone,
             ringing: None,
             outbox: Outbox::default(),
@@ -99,7 +104,8 @@ impl Bridge {
     }
 
     /// Takes what offer and answer agreed on with the far end: early media, the answer, or a change of either.
-    pub(crate) fn connect(&mut self, remote: Remote) {
+    pub(crate) fn connect(&mut self, remote: Remote, now: Instant) {
+        self.reporter.begin(now);
         let samples = (remote.ptime.as_millis() * 8).clamp(80, MAX_PTIME_SAMPLES as u128);
         self.decoder.set_ptime(samples as u16);
         self.rtp.configure(remote);
@@ -166,12 +172,25 @@ impl Bridge {
         }
     }
 
+    /// Takes a datagram from the RTCP socket. It steers nothing, so it is enough that it comes from the far end's host.
+    pub(crate) fn handle_agent_report(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
+        if self.rtp.rtcp_destination().is_some_and(|known| known.ip() == source.ip()) {
+            self.reporter.handle(datagram, now);
+        }
+    }
+
     /// Tells the time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let Self { visitor_keys, agent_keys, outbox, relay, decoder, .. } = self;
         visitor_keys.handle_timeout(now, |key| visitor_key(key, outbox, relay, decoder, now));
         agent_keys.handle_timeout(now, |key| report(outbox, Side::Agent, key));
         self.send_keys(now);
+        let session = self.rtp.session(self.decoder.timestamp_at(now));
+        if let Some(report) = self.reporter.report(&session, now)
+            && let Some(destination) = self.rtp.rtcp_destination()
+        {
+            self.outbox.send_report(destination, &report);
+        }
         if let Some(ringing) = self.ringing.as_mut().filter(|ringing| ringing.due <= now) {
             let mut pcm = [0; OPUS_FRAME];
             ringing.tone.fill(&mut pcm);
@@ -188,7 +207,7 @@ impl Bridge {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let ringing = self.ringing.as_ref().map(|ringing| ringing.due);
         let keys = [self.visitor_keys.poll_timeout(), self.agent_keys.poll_timeout(), self.relay.poll_timeout()];
-        keys.into_iter().chain([ringing]).flatten().min()
+        keys.into_iter().chain([ringing, self.reporter.poll_timeout()]).flatten().min()
     }
 
     /// The next thing to be done; `None` when there is nothing more until an input or [`Self::poll_timeout`].

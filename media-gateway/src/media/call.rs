@@ -42,6 +42,8 @@ pub(crate) struct Counters {
     pub agent_in: Counter,
     /// Packets to far ends.
     pub agent_out: Counter,
+    /// RTCP packets to far ends.
+    pub reports_out: Counter,
     /// Datagrams that the system did not take.
     pub not_sent: Counter,
     /// Datagrams that belong to no call.
@@ -56,6 +58,7 @@ impl Counters {
             visitor_out: packets("webrtc", "out"),
             agent_in: packets("sip", "in"),
             agent_out: packets("sip", "out"),
+            reports_out: metrics::counter!("ringlet_reports_total", "leg" => "sip", "way" => "out"),
             not_sent: metrics::counter!("ringlet_datagrams_not_sent_total"),
             stray: metrics::counter!("ringlet_datagrams_stray_total"),
         }
@@ -71,14 +74,22 @@ impl Shared {
     }
 }
 
+/// The sockets of a far end, watched by the worker.
+pub(crate) struct AgentSockets {
+    /// RTP.
+    pub rtp: UdpSocket,
+    /// RTCP.
+    pub rtcp: UdpSocket,
+}
+
 /// One call.
 pub(crate) struct Call {
     /// Its id.
     pub id: CallId,
     /// The visitor's leg.
     pub webrtc: WebRtcLeg,
-    /// The far end's socket, once there is one.
-    pub rtp: Option<UdpSocket>,
+    /// The far end's sockets, once there are some.
+    pub sockets: Option<AgentSockets>,
     /// When the call's timer is set to.
     pub timer: Option<Instant>,
     /// The browser's addresses that lead to this call.
@@ -89,7 +100,7 @@ pub(crate) struct Call {
 impl Call {
     /// A call without a far end.
     pub(crate) fn new(id: CallId, webrtc: WebRtcLeg, bridge: Bridge) -> Self {
-        Self { id, webrtc, rtp: None, timer: None, addresses: Vec::new(), bridge }
+        Self { id, webrtc, sockets: None, timer: None, addresses: Vec::new(), bridge }
     }
 
     /// Does as it is told.
@@ -99,7 +110,7 @@ impl Call {
             CallOrder::Ring => self.bridge.ring(now),
             CallOrder::Connect(remote) => {
                 debug!(call = %self.id, ?remote, "far end's media");
-                self.bridge.connect(remote);
+                self.bridge.connect(remote, now);
             }
             CallOrder::Answered => self.bridge.answered(),
         }
@@ -113,6 +124,11 @@ impl Call {
     /// Takes a datagram from the far end's socket.
     pub(crate) fn handle_agent(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
         self.bridge.handle_agent(source, datagram, now);
+    }
+
+    /// Takes a datagram from the far end's RTCP socket.
+    pub(crate) fn handle_agent_report(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
+        self.bridge.handle_agent_report(source, datagram, now);
     }
 
     /// Tells the time.
@@ -131,7 +147,7 @@ impl Call {
 
     /// Does everything that wants to be done. To be called after every input (str0m's single-mutation rule).
     pub(crate) fn drain(&mut self, shared: &mut Shared, now: Instant) {
-        let Self { id, webrtc, bridge, rtp, .. } = self;
+        let Self { id, webrtc, bridge, sockets, .. } = self;
         loop {
             while let Some(output) = webrtc.poll_output(now) {
                 match output {
@@ -162,8 +178,13 @@ impl Call {
                     );
                 }
                 Some(BridgeOutput::ToAgent { destination, datagram }) => {
-                    if let Some(socket) = rtp {
-                        send(socket, destination, datagram, &shared.counters.agent_out, &shared.counters);
+                    if let Some(AgentSockets { rtp, .. }) = sockets {
+                        send(rtp, destination, datagram, &shared.counters.agent_out, &shared.counters);
+                    }
+                }
+                Some(BridgeOutput::Report { destination, datagram }) => {
+                    if let Some(AgentSockets { rtcp, .. }) = sockets {
+                        send(rtcp, destination, datagram, &shared.counters.reports_out, &shared.counters);
                     }
                 }
                 Some(BridgeOutput::Digit { from, digit, duration_ms }) => {

@@ -12,6 +12,7 @@ mod latch;
 mod outbox;
 pub(crate) mod ports;
 mod ringback;
+mod rtcp;
 mod rtp;
 mod sequence;
 #[cfg(test)]
@@ -23,13 +24,12 @@ mod worker;
 #[cfg(test)]
 pub(crate) use webrtc::browser;
 
-use std::net::UdpSocket;
-
 use protocol::CallId;
 use protocol::gateway::{CallStats, Side};
 
 use crate::sip::sdp::Remote;
 
+use ports::RtpSockets;
 pub(crate) use worker::{MediaHandle, MediaSettings, start};
 
 /// What the media thread is told.
@@ -42,12 +42,12 @@ pub(crate) enum MediaCommand {
         /// The browser's offer.
         sdp: String,
     },
-    /// The RTP socket for the far end, non-blocking.
+    /// The sockets for the far end.
     Attach {
         /// The call.
         call: CallId,
         /// Closed with the call.
-        socket: UdpSocket,
+        sockets: RtpSockets,
     },
     /// Something for a call that exists.
     Call {

@@ -23,6 +23,13 @@ pub(crate) enum BridgeOutput<'a> {
         /// The whole datagram.
         datagram: &'a [u8],
     },
+    /// An RTCP packet for the far end.
+    Report {
+        /// The far end's address for RTCP.
+        destination: SocketAddr,
+        /// The whole datagram.
+        datagram: &'a [u8],
+    },
     /// Somebody pressed a key.
     Digit {
         /// Who.
@@ -45,6 +52,7 @@ pub(crate) struct Outbox {
 enum Waiting {
     ToVisitor { sequence: u64, timestamp: u32, marker: bool, payload: Range<usize> },
     ToAgent { destination: SocketAddr, datagram: Range<usize> },
+    Report { destination: SocketAddr, datagram: Range<usize> },
     Digit { from: Side, digit: char, duration_ms: u32 },
 }
 
@@ -60,6 +68,12 @@ impl Outbox {
     pub(crate) fn send_agent(&mut self, destination: SocketAddr, datagram: &[u8]) {
         let datagram = self.keep(datagram);
         self.push(Waiting::ToAgent { destination, datagram });
+    }
+
+    /// RTCP for the far end.
+    pub(crate) fn send_report(&mut self, destination: SocketAddr, datagram: &[u8]) {
+        let datagram = self.keep(datagram);
+        self.push(Waiting::Report { destination, datagram });
     }
 
     /// A key.
@@ -80,6 +94,9 @@ impl Outbox {
             }
             Waiting::ToAgent { destination, datagram } => {
                 BridgeOutput::ToAgent { destination, datagram: self.bytes.get(datagram).unwrap_or_default() }
+            }
+            Waiting::Report { destination, datagram } => {
+                BridgeOutput::Report { destination, datagram: self.bytes.get(datagram).unwrap_or_default() }
             }
             Waiting::Digit { from, digit, duration_ms } => BridgeOutput::Digit { from, digit, duration_ms },
         })

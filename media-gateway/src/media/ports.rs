@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::ops::RangeInclusive;
 
 use metrics::gauge;
@@ -10,6 +10,15 @@ use metrics::gauge;
 /// Ports that are tried for one socket. Other programs may hold some of the range; if they hold this many in a row, the range
 /// is misconfigured.
 const MAX_ATTEMPTS: usize = 16;
+
+/// The sockets of one RTP session, non-blocking.
+#[derive(Debug)]
+pub(crate) struct RtpSockets {
+    /// On the even port.
+    pub rtp: UdpSocket,
+    /// On the odd port above it.
+    pub rtcp: UdpSocket,
+}
 
 /// The even ports of a range. A port that is given back is used again last, so that a stray packet of an old call finds
 /// nobody.
@@ -27,19 +36,19 @@ impl Ports {
         Self { ip, free: range.filter(|port| port % 2 == 0 && *port < last).collect(), taken: 0 }
     }
 
-    /// A bound, non-blocking socket.
+    /// A pair of bound sockets, and RTP's port.
     ///
     /// # Errors
     /// [`io::ErrorKind::AddrInUse`] when no port is free; what the system says otherwise.
-    pub(crate) fn take(&mut self) -> io::Result<(UdpSocket, SocketAddr)> {
+    pub(crate) fn take(&mut self) -> io::Result<(RtpSockets, u16)> {
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
         for _ in 0..MAX_ATTEMPTS.min(self.free.len()) {
             let Some(port) = self.free.pop_front() else { break };
-            match bind(SocketAddr::new(self.ip, port)) {
-                Ok(bound) => {
+            match bind(self.ip, port) {
+                Ok(sockets) => {
                     self.taken += 1;
                     self.show();
-                    return Ok(bound);
+                    return Ok((sockets, port));
                 }
                 Err(error) => last = error,
             }
@@ -60,11 +69,13 @@ impl Ports {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
-    let socket = UdpSocket::bind(address)?;
-    socket.set_nonblocking(true)?;
-    let address = socket.local_addr()?;
-    Ok((socket, address))
+fn bind(ip: IpAddr, port: u16) -> io::Result<RtpSockets> {
+    let bind = |port| {
+        let socket = UdpSocket::bind((ip, port))?;
+        socket.set_nonblocking(true)?;
+        Ok::<_, io::Error>(socket)
+    };
+    Ok(RtpSockets { rtp: bind(port)?, rtcp: bind(port + 1)? })
 }
 
 #[cfg(test)]
@@ -77,19 +88,19 @@ mod tests {
         let mut ports = Ports::new(Ipv4Addr::LOCALHOST.into(), 39_411..=39_415);
         let (first, a) = ports.take()?;
         let (_second, b) = ports.take()?;
-        assert_eq!((a.port(), b.port()), (39_412, 39_414));
+        assert_eq!((a, b), (39_412, 39_414));
         assert!(ports.take().is_err(), "39415 has no neighbour for RTCP");
         drop(first);
-        ports.give_back(a.port());
-        assert_eq!(ports.take()?.1.port(), a.port());
+        ports.give_back(a);
+        assert_eq!(ports.take()?.1, a);
         Ok(())
     }
 
     #[test]
     fn a_port_that_another_program_holds_is_passed_over() -> io::Result<()> {
-        let _other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 39_422))?;
+        let _other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 39_423))?;
         let mut ports = Ports::new(Ipv4Addr::LOCALHOST.into(), 39_422..=39_425);
-        assert_eq!(ports.take()?.1.port(), 39_424);
+        assert_eq!(ports.take()?.1, 39_424);
         Ok(())
     }
 }

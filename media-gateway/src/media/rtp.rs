@@ -8,6 +8,7 @@ use rtp_types::{RtpPacket, RtpPacketBuilder};
 use tracing::{debug, trace};
 
 use super::latch::Latch;
+use super::rtcp::{Heard, Session};
 use super::sequence::{Arrival, Sequence};
 use crate::sip::sdp::{Codec, Remote};
 
@@ -59,7 +60,29 @@ pub(crate) struct RtpLeg {
     sequence: u16,
     sent_packets: u32,
     sent_octets: u32,
+    jitter: Jitter,
     datagram: Vec<u8>,
+}
+
+/// Interarrival jitter (RFC 3550 appendix A.8).
+#[derive(Debug, Default)]
+struct Jitter {
+    last: Option<(u32, Instant)>,
+    /// Sixteen times the estimate, in ticks.
+    scaled: u32,
+}
+
+impl Jitter {
+    fn arrive(&mut self, timestamp: u32, now: Instant) {
+        if let Some((before, came)) = self.last.replace((timestamp, now)) {
+            let ticks = now.saturating_duration_since(came).as_micros() * u128::from(AGENT_CLOCK) / 1_000_000;
+            let step = i64::from(timestamp.wrapping_sub(before).cast_signed());
+            let difference = i64::try_from(ticks).unwrap_or(i64::MAX).saturating_sub(step).unsigned_abs();
+            // A pause or a new timeline is no jitter: at most a second counts.
+            let difference = difference.min(u64::from(AGENT_CLOCK)) as u32;
+            self.scaled = (self.scaled + difference).saturating_sub((self.scaled + 8) >> 4);
+        }
+    }
 }
 
 impl RtpLeg {
@@ -74,6 +97,7 @@ impl RtpLeg {
             sequence,
             sent_packets: 0,
             sent_octets: 0,
+            jitter: Jitter::default(),
             datagram: Vec::with_capacity(MAX_DATAGRAM),
         }
     }
@@ -92,6 +116,25 @@ impl RtpLeg {
     /// The far end's stream, for statistics.
     pub(crate) fn incoming(&self) -> &Sequence {
         &self.incoming
+    }
+
+    /// What reports need; `timestamp` is that of our stream now.
+    pub(crate) fn session(&self, timestamp: u32) -> Session {
+        let heard = self.incoming_ssrc.map(|ssrc| Heard {
+            ssrc,
+            highest: self.incoming.highest(),
+            expected: self.incoming.expected(),
+            received: self.incoming.received(),
+            jitter: self.jitter.scaled >> 4,
+        });
+        let Self { ssrc, sent_packets, sent_octets, .. } = *self;
+        Session { ssrc, sent_packets, sent_octets, timestamp, heard }
+    }
+
+    /// Where RTCP goes: the port above RTP's (RFC 3550 section 11).
+    pub(crate) fn rtcp_destination(&self) -> Option<SocketAddr> {
+        let rtp = self.latch.destination()?;
+        Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?))
     }
 
     /// Packets from strangers.
@@ -118,8 +161,12 @@ impl RtpLeg {
                 debug!(%source, before, ssrc, "the far end's SSRC changes");
             }
             self.incoming.forget();
+            self.jitter = Jitter::default();
         }
         let arrival = self.incoming.arrive(number);
+        if matches!(kind, AgentPayload::Audio(_)) {
+            self.jitter.arrive(packet.timestamp(), now);
+        }
         trace!(%source, ssrc, sequence = number, ?kind, ?arrival, "RTP from the far end");
         let start = packet.payload_offset();
         let payload = datagram.get(start..start + packet.payload_len())?;

@@ -26,6 +26,7 @@ pub(crate) enum Arrival {
 #[derive(Debug, Default)]
 pub(crate) struct Sequence {
     highest: Option<u16>,
+    wraps: u16,
     suspect: Option<u16>,
     expected: u64,
     received: u64,
@@ -40,6 +41,7 @@ impl Sequence {
         };
         let step = number.wrapping_sub(highest);
         if (1..MAX_DROPOUT).contains(&step) {
+            self.wraps = self.wraps.wrapping_add(u16::from(number < highest));
             self.highest = Some(number);
             self.suspect = None;
             self.expected += u64::from(step);
@@ -62,12 +64,23 @@ impl Sequence {
     /// Forgets the numbers, not the counts: the sender's SSRC has changed.
     pub(crate) fn forget(&mut self) {
         self.highest = None;
+        self.wraps = 0;
         self.suspect = None;
     }
 
     /// Packets that came, late ones included.
     pub(crate) fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Packets that should have come.
+    pub(crate) fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    /// The highest number, extended by its wraps (RFC 3550 section 6.4.1).
+    pub(crate) fn highest(&self) -> u32 {
+        u32::from(self.wraps) << 16 | u32::from(self.highest.unwrap_or(0))
     }
 
     /// Packets that never came, as far as the sequence numbers tell.
@@ -96,7 +109,7 @@ mod tests {
     fn a_wrap_is_no_loss() {
         let (arrivals, sequence) = arrivals([65_534, 65_535, 0, 1]);
         assert_eq!(arrivals.get(2), Some(&Arrival::Next { missing: 0 }));
-        assert_eq!((sequence.received(), sequence.lost()), (4, 0));
+        assert_eq!((sequence.received(), sequence.lost(), sequence.highest()), (4, 0, 0x1_0001));
     }
 
     #[test]

@@ -12,12 +12,14 @@ use protocol::gateway::Side;
 use rtp_types::{RtpPacket, RtpPacketBuilder};
 use tokio::sync::mpsc;
 
+use super::ports::RtpSockets;
 use super::webrtc::browser::{Browser, TestResult};
 use super::{CallOrder, MediaCommand, MediaEvent, MediaHandle, MediaSettings, start};
 use crate::config::Ringback;
 use crate::sip::sdp::{Codec, Direction, Remote};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// These tests count packets, not time, and wait long: the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The media thread, and one call in it.
 struct Bench {
@@ -41,8 +43,9 @@ impl Bench {
         let (media, events, thread) = start(MediaSettings { socket, candidates, ringback: Ringback::Europe })?;
         let call = CallId::new("call");
         let (browser, sdp) = Browser::new()?;
-        let rtp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let [rtp, rtcp] = [UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?];
         rtp.set_nonblocking(true)?;
+        rtcp.set_nonblocking(true)?;
         let gateway_rtp = rtp.local_addr()?;
         let far_end = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         far_end.set_nonblocking(true)?;
@@ -51,7 +54,7 @@ impl Bench {
         let answer = bench.event()?;
         let MediaEvent::Answer { sdp, .. } = answer else { return Err(format!("no answer: {answer:?}").into()) };
         bench.browser.accept(&sdp)?;
-        bench.tell(|call| MediaCommand::Attach { call, socket: rtp });
+        bench.tell(|call| MediaCommand::Attach { call, sockets: RtpSockets { rtp, rtcp } });
         assert!(bench.browser.live(PATIENCE, Browser::is_up)?, "the browser is not up");
         assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
         Ok(bench)
@@ -85,14 +88,20 @@ impl Bench {
         Ok(())
     }
 
-    /// Lets both ends live for a while; the far end speaks `tone`. Returns the RTP packets that it got.
-    fn live(&mut self, time: Duration, law: Law, tone: Option<f32>) -> TestResult<Vec<Vec<u8>>> {
+    /// Lets both ends live until `done` says so of what they heard; the far end speaks `tone`. Returns the RTP packets that
+    /// the far end got.
+    fn live(
+        &mut self,
+        law: Law,
+        tone: Option<f32>,
+        done: impl Fn(&Browser, &[Vec<u8>]) -> bool,
+    ) -> TestResult<Vec<Vec<u8>>> {
         let mut sine = tone.map(|tone| Sine::new(SampleRate::HZ_8000, Hertz(tone), Dbm0(-10.0)));
         let (mut got, mut buffer) = (Vec::new(), [0; 2048]);
         let mut due = Instant::now();
         let mut sequence = 40_000_u16;
         let (far_end, to) = (self.far_end.try_clone()?, self.gateway_rtp);
-        self.browser.live(time, |_| {
+        let is_done = self.browser.live(PATIENCE, |browser| {
             while let Ok((length, _)) = far_end.recv_from(&mut buffer) {
                 got.push(buffer.get(..length).unwrap_or_default().to_vec());
             }
@@ -110,9 +119,13 @@ impl Bench {
                     .payload(&payload);
                 let _ = far_end.send_to(&packet.write_vec().unwrap_or_default(), to);
             }
-            false
+            done(browser, &got)
         })?;
-        Ok(got)
+        if is_done {
+            Ok(got)
+        } else {
+            Err(format!("{} packets, {} samples", got.len(), self.browser.heard.len()).into())
+        }
     }
 }
 
@@ -133,15 +146,20 @@ fn assert_only_tone(pcm: &[i16], frequency: f32, other: f32) {
     assert!(level(frequency) - level(other) > 30.0, "{other} Hz: {} dBov", level(other));
 }
 
+/// How many packets end a key.
+fn ends(got: &[Vec<u8>]) -> usize {
+    let events = got.iter().flat_map(|bytes| RtpPacket::parse(bytes)).filter(|packet| packet.payload_type() == 96);
+    events.filter(|packet| packet.payload().get(1).is_some_and(|flags| flags & 0x80 != 0)).count()
+}
+
 #[test]
 fn a_tone_passes_each_way_at_its_pitch_and_level() -> TestResult {
     for (codec, law) in [(Codec::Pcmu, Law::Mu), (Codec::Pcma, Law::A)] {
         let mut bench = Bench::new()?;
         bench.answer(codec)?;
         bench.browser.speak(440.0);
-        let got = bench.live(Duration::from_millis(1500), law, Some(1000.0))?;
+        let got = bench.live(law, Some(1000.0), |browser, got| browser.heard.len() > 12_000 && got.len() > 70)?;
         let packets: Vec<_> = got.iter().flat_map(|bytes| RtpPacket::parse(bytes)).collect();
-        assert!((70..=78).contains(&packets.len()), "{} packets in 1.5 s", packets.len());
         assert!(packets.iter().all(|packet| packet.payload_type() == law.payload_type()));
         let steps = packets.windows(2).map(|pair| match pair {
             [a, b] => {
@@ -163,13 +181,12 @@ fn a_tone_passes_each_way_at_its_pitch_and_level() -> TestResult {
 fn the_visitor_hears_ringback_until_the_far_end_speaks() -> TestResult {
     let mut bench = Bench::new()?;
     bench.order(CallOrder::Ring);
-    bench.live(Duration::from_millis(900), Law::Mu, None)?;
+    bench.live(Law::Mu, None, |browser, _| browser.heard.len() >= 6400)?;
     let heard = std::mem::take(&mut bench.browser.heard);
-    assert!(heard.len() >= 6400, "{} samples", heard.len());
     let samples: Vec<f32> = heard.iter().skip(800).copied().map(units::from_i16).collect();
     assert!(spectrum::tone_level(&samples, SampleRate::HZ_8000, Hertz(425.0)).0 > -25.0);
     bench.answer(Codec::Pcmu)?;
-    bench.live(Duration::from_millis(800), Law::Mu, Some(1000.0))?;
+    bench.live(Law::Mu, Some(1000.0), |browser, _| browser.heard.len() > 6400)?;
     assert_only_tone(bench.browser.heard.get(1600..).unwrap_or_default(), 1000.0, 425.0);
     Ok(())
 }
@@ -179,9 +196,9 @@ fn a_key_of_the_visitor_reaches_the_far_end_once() -> TestResult {
     let mut bench = Bench::new()?;
     bench.answer(Codec::Pcmu)?;
     bench.browser.speak(440.0);
-    bench.live(Duration::from_millis(200), Law::Mu, None)?;
+    bench.live(Law::Mu, None, |_, got| got.len() > 5)?;
     bench.browser.press(Digit::from_char('7').ok_or("no key")?);
-    let got = bench.live(Duration::from_millis(800), Law::Mu, None)?;
+    let got = bench.live(Law::Mu, None, |_, got| ends(got) == 3)?;
     let events: Vec<_> =
         got.iter().flat_map(|bytes| RtpPacket::parse(bytes)).filter(|p| p.payload_type() == 96).collect();
     let starts: Vec<u32> = events.iter().map(RtpPacket::timestamp).collect();

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Histogram, gauge};
 use mio::net::UdpSocket;
@@ -18,7 +18,8 @@ use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tracing::{debug, error, trace, warn};
 
 use super::bridge::{Bridge, Seed};
-use super::call::{Call, Counters, Shared};
+use super::call::{AgentSockets, Call, Counters, Shared};
+use super::ports::RtpSockets;
 use super::webrtc::{WebRtcError, WebRtcLeg, WebRtcSettings, stun_ufrag};
 use super::{MediaCommand, MediaEvent};
 use crate::config::Ringback;
@@ -50,8 +51,9 @@ const TIMED: u32 = 16;
 
 const WAKER: Token = Token(0);
 const WEBRTC: Token = Token(1);
-/// Tokens below are fixed; a call's token is its slot.
+/// Tokens below are fixed. A call's slot is even and the token of its RTP socket; RTCP's is the odd one above, as with ports.
 const FIRST_SLOT: usize = 16;
+const SLOT_STEP: usize = 2;
 
 /// What the media thread is told at its start.
 #[derive(Debug)]
@@ -197,7 +199,7 @@ impl Worker {
         for _ in 0..self.readable.len() {
             let Some(token) = self.readable.pop_front() else { return };
             let has_more =
-                if token == WEBRTC { self.receive_webrtc(buffer) } else { self.receive_rtp(token.0, buffer) };
+                if token == WEBRTC { self.receive_webrtc(buffer) } else { self.receive_agent(token, buffer) };
             if has_more {
                 self.readable.push_back(token);
             }
@@ -229,16 +231,23 @@ impl Worker {
     }
 
     /// Returns whether there may be more.
-    fn receive_rtp(&mut self, slot: Slot, buffer: &mut [u8]) -> bool {
+    fn receive_agent(&mut self, Token(token): Token, buffer: &mut [u8]) -> bool {
+        let is_rtcp = !token.is_multiple_of(SLOT_STEP);
+        let slot = token - usize::from(is_rtcp);
         for _ in 0..RTP_BUDGET {
-            let Some(socket) = self.calls.get(&slot).and_then(|call| call.rtp.as_ref()) else { return false };
+            let Some(sockets) = self.calls.get(&slot).and_then(|call| call.sockets.as_ref()) else { return false };
+            let socket = if is_rtcp { &sockets.rtcp } else { &sockets.rtp };
             let (length, source) = match socket.recv_from(buffer) {
                 Ok(received) => received,
                 Err(error) => return keeps_readable(&error),
             };
             let now = Instant::now();
-            self.shared.counters.agent_in.increment(1);
             let datagram = buffer.get(..length).unwrap_or_default();
+            if is_rtcp {
+                self.with_call(slot, now, |call| call.handle_agent_report(source, datagram, now));
+                continue;
+            }
+            self.shared.counters.agent_in.increment(1);
             self.with_call(slot, now, |call| call.handle_agent(source, datagram, now));
             self.time(now);
         }
@@ -307,9 +316,9 @@ impl Worker {
         };
         match command {
             MediaCommand::Offer { call, sdp } => self.offer(&call, &sdp, now),
-            MediaCommand::Attach { call, socket } => {
+            MediaCommand::Attach { call, sockets } => {
                 if let Some(slot) = slot(&call) {
-                    self.attach(slot, socket);
+                    self.attach(slot, sockets);
                 }
             }
             MediaCommand::Call { call, order } => {
@@ -340,7 +349,7 @@ impl Worker {
             (_, Err(error)) => return self.refuse(id, error.to_string()),
         };
         let slot = self.next_slot;
-        self.next_slot += 1;
+        self.next_slot += SLOT_STEP;
         self.by_id.insert(id.clone(), slot);
         self.by_ufrag.insert(leg.ufrag().to_owned(), slot);
         self.calls.insert(slot, Call::new(id.clone(), leg, bridge));
@@ -353,13 +362,16 @@ impl Worker {
         self.shared.report(MediaEvent::OfferUnusable { call: call.clone(), detail });
     }
 
-    fn attach(&mut self, slot: Slot, socket: std::net::UdpSocket) {
+    fn attach(&mut self, slot: Slot, sockets: RtpSockets) {
         let Some(call) = self.calls.get_mut(&slot) else { return };
-        let mut socket = UdpSocket::from_std(socket);
-        if let Err(error) = self.poll.registry().register(&mut socket, Token(slot), Interest::READABLE) {
-            error!(call = %call.id, %error, "the RTP socket is not watched");
+        let mut sockets =
+            AgentSockets { rtp: UdpSocket::from_std(sockets.rtp), rtcp: UdpSocket::from_std(sockets.rtcp) };
+        for (socket, token) in [(&mut sockets.rtp, Token(slot)), (&mut sockets.rtcp, Token(slot + 1))] {
+            if let Err(error) = self.poll.registry().register(socket, token, Interest::READABLE) {
+                error!(call = %call.id, %error, "a socket of the far end is not watched");
+            }
         }
-        call.rtp = Some(socket);
+        call.sockets = Some(sockets);
         self.show();
     }
 
@@ -383,10 +395,11 @@ impl Worker {
         if let Some(at) = call.timer.take() {
             self.timers.remove(&(at, slot));
         }
-        self.readable.retain(|token| token.0 != slot);
-        if let Some(mut socket) = call.rtp.take() {
+        self.readable.retain(|token| token.0 != slot && token.0 != slot + 1);
+        if let Some(mut sockets) = call.sockets.take() {
             // Closing would do as well; saying so costs a system call and spares a surprise.
-            let _ = self.poll.registry().deregister(&mut socket);
+            let _ = self.poll.registry().deregister(&mut sockets.rtp);
+            let _ = self.poll.registry().deregister(&mut sockets.rtcp);
         }
     }
 
@@ -445,9 +458,18 @@ fn keeps_readable(error: &io::Error) -> bool {
 fn seed() -> Seed {
     Seed {
         ssrc: rand::random(),
+        ntp: ntp_now(),
         agent_sequence: rand::random(),
         agent_timestamp: rand::random(),
         visitor_sequence: rand::random(),
         visitor_timestamp: rand::random(),
     }
+}
+
+/// NTP time (RFC 3550 section 4): seconds since 1900, in 32.32 fixed point.
+fn ntp_now() -> u64 {
+    const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
+    (unix.as_secs().wrapping_add(NTP_TO_UNIX_SECONDS) << 32) | fraction
 }

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::gateway::{GatewayHandle, start};
 use crate::media::browser::{Browser, TestResult};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 struct SignalServer(TcpListener);
