@@ -95,6 +95,7 @@ impl Controller {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_stopping = false;
         self.pending.push_back(self.registered());
+        self.show();
         while !is_stopping || !self.calls.is_empty() {
             tokio::select! {
                 permit = channels.events.reserve(), if !self.pending.is_empty() => match permit {

@@ -33,7 +33,9 @@ impl Ports {
     /// All even ports of the range whose odd neighbour, for RTCP, lies in it as well (RFC 3550 section 11).
     pub(crate) fn new(ip: IpAddr, range: RangeInclusive<u16>) -> Self {
         let last = *range.end();
-        Self { ip, free: range.filter(|port| port % 2 == 0 && *port < last).collect(), taken: 0 }
+        let ports = Self { ip, free: range.filter(|port| port % 2 == 0 && *port < last).collect(), taken: 0 };
+        ports.show();
+        ports
     }
 
     /// A pair of bound sockets, and RTP's port.

@@ -161,6 +161,7 @@ impl Worker {
     fn run(mut self) {
         let mut ready = Events::with_capacity(MAX_READY);
         let mut buffer = [0; MAX_DATAGRAM];
+        self.show();
         loop {
             if let Err(error) = self.poll.poll(&mut ready, self.patience())
                 && error.kind() != io::ErrorKind::Interrupted
