@@ -16,6 +16,7 @@ mod probe;
 pub mod sdp;
 mod server;
 mod session;
+mod socket;
 mod stack;
 mod timer;
 

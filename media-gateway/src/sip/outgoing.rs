@@ -30,6 +30,10 @@ use tracing::{debug, info};
 /// The last bound of ringing, in case that nobody above sets one; RFC 3261's timer C is above 3 minutes.
 const MAX_RINGING: Duration = Duration::from_secs(300);
 
+/// How many T1 a trunk may be silent, 8 s by default: one that is there says 100 within 200 ms (RFC 3261 section 17.2.1), and
+/// four retransmissions may be lost until then. A shopper shall not listen to nothing until timer B.
+const FIRST_RESPONSE_T1: u32 = 16;
+
 /// Challenges to an INVITE: a proxy, the far end, and stale nonces of both.
 const MAX_ATTEMPTS: usize = 5;
 
@@ -241,7 +245,7 @@ impl Outgoing {
         progress: &mut Progress,
         transaction: &mut ClientTransaction,
     ) -> Option<Response> {
-        let mut deadline = Instant::now() + MAX_RINGING;
+        let mut deadline = Instant::now() + FIRST_RESPONSE_T1 * self.shared.settings.t1;
         loop {
             let response = tokio::select! {
                 response = transaction.responses.recv() => Some(response?),
@@ -258,16 +262,20 @@ impl Outgoing {
                     None
                 }
                 () = sleep_until(deadline) => {
-                    if progress.cancel_sent || !progress.provisional {
+                    if progress.cancel_sent {
                         return None;
                     }
-                    progress.cancel = Some("no answer".to_owned());
+                    self.on_silence(session, progress).await;
+                    deadline = Instant::now() + MAX_RINGING;
                     None
                 }
             };
             match response {
                 Some(response) if response.status_code.kind() == StatusCodeKind::Provisional => {
-                    progress.provisional = true;
+                    if !progress.provisional {
+                        progress.provisional = true;
+                        deadline = Instant::now() + MAX_RINGING;
+                    }
                     self.on_provisional(base, session, progress, &response).await;
                 }
                 Some(response) => return Some(response),
@@ -283,6 +291,22 @@ impl Outgoing {
                 // RFC 3261 section 9.1: nothing for 64·T1 means that the INVITE is gone.
                 deadline = Instant::now() + 64 * self.shared.settings.t1;
             }
+        }
+    }
+
+    /// Nothing, or nothing more, came in time. The INVITE is given up as if it had been released: a response that comes late
+    /// is still cancelled, or acknowledged and hung up, until timer B ends the transaction.
+    async fn on_silence(&self, session: &mut Session, progress: &mut Progress) {
+        if progress.cancel.is_some() {
+            return;
+        }
+        if progress.provisional {
+            progress.cancel = Some("no answer".to_owned());
+        } else {
+            let detail = format!("nobody answers the INVITE at {}", session.hop.address);
+            info!(call = %session.call, sip_call_id = %self.id.call_id, %detail, "the trunk is silent");
+            session.tell(SipEvent::Unreachable { call: session.call.clone(), detail }).await;
+            progress.cancel = Some("no response".to_owned());
         }
     }
 

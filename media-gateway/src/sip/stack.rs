@@ -9,6 +9,7 @@ use super::{
     incoming::{self, Incoming},
     outgoing::{self, Outgoing},
     probe, server,
+    socket::Socket,
 };
 use crate::config::Trunk;
 use futures_util::FutureExt as _;
@@ -36,7 +37,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
     sync::mpsc,
     task::JoinSet,
     time::{Instant, sleep},
@@ -62,6 +63,9 @@ const MAX_STRANGERS_CONNECTIONS: usize = 256;
 
 /// Calls are long and their dialogs silent: a connection may be idle as long as a long call. TCP keeps it till then.
 const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+
+/// A port that is free for UDP is mostly free for TCP too.
+const FREE_PORT_TRIES: u32 = 16;
 
 /// Opening a listener takes microseconds; after this it has failed.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -181,21 +185,32 @@ fn listen_error(address: SocketAddr, error: impl fmt::Display) -> SipError {
 
 async fn listen(settings: &Settings, closed: &CancellationToken) -> Result<(TransportLayer, SocketAddr), SipError> {
     let failed = |error: rsipstack::Error| listen_error(settings.listen, error);
-    let public = |port| settings.public_ip.map(|ip| SocketAddr::new(ip, port));
-    let external = public(settings.listen.port()).filter(|_| settings.listen.port() != 0);
-    let udp = UdpConnection::create_connection(settings.listen, external, Some(closed.child_token()))
-        .await
-        .map_err(failed)?;
-    // It prints the address that it is bound to, and has no other way to tell.
-    let local: SocketAddr = udp.to_string().parse().map_err(|error| listen_error(settings.listen, error))?;
-    // rsipstack binds later, and only logs when it cannot: find out now.
-    TcpListener::bind(local).map_err(|error| listen_error(local, error))?;
-    let tcp = TcpListenerConnection::new(local, public(local.port())).await.map_err(failed)?;
+    let (socket, local) = bind(settings.listen).await?;
+    let public = settings.public_ip.map(|ip| SocketAddr::new(ip, local.port()));
+    let socket = Arc::new(Socket(socket));
+    let udp = UdpConnection::from_socket(socket, public, Some(closed.child_token())).await.map_err(failed)?;
+    let tcp = TcpListenerConnection::new(local, public).await.map_err(failed)?;
     let layer = TransportLayer::new(closed.clone());
     layer.set_stream_idle_timeout(STREAM_IDLE_TIMEOUT);
     layer.add_transport(SipConnection::Udp(udp));
     layer.add_transport(SipConnection::TcpListener(tcp));
     Ok((layer, local))
+}
+
+/// Binds the UDP socket, and makes sure that the TCP port of the same number can be had: rsipstack binds it later, and only
+/// logs when it cannot.
+async fn bind(listen: SocketAddr) -> Result<(UdpSocket, SocketAddr), SipError> {
+    let mut tries = if listen.port() == 0 { FREE_PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let socket = UdpSocket::bind(listen).await.map_err(|error| listen_error(listen, error))?;
+        let local = socket.local_addr().map_err(|error| listen_error(listen, error))?;
+        match TcpListener::bind(local) {
+            Ok(_) => return Ok((socket, local)),
+            Err(error) if tries == 0 => return Err(listen_error(local, error)),
+            Err(_) => {}
+        }
+    }
 }
 
 /// Waits until TCP connections are taken: rsipstack opens its listener in its own time.

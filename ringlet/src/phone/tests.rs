@@ -6,7 +6,10 @@ use super::*;
 use clap::Parser as _;
 use media_gateway::{config::Trunk, sip::Dial};
 use rtp_types::RtpPacket;
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::atomic::{AtomicU32, Ordering},
+};
 use tokio::{net::UdpSocket, sync::oneshot, task::JoinHandle, time::timeout};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -30,7 +33,7 @@ struct Rig {
 
 impl Rig {
     async fn dial(args: &[&str]) -> Self {
-        let port = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let listen = format!("--listen=127.0.0.1:{port}");
         let args = Args::parse_from(["phone", &listen, "--ring=0.1"].iter().chain(args)).phone;
         let (typed, typed_out) = mpsc::channel(TYPED_KEYS);
@@ -81,6 +84,18 @@ impl Rig {
         }
         self.stop.send(()).unwrap();
         timeout(PATIENCE, self.phone).await.unwrap().unwrap().unwrap();
+    }
+}
+
+/// A port that is free for UDP and TCP, below those that systems give out by themselves: nobody takes it before the phone.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let nth = std::process::id() * 16 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = SocketAddr::new(LOOPBACK, 10_000 + (nth % 10_000) as u16);
+        if std::net::TcpListener::bind(address).is_ok() && std::net::UdpSocket::bind(address).is_ok() {
+            return address.port();
+        }
     }
 }
 

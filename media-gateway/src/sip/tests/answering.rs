@@ -29,6 +29,12 @@ async fn a_caller_who_gives_up_gets_487() {
     sipp.succeeded().await;
 }
 
+#[tokio::test]
+async fn an_unknown_method_gets_501() {
+    let ours = Ours::start(Vec::new()).await;
+    Sipp::calling("asks_the_unknown", Transport::Udp, ours.handle.local_addr()).succeeded().await;
+}
+
 /// Two stacks of ours, one ringing the other.
 async fn pair(transport: Transport) -> (Ours, Ours) {
     let phone = Ours::start_with(Vec::new(), |settings| settings.accept_calls = true).await;

@@ -94,12 +94,14 @@ impl Drop for Sipp {
     }
 }
 
-/// A port that is free for UDP and TCP.
+/// A port that is free for UDP and TCP, below those that systems give out by themselves: nobody takes it before SIPp does.
+/// Test processes that run at the same time search from different places.
 fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
-        let tcp = TcpListener::bind(SocketAddr::new(LOOPBACK, 0)).unwrap();
-        let address = tcp.local_addr().unwrap();
-        if UdpSocket::bind(address).is_ok() {
+        let nth = std::process::id() * 16 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = SocketAddr::new(LOOPBACK, 10_000 + (nth % 10_000) as u16);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
             return address.port();
         }
     }

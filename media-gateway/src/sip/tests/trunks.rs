@@ -133,7 +133,7 @@ async fn a_challenged_bye_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_silent_trunk_is_unreachable_after_timer_b_and_hears_doubling_intervals() {
+async fn a_silent_trunk_is_unreachable_long_before_timer_b_and_hears_doubling_intervals() {
     let silent = tokio::net::UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let trunk = Trunk::new("far", "127.0.0.1", silent.local_addr().unwrap().port());
     let t1 = Duration::from_millis(20);
@@ -141,21 +141,26 @@ async fn a_silent_trunk_is_unreachable_after_timer_b_and_hears_doubling_interval
     let started = Instant::now();
     ours.handle.dial(dial()).unwrap();
     let (mut buffer, mut arrivals) = ([0; 4096], Vec::new());
-    let event = loop {
+    let mut told_at = None;
+    loop {
         tokio::select! {
             packet = silent.recv(&mut buffer) => arrivals.push((packet.unwrap(), started.elapsed())),
-            event = ours.event() => break event,
+            event = ours.event() => match event {
+                SipEvent::Unreachable { detail, .. } if detail.contains("nobody answers") => told_at = Some(started.elapsed()),
+                SipEvent::Closed { .. } => break,
+                other => panic!("{other:?}"),
+            },
         }
-    };
-    assert!(matches!(&event, SipEvent::Unreachable { detail, .. } if detail.contains("nobody answers")), "{event:?}");
-    let took = started.elapsed();
-    assert!(took >= 64 * t1 && took < 64 * t1 + Duration::from_secs(1), "{took:?}");
-    // RFC 3261 section 17.1.1.2: at 0, 1, 3, 7, 15, 31 and 63 times T1.
-    assert_eq!(arrivals.len(), 7, "{arrivals:?}");
-    for ((_, at), times) in arrivals.iter().zip([0, 1, 3, 7, 15, 31, 63]) {
-        assert!(*at >= t1 * times && *at < t1 * times + Duration::from_millis(200), "{times} T1: {arrivals:?}");
     }
-    ours.closed().await;
+    let told_at = told_at.unwrap();
+    assert!((16 * t1..48 * t1).contains(&told_at), "{told_at:?}");
+    assert!(started.elapsed() >= 64 * t1, "the transaction ended before timer B: {:?}", started.elapsed());
+    // RFC 3261 section 17.1.1.2: at 0, 1, 3, 7, 15, 31 and 63 times T1. A busy machine may be late, and the last may not come
+    // before timer B; nothing may be early, and intervals that do not double would make more of them.
+    assert!((5..=7).contains(&arrivals.len()), "{arrivals:?}");
+    for ((_, at), times) in arrivals.iter().zip([0, 1, 3, 7, 15, 31, 63]) {
+        assert!(*at >= t1 * times, "{times} T1: {arrivals:?}");
+    }
 }
 
 #[tokio::test]
