@@ -15,6 +15,9 @@ pub const PUBLIC_URL: &str = "http://localhost:8080";
 /// The demo shop: the same server by another name, so that page and panel are of different sites.
 pub const SHOP_URL: &str = "http://127.0.0.1:8080";
 
+/// An INVITE that nobody answers lives until RFC 3261's timer B, 32 s; everything else is gone at once.
+const SETTLED: Duration = Duration::from_secs(35);
+
 /// The key of the REST API that the configuration seeds.
 const API_KEY: &str = "end-to-end-key-0123456789";
 
@@ -113,7 +116,7 @@ impl Ringlet {
     /// # Errors
     /// What is left of the calls.
     pub async fn nothing_left(&self) -> Result<()> {
-        eventually("nothing is left of the call", Duration::from_secs(10), async || {
+        eventually("nothing is left of the call", SETTLED, async || {
             let now = self.gauges().await?;
             for name in GAUGES {
                 let (Some(left), Some(idle)) = (now.get(name), self.idle.get(name)) else {
