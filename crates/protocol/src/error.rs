@@ -100,7 +100,7 @@ catalogue! {
     },
     TrunkUnreachable = "RL-305" {
         shopper: "The call centre cannot be reached at the moment.",
-        engineer: "The trunk did not answer the INVITE within 32 s (RFC 3261 timer B) or the deadline, or refused the TCP connection. Try `ringlet check`."
+        engineer: "The trunk did not answer the INVITE within 8 s, or refused the TCP connection. Try `ringlet check`."
     },
     TrunkFailed = "RL-306" {
         shopper: "The call centre cannot be reached at the moment.",
