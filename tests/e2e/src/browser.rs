@@ -166,6 +166,14 @@ impl Browser {
         Ok(self.driver.action_chain().move_to_element_center(element).perform().await?)
     }
 
+    /// Types where the focus is; WebDriver's code points stand for keys without a letter (U+E007 Enter, U+E00C Escape).
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub async fn type_keys(&self, keys: &str) -> Result<()> {
+        Ok(self.driver.action_chain().send_keys(keys).perform().await?)
+    }
+
     /// A picture of the window.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     }
     program.test("a_shop_that_swaps_its_body_keeps_its_one_button", Stage::with(FarEnd::Nobody), swapped_body);
     program.test("an_icon_that_comes_later_calls_its_own_link", answers(), late_icon);
+    program.test("a_call_can_be_made_with_the_keyboard_alone", Stage::with(FarEnd::Phone), keyboard);
     program.test("the_shop_stays_usable_while_a_call_runs", answers(), usable_shop);
 }
 
@@ -38,7 +39,7 @@ async fn embedded(scene: &mut Scene, name: &str) -> Result<()> {
     require_no_errors(&scene.browser.console().await?)
 }
 
-/// One request to our host, for the loader; no socket, no call.
+/// One request to our host, for the loader; no socket, nothing that moves.
 async fn nothing_before_the_click(scene: &Scene) -> Result<()> {
     let fetched = scene
         .browser
@@ -47,6 +48,14 @@ async fn nothing_before_the_click(scene: &Scene) -> Result<()> {
     let fetched = fetched.as_array().context("no list")?;
     let loaders = fetched.iter().filter(|name| name.as_str().is_some_and(|name| name.ends_with("/ringlet.js"))).count();
     ensure!(!fetched.is_empty() && loaders == fetched.len(), "before the click it fetched {fetched:?}");
+    let shifts = scene
+        .browser
+        .in_page(
+            "return new Promise((done) => new PerformanceObserver((list) => done(list.getEntries().map((e) => e.value)))
+               .observe({ type: 'layout-shift', buffered: true }) ?? setTimeout(done, 300, []))",
+        )
+        .await?;
+    ensure!(shifts.as_array().is_some_and(Vec::is_empty), "the page's layout shifts: {shifts}");
     let sockets = scene.server.metric("ringlet_visitor_sockets").await?.unwrap_or_default();
     ensure!(sockets == 0.0, "before the click there are {sockets} sockets");
     Ok(())
@@ -119,4 +128,33 @@ async fn usable_shop(scene: &mut Scene) -> Result<()> {
     scene.browser.hang_up().await?;
     scene.recorded("visitor_hung_up").await?;
     Ok(())
+}
+
+async fn keyboard(scene: &mut Scene) -> Result<()> {
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.buttons().await?;
+    scene.browser.in_page(&format!("{LOADER_ROOT}.querySelector('button.call').focus()")).await?;
+    scene.browser.type_keys("\u{e007}").await?;
+    scene.browser.is_answered().await?;
+    // The panel has taken the focus, so that keys are the far end's.
+    scene.browser.type_keys("5#").await?;
+    let phone = scene.phone()?;
+    eventually("the phone hears the keys", Duration::from_secs(10), async || {
+        let heard = phone.keys();
+        ensure!(heard == "5#", "it has heard {heard:?}");
+        Ok(())
+    })
+    .await?;
+    scene.browser.in_panel("document.getElementById('hangup').focus()").await?;
+    scene.browser.type_keys("\u{e007}").await?;
+    scene.recorded("visitor_hung_up").await?;
+    // Escape closes what is over, and the focus goes back to where the shopper was.
+    scene.browser.reaches("ended", Duration::from_secs(5)).await?;
+    scene.browser.type_keys("\u{e00c}").await?;
+    eventually("the button has the focus again", Duration::from_secs(5), async || {
+        let focused = scene.browser.in_page(&format!("return {LOADER_ROOT}.activeElement?.className")).await?;
+        ensure!(focused == "call", "the focus is on {focused}");
+        Ok(())
+    })
+    .await
 }

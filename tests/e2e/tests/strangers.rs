@@ -105,18 +105,16 @@ async fn panel_token(scene: &Scene) -> Result<String> {
 async fn refusal(request: &VisitorRequest) -> Result<ErrorCode> {
     let (mut socket, _) = connect_async(upgrade(Some(PUBLIC_URL))?).await?;
     socket.send(Message::text(serde_json::to_string(request)?)).await?;
-    loop {
-        let message =
-            timeout(SOON, socket.next()).await.context("no answer")?.context("the socket closed without a word")??;
-        let Message::Text(text) = message else { bail!("the server said {message:?}") };
-        match serde_json::from_str(&text)? {
-            VisitorEvent::Ended { code: Some(code), .. } | VisitorEvent::Error { code, .. } => return Ok(code),
-            VisitorEvent::Welcome { .. } => bail!("the server made a call of it"),
-            VisitorEvent::Answer { .. }
-            | VisitorEvent::State { .. }
-            | VisitorEvent::Digit { .. }
-            | VisitorEvent::Ended { .. } => bail!("the server said {text}"),
-        }
+    let message =
+        timeout(SOON, socket.next()).await.context("no answer")?.context("the socket closed without a word")??;
+    let Message::Text(text) = message else { bail!("the server said {message:?}") };
+    match serde_json::from_str(&text)? {
+        VisitorEvent::Ended { code: Some(code), .. } | VisitorEvent::Error { code, .. } => Ok(code),
+        VisitorEvent::Welcome { .. } => bail!("the server made a call of it"),
+        VisitorEvent::Answer { .. }
+        | VisitorEvent::State { .. }
+        | VisitorEvent::Digit { .. }
+        | VisitorEvent::Ended { .. } => bail!("the server said {text}"),
     }
 }
 
