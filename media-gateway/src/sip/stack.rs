@@ -403,7 +403,6 @@ impl Table {
 
     fn count(&self) {
         self.shared.calls.store(self.calls.len(), Ordering::Relaxed);
-        metrics::gauge!("ringlet_legs", "kind" => "sip").set(self.calls.len() as f64);
         metrics::gauge!("ringlet_sip_transactions").set(self.shared.stats().transactions as f64);
     }
 }
