@@ -7,7 +7,7 @@ use crate::sipp::Sipp;
 use crate::tone::Recording;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +57,7 @@ impl Stage {
 pub struct World {
     driver: Chromedriver,
     artifacts: PathBuf,
+    _alone: File,
 }
 
 impl World {
@@ -72,7 +73,10 @@ impl World {
         let artifacts = artifacts.canonicalize()?;
         Recording::sine(VISITOR_TONE, VISITOR_DBFS, 10).write_wav(&artifacts.join("microphone.wav"))?;
         crate::pages::serve(crate::ringlet::PUBLIC_URL).await?;
-        Ok(Self { driver: Chromedriver::start(&artifacts).await?, artifacts })
+        // Another run in another namespace would write to the same folder.
+        let alone = File::create(artifacts.join("lock"))?;
+        alone.lock()?;
+        Ok(Self { driver: Chromedriver::start(&artifacts).await?, artifacts, _alone: alone })
     }
 
     /// Sets the stage, plays, and looks behind the curtain: nothing may be left of any call, no error in the log.
