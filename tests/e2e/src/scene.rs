@@ -23,6 +23,10 @@ pub const AGENT_TONE: u32 = 440;
 /// The longest test waits out RFC 3261's timer B (32 s).
 const PLAY_LIMIT: Duration = Duration::from_secs(75);
 
+/// A record is complete when the gateway has let go of the call, which for an INVITE without any response is RFC 3261's
+/// timer B (32 s): a late 200 must still be acknowledged and hung up.
+const RECORD_LIMIT: Duration = Duration::from_secs(40);
+
 /// Who is at the other end of the trunk.
 #[derive(Clone, Copy, Debug)]
 pub enum FarEnd {
@@ -175,7 +179,7 @@ impl Scene {
     /// # Errors
     /// What the records say instead.
     pub async fn recorded(&self, reason: &str) -> Result<Value> {
-        crate::wait::eventually("the call's record is complete", Duration::from_secs(10), async || {
+        crate::wait::eventually("the call's record is complete", RECORD_LIMIT, async || {
             let mut calls = self.server.calls().await?;
             ensure!(calls.len() == 1, "there are {} records: {calls:?}", calls.len());
             let call = calls.pop().context("no record")?;
