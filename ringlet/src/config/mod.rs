@@ -391,16 +391,15 @@ mod tests {
     }
 
     fn keys(prefix: &str, value: &toml::Value, into: &mut Vec<String>) {
-        match value {
-            toml::Value::Table(table) => {
-                for (key, value) in table {
-                    keys(&format!("{prefix}.{key}"), value, into);
-                }
+        let tables = value.as_array().filter(|list| list.first().is_some_and(toml::Value::is_table));
+        if let Some(table) = value.as_table() {
+            for (key, value) in table {
+                keys(&format!("{prefix}.{key}"), value, into);
             }
-            toml::Value::Array(list) if list.first().is_some_and(toml::Value::is_table) => {
-                list.iter().for_each(|value| keys(prefix, value, into));
-            }
-            _ => into.push(prefix.to_owned()),
+        } else if let Some(list) = tables {
+            list.iter().for_each(|value| keys(prefix, value, into));
+        } else {
+            into.push(prefix.to_owned());
         }
     }
 
@@ -435,7 +434,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error_that_names_the_line_and_the_nearest_key() {
-        let problems = File::parse(Path::new("x.toml"), "[http]\npublic_ulr = \"http://localhost\"\n").unwrap_err();
+        let problems =
+            File::parse(Path::new("x.toml"), "[http]\npublic_ulr = \"http://localhost\"\n").expect_err("misspelt");
         let text = problems.to_string();
         assert!(text.contains("x.toml:2:"), "{text}");
         assert!(text.contains("public_url"), "{text}");
