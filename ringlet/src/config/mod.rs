@@ -11,7 +11,7 @@ mod validate;
 pub(crate) use problem::{Problem, Problems};
 
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The commented file that `ringlet init` writes.
@@ -39,6 +39,7 @@ pub(crate) struct Http {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) public_url: url::Url,
     pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) metrics_from: Vec<Network>,
     pub(crate) tls: Tls,
 }
 
@@ -251,6 +252,10 @@ impl Default for Http {
             #[expect(clippy::expect_used, reason = "a constant, parsed in every test run")]
             public_url: url::Url::parse("http://localhost:8080").expect("the default URL parses"),
             trusted_proxies: Vec::new(),
+            metrics_from: vec![
+                Network(IpAddr::from([127, 0, 0, 1]).into()),
+                Network(IpAddr::from(Ipv6Addr::LOCALHOST).into()),
+            ],
             tls: Tls::default(),
         }
     }
