@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod elsewhere;
 mod metadata;
 mod namespace;
 mod report;

@@ -6,7 +6,7 @@
 
 use crate::report::Tally;
 use crate::setup::{self, Needs};
-use crate::{namespace, shell, sizes, tidy, web};
+use crate::{elsewhere, namespace, shell, sizes, tidy, web};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::io::Read;
@@ -60,6 +60,10 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         let products = unit_tests(PRODUCTS, &[], only)? + unit_tests(XTASK, &[], only)?;
         Ok(if args.no_e2e { products } else { products + unit_tests(END_TO_END, &["--lib", "--bins"], only)? })
     })?;
+    if args.only.is_none() {
+        steps.run("the engine in WASM", elsewhere::engine_in_wasm)?;
+        steps.run("fuzz corpora", elsewhere::fuzz_corpora)?;
+    }
     match end_to_end.flatten() {
         Some(binary) => steps.run("end to end", || end_to_end_tests(&binary, only))?,
         None => eprintln!("No end-to-end tests are run."),
@@ -126,14 +130,18 @@ fn end_to_end_tests(binary: &std::path::Path, only: Option<&str>) -> Result<Tall
 }
 
 /// Runs a test runner; what it counted, and one failure more if it failed without counting any.
-fn counted(command: &mut std::process::Command) -> Result<Tally> {
+pub(crate) fn counted(command: &mut std::process::Command) -> Result<Tally> {
     let (text, succeeded) = shell::tee(command)?;
     let tally = count(&text);
     Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::of(false) })
 }
 
-/// Sums the closing lines of libtest and libtest-mimic; or takes nextest's, which shows libtest's lines of what failed.
+/// Sums the closing lines of libtest, libtest-mimic and Node; or takes nextest's, which shows libtest's lines of what failed.
 fn count(text: &str) -> Tally {
+    if text.starts_with("TAP version") {
+        let of = |what| text.lines().filter_map(|line| line.strip_prefix(what)?.trim().parse::<u32>().ok()).sum();
+        return Tally { passed: of("# pass "), failed: of("# fail ") };
+    }
     let lines = || text.lines().map(str::trim_start);
     let nextest = lines().find(|line| line.starts_with("Summary [") && line.contains(" run:"));
     let closing: Vec<&str> =
@@ -162,6 +170,7 @@ mod tests {
         assert_eq!(of("     Summary [   4.0s] 12 tests run: 12 passed, 2 skipped"), (12, 0));
         let mixed = "     Summary [   4.0s] 12 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 0 skipped";
         assert_eq!(of(mixed), (9, 3));
+        assert_eq!(of("TAP version 13\nok 1 - it\n# pass 4\n# fail 1\n# skipped 0"), (4, 1));
         assert_eq!(of("     Summary [   0.000s] 0 tests run: 0 passed, 3 skipped"), (0, 0));
     }
 
