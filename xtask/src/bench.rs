@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         }
     }
     let status = child.wait()?;
-    if !args.json {
+    if !args.json && !rows.is_empty() {
         print_table(&["", "value", "unit", "target", "holds", "compared with", "ratio"], &rows);
     }
     if rows.is_empty() {
