@@ -26,6 +26,7 @@ pub mod dtmf;
 pub mod g711;
 pub mod gain;
 pub mod level;
+pub mod playout;
 mod ring;
 pub mod spectrum;
 pub mod telephone_event;

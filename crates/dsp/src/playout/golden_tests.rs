@@ -1,0 +1,67 @@
+//! One golden table per policy: a script of a network, and what playout made of it, for people to judge.
+
+use super::Config;
+use super::simulation::{Numbered, Sound, listen, send};
+use crate::testing::Random;
+
+fn speech(number: u32) -> Sound {
+    if number % 75 < 50 { Sound::Tone(200.0) } else { Sound::Silence }
+}
+
+fn table(delay_ms: impl FnMut(u32) -> Option<f64>, has_fec: bool) -> std::string::String {
+    let mut codec = Numbered::new(speech);
+    codec.has_fec = has_fec;
+    listen(send(300, delay_ms), codec, 6_000, 20, Config::default()).table(200)
+}
+
+#[test]
+fn jitter_that_comes_and_goes() {
+    let mut random = Random::new(1);
+    insta::assert_snapshot!(table(
+        |number| Some(if (100..200).contains(&number) { f64::from(random.between(0.0, 60.0)) } else { 0.0 }),
+        false
+    ));
+}
+
+#[test]
+fn a_spike_of_300_ms() {
+    insta::assert_snapshot!(table(
+        |number| Some(if (100..115).contains(&number) { f64::from(115 - number) * 20.0 } else { 0.0 }),
+        false
+    ));
+}
+
+#[test]
+fn loss_of_10_percent_without_fec() {
+    let mut random = Random::new(2);
+    insta::assert_snapshot!(table(|_| (random.unit() >= 0.1).then_some(0.0), false));
+}
+
+#[test]
+fn loss_of_10_percent_with_fec() {
+    let mut random = Random::new(2);
+    insta::assert_snapshot!(table(|_| (random.unit() >= 0.1).then_some(0.0), true));
+}
+
+#[test]
+fn pauses_of_the_sender() {
+    let mut sent = send(300, |number| (number % 75 < 50).then_some(0.0));
+    for (packet, sequence) in sent.iter_mut().zip(0..) {
+        packet.sequence = sequence;
+    }
+    insta::assert_snapshot!(listen(sent, Numbered::new(speech), 6_000, 20, Config::default()).table(200));
+}
+
+#[test]
+fn another_sender_takes_over() {
+    let mut sent = send(300, |_| Some(0.0));
+    for packet in &mut sent[150..] {
+        (packet.ssrc, packet.timestamp) = (2, packet.timestamp.wrapping_add(123_456));
+    }
+    insta::assert_snapshot!(listen(sent, Numbered::new(speech), 6_000, 20, Config::default()).table(200));
+}
+
+#[test]
+fn a_clock_1000_ppm_slow() {
+    insta::assert_snapshot!(table(|number| Some(f64::from(number) * 0.02), false));
+}
