@@ -16,7 +16,7 @@ use super::bridge::{Bridge, Seed};
 use super::outbox::BridgeOutput;
 use super::webrtc::browser::TestResult;
 use super::webrtc::{VisitorPacket, VisitorPayload};
-use crate::config::Ringback;
+use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
 
 const EVENT_PT: u8 = 101;
@@ -66,7 +66,7 @@ struct Bench {
 impl Bench {
     fn new(ptime_ms: u64) -> TestResult<Self> {
         let now = Instant::now();
-        let mut bridge = Bridge::new(SEED, Ringback::Europe, now)?;
+        let mut bridge = Bridge::new(SEED, Ringback::Europe, AwayTone::Soft, now)?;
         bridge.connect(remote(ptime_ms)?, now);
         Ok(Self {
             bridge,
