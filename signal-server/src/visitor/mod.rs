@@ -167,7 +167,8 @@ async fn refuse(socket: &mut Socket, refusal: &Refusal) {
     let code = refusal.code;
     metrics::counter!("ringlet_calls_refused_total", "code" => code.word()).increment(1);
     tracing::info!(%code, merchant = refusal.merchant.as_deref(), detail = refusal.detail.as_deref(), "visitor refused");
-    let reasons = [(ErrorCode::ServerStopping, EndReason::ServerStopping), (ErrorCode::CallOver, EndReason::VisitorGone)];
+    let reasons =
+        [(ErrorCode::ServerStopping, EndReason::ServerStopping), (ErrorCode::CallOver, EndReason::VisitorGone)];
     let reason = reasons.into_iter().find(|it| it.0 == code).map_or(EndReason::Refused, |it| it.1);
     socket.send(&VisitorEvent::Ended { reason, code: Some(code), message: code.shopper().to_owned() }).await;
     socket.close(close_code::POLICY, code.word()).await;
