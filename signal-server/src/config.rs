@@ -5,7 +5,7 @@ use crate::Origin;
 use ipnet::IpNet;
 use protocol::{DestinationId, LinkId, MerchantId, TrunkName};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -19,6 +19,8 @@ pub struct Config {
     pub public_url: Url,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who may read `/metrics`: it tells of merchants' business.
+    pub metrics_from: Vec<IpNet>,
     /// Who terminates TLS.
     pub tls: Tls,
     /// The SQLite file; made when it is not there.
@@ -44,6 +46,10 @@ impl Default for Config {
             #[expect(clippy::expect_used, reason = "a constant, parsed in every test run")]
             public_url: Url::parse("http://localhost:8080").expect("the default URL parses"),
             trusted_proxies: Vec::new(),
+            metrics_from: vec![
+                IpNet::from(IpAddr::from([127, 0, 0, 1])),
+                IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)),
+            ],
             tls: Tls::Off,
             database: PathBuf::from("ringlet.sqlite"),
             token_secret: None,

@@ -10,7 +10,6 @@
         clippy::indexing_slicing,
         clippy::panic,
         clippy::unwrap_used,
-        clippy::too_many_lines,
         reason = "a test that cannot go on shall fail where it stands"
     )
 )]

@@ -47,6 +47,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail, cure)
     }
 
+    pub(crate) fn not_for_strangers(client: std::net::IpAddr) -> Self {
+        let detail = format!("Metrics are not told to {client}.");
+        let cure = "Name the collector's address or network in `http.metrics_from`.";
+        Self::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail, cure)
+    }
+
     pub(crate) fn not_found(what: &str) -> Self {
         let cure = "Compare the ids in the address with those that the lists show.";
         Self::new(StatusCode::NOT_FOUND, ProblemCode::NotFound, format!("There is no such {what}."), cure)

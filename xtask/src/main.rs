@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod elsewhere;
 mod metadata;
 mod namespace;
 mod report;
@@ -13,6 +14,7 @@ mod shell;
 mod sizes;
 mod suite;
 mod tidy;
+mod trunk;
 mod wasm;
 mod web;
 
@@ -44,7 +46,7 @@ enum Command {
         /// Only `www/dist`.
         #[arg(long)]
         web_only: bool,
-        /// Fills Trunk's staging folder with the demo shop (called by Trunk.toml's hook).
+        /// Fills Trunk's staging folder (called by Trunk.toml's hook).
         #[arg(long, requires = "web_only")]
         trunk: bool,
     },
@@ -95,7 +97,7 @@ fn execute(command: Command) -> anyhow::Result<bool> {
             setup::ensure(Needs::Build)?;
             let dist = web::build()?;
             if trunk {
-                dist.copy_shop_for_trunk()?;
+                trunk::fill_staging(&dist)?;
             }
             if !web_only {
                 let binary = shell::build_ringlet(release)?;

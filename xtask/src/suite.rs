@@ -1,11 +1,12 @@
 //! `cargo xtask test`: every check and test in the order in which they fail fastest, and one closing line for all.
 //!
-//! What is compiled, is compiled once: one build with one set of features for the workspace's tests, its binaries and the
-//! end-to-end tests; xtask is built apart because it runs already.
+//! Three builds, since cargo switches a dependency's features on for all crates of one build: the products are tested with
+//! the features that they ship with, and not with what the browser's driver or wasm-bindgen asks for. Within each, tests
+//! and binaries are compiled once.
 
 use crate::report::Tally;
 use crate::setup::{self, Needs};
-use crate::{namespace, shell, sizes, tidy, web};
+use crate::{elsewhere, namespace, shell, sizes, tidy, web};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::io::Read;
@@ -23,9 +24,12 @@ pub(crate) struct Args {
     no_e2e: bool,
 }
 
-/// The workspace without xtask, whose features differ from a build of xtask alone: wasm-bindgen would be compiled twice.
-const OTHERS: [&str; 3] = ["--workspace", "--exclude", "xtask"];
-const XTASK: [&str; 2] = ["--package", "xtask"];
+/// What is deployed.
+const PRODUCTS: &[&str] = &["--workspace", "--exclude", "e2e", "--exclude", "xtask"];
+/// The end-to-end tests; their binary runs in a namespace, their own helpers' tests need none.
+const END_TO_END: &[&str] = &["--package", "e2e"];
+/// Is compiled already, since it runs.
+const XTASK: &[&str] = &["--package", "xtask"];
 
 /// What each step has found, and how long it took.
 #[derive(Default)]
@@ -46,16 +50,23 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let mut end_to_end = None;
     steps.run("build", || {
-        let built = build()?;
-        let tally = Tally::of(built.is_some());
-        end_to_end = built.flatten();
-        Ok(if tally.failed > 0 { tally } else { Tally::default() })
+        let products = build(PRODUCTS)?;
+        end_to_end = if args.no_e2e { None } else { build(END_TO_END)? };
+        let failed = products.is_none() || (end_to_end.is_none() && !args.no_e2e);
+        Ok(Tally { passed: 0, failed: u32::from(failed) })
     })?;
     let only = args.only.as_deref();
-    steps.run("tests", || Ok(unit_tests(&OTHERS, only)? + unit_tests(&XTASK, only)?))?;
-    match end_to_end {
-        Some(binary) if !args.no_e2e => steps.run("end to end", || end_to_end_tests(&binary, only))?,
-        _ => eprintln!("No end-to-end tests are run."),
+    steps.run("tests", || {
+        let products = unit_tests(PRODUCTS, &[], only)? + unit_tests(XTASK, &[], only)?;
+        Ok(if args.no_e2e { products } else { products + unit_tests(END_TO_END, &["--lib", "--bins"], only)? })
+    })?;
+    if args.only.is_none() {
+        steps.run("the engine in WASM", elsewhere::engine_in_wasm)?;
+        steps.run("fuzz corpora", elsewhere::fuzz_corpora)?;
+    }
+    match end_to_end.flatten() {
+        Some(binary) => steps.run("end to end", || end_to_end_tests(&binary, only))?,
+        None => eprintln!("No end-to-end tests are run."),
     }
     Ok(steps.close())
 }
@@ -82,10 +93,10 @@ impl Steps {
     }
 }
 
-/// Builds all tests and binaries. `None` if that failed, else the end-to-end tests' binary, if there is one.
-fn build() -> Result<Option<Option<PathBuf>>> {
+/// Builds tests and binaries. `None` if that failed, else the end-to-end tests' binary, if it is among them.
+fn build(packages: &[&str]) -> Result<Option<Option<PathBuf>>> {
     let mut cargo = shell::cargo();
-    cargo.arg("build").args(OTHERS).args(["--lib", "--bins", "--tests", "--message-format=json-render-diagnostics"]);
+    cargo.arg("build").args(packages).args(["--lib", "--bins", "--tests", "--message-format=json-render-diagnostics"]);
     eprintln!("  $ {}", shell::display(&cargo));
     let mut child = cargo.stdout(Stdio::piped()).spawn()?;
     let mut messages = String::new();
@@ -101,18 +112,16 @@ fn end_to_end_binary(message: &str) -> Option<PathBuf> {
     Some(PathBuf::from(message.get("executable")?.as_str()?)).filter(|_| is_test && of_e2e)
 }
 
-fn unit_tests(packages: &[&str], only: Option<&str>) -> Result<Tally> {
+/// Runs the packages' tests outside the namespace; all targets, unless some are named.
+fn unit_tests(packages: &[&str], targets: &[&str], only: Option<&str>) -> Result<Tally> {
     let mut cargo = shell::cargo();
-    let others = packages == OTHERS;
     if shell::which("cargo-nextest").is_some() {
-        cargo.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass"]).args(packages);
-        cargo.args(["--filterset", "not package(e2e)"].iter().filter(|_| others));
+        cargo.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass"]);
     } else {
         // `--tests` leaves out the documentation's examples, of which there are none.
-        cargo.args(["test", "--no-fail-fast", "--tests"]).args(packages);
-        cargo.args(["--exclude", "e2e"].iter().filter(|_| others));
+        cargo.args(["test", "--no-fail-fast"]).args(["--tests"].iter().filter(|_| targets.is_empty()));
     }
-    counted(cargo.args(only))
+    counted(cargo.args(packages).args(targets).args(only))
 }
 
 fn end_to_end_tests(binary: &std::path::Path, only: Option<&str>) -> Result<Tally> {
@@ -121,14 +130,18 @@ fn end_to_end_tests(binary: &std::path::Path, only: Option<&str>) -> Result<Tall
 }
 
 /// Runs a test runner; what it counted, and one failure more if it failed without counting any.
-fn counted(command: &mut std::process::Command) -> Result<Tally> {
+pub(crate) fn counted(command: &mut std::process::Command) -> Result<Tally> {
     let (text, succeeded) = shell::tee(command)?;
     let tally = count(&text);
     Ok(if succeeded || tally.failed > 0 { tally } else { tally + Tally::of(false) })
 }
 
-/// Sums the closing lines of libtest and libtest-mimic; or takes nextest's, which shows libtest's lines of what failed.
+/// Sums the closing lines of libtest, libtest-mimic and Node; or takes nextest's, which shows libtest's lines of what failed.
 fn count(text: &str) -> Tally {
+    if text.starts_with("TAP version") {
+        let of = |what| text.lines().filter_map(|line| line.strip_prefix(what)?.trim().parse::<u32>().ok()).sum();
+        return Tally { passed: of("# pass "), failed: of("# fail ") };
+    }
     let lines = || text.lines().map(str::trim_start);
     let nextest = lines().find(|line| line.starts_with("Summary [") && line.contains(" run:"));
     let closing: Vec<&str> =
@@ -157,6 +170,7 @@ mod tests {
         assert_eq!(of("     Summary [   4.0s] 12 tests run: 12 passed, 2 skipped"), (12, 0));
         let mixed = "     Summary [   4.0s] 12 tests run: 9 passed (1 slow), 2 failed, 1 timed out, 0 skipped";
         assert_eq!(of(mixed), (9, 3));
+        assert_eq!(of("TAP version 13\nok 1 - it\n# pass 4\n# fail 1\n# skipped 0"), (4, 1));
         assert_eq!(of("     Summary [   0.000s] 0 tests run: 0 passed, 3 skipped"), (0, 0));
     }
 

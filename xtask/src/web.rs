@@ -72,27 +72,8 @@ impl Dist {
         found.with_context(|| format!("www/dist has no {name}"))
     }
 
-    /// Puts the demo shop's pages into the folder that Trunk is about to serve, pointing at Trunk's own address, so
-    /// that the loader comes through its proxies.
-    pub(crate) fn copy_shop_for_trunk(&self) -> Result<()> {
-        let staging =
-            std::env::var_os("TRUNK_STAGING_DIR").context("TRUNK_STAGING_DIR is not set: Trunk calls this")?;
-        for (name, bytes) in files_below(&self.folder.join("shop"))? {
-            let to = Path::new(&staging).join(&name);
-            // Trunk's own page, with its live-reload script, stands for the shop's first.
-            if !to.exists() {
-                fs::create_dir_all(to.parent().unwrap_or(Path::new(&staging)))?;
-                fs::write(&to, bytes)?;
-            }
-            if name.ends_with(".html") {
-                let text = fs::read_to_string(&to)?.replace("{{RINGLET_URL}}", "http://localhost:8081");
-                fs::write(&to, text)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+    /// Every file, by its path in `www/dist`.
+    pub(crate) fn read(&self) -> Result<BTreeMap<String, Vec<u8>>> {
         files_below(&self.folder)
     }
 
@@ -206,7 +187,8 @@ fn with_hash(name: &str, bytes: &[u8]) -> String {
     format!("a/{stem}-{digest}.{extension}")
 }
 
-fn without_hash(name: &str) -> String {
+/// The name before its hash was put in.
+pub(crate) fn without_hash(name: &str) -> String {
     let split = name.rsplit_once('.').and_then(|(stem, extension)| Some((stem.rsplit_once('-')?.0, extension)));
     split.map_or_else(|| name.to_owned(), |(stem, extension)| format!("{stem}.{extension}"))
 }

@@ -16,6 +16,7 @@ impl File {
         Ok(Config {
             listen: self.http.listen.clone(),
             public_url: self.http.public_url.clone(),
+            metrics_from: self.http.metrics_from.iter().map(|network| network.0).collect(),
             trusted_proxies: self.http.trusted_proxies.iter().map(|network| network.0).collect(),
             tls: self.tls(),
             database: self.store.database.clone(),

@@ -11,7 +11,7 @@ mod validate;
 pub(crate) use problem::{Problem, Problems};
 
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The commented file that `ringlet init` writes.
@@ -39,6 +39,7 @@ pub(crate) struct Http {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) public_url: url::Url,
     pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) metrics_from: Vec<Network>,
     pub(crate) tls: Tls,
 }
 
@@ -261,6 +262,10 @@ impl Default for Http {
             #[expect(clippy::expect_used, reason = "a constant, parsed in every test run")]
             public_url: url::Url::parse("http://localhost:8080").expect("the default URL parses"),
             trusted_proxies: Vec::new(),
+            metrics_from: vec![
+                Network(IpAddr::from([127, 0, 0, 1]).into()),
+                Network(IpAddr::from(Ipv6Addr::LOCALHOST).into()),
+            ],
             tls: Tls::default(),
         }
     }
@@ -402,16 +407,15 @@ mod tests {
     }
 
     fn keys(prefix: &str, value: &toml::Value, into: &mut Vec<String>) {
-        match value {
-            toml::Value::Table(table) => {
-                for (key, value) in table {
-                    keys(&format!("{prefix}.{key}"), value, into);
-                }
+        let tables = value.as_array().filter(|list| list.first().is_some_and(toml::Value::is_table));
+        if let Some(table) = value.as_table() {
+            for (key, value) in table {
+                keys(&format!("{prefix}.{key}"), value, into);
             }
-            toml::Value::Array(list) if list.first().is_some_and(toml::Value::is_table) => {
-                list.iter().for_each(|value| keys(prefix, value, into));
-            }
-            _ => into.push(prefix.to_owned()),
+        } else if let Some(list) = tables {
+            list.iter().for_each(|value| keys(prefix, value, into));
+        } else {
+            into.push(prefix.to_owned());
         }
     }
 
@@ -446,7 +450,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error_that_names_the_line_and_the_nearest_key() {
-        let problems = File::parse(Path::new("x.toml"), "[http]\npublic_ulr = \"http://localhost\"\n").unwrap_err();
+        let problems =
+            File::parse(Path::new("x.toml"), "[http]\npublic_ulr = \"http://localhost\"\n").expect_err("misspelt");
         let text = problems.to_string();
         assert!(text.contains("x.toml:2:"), "{text}");
         assert!(text.contains("public_url"), "{text}");

@@ -72,12 +72,14 @@ fn unknown_key(message: &str) -> Option<String> {
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.chars().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        let (mut diagonal, mut left) = (i, i + 1);
+        let mut next = vec![left];
+        for (above, y) in row.iter().skip(1).zip(b.chars()) {
+            left = (diagonal + usize::from(x != y)).min(left + 1).min(above + 1);
+            diagonal = *above;
+            next.push(left);
         }
+        row = next;
     }
     row.last().copied().unwrap_or_default()
 }

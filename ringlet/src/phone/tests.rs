@@ -1,6 +1,6 @@
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is a failed test")]
+//! The phone, rung by the gateway's SIP side over loopback. What it says is tested beside `audio`.
 
-//! The phone, rung by the gateway's SIP side over loopback.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is a failed test")]
 
 use super::*;
 use clap::Parser as _;

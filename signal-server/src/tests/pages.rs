@@ -91,6 +91,16 @@ async fn a_server_without_built_assets_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn metrics_are_told_to_named_networks_only() {
+    let app = TestApp::start().await;
+    for (client, status) in [("127.0.0.1", 200), ("203.0.113.9", 403)] {
+        // The peer is a trusted proxy of these tests.
+        let request = app.http.get(app.url("/metrics")).header("x-forwarded-for", client);
+        assert_eq!(request.send().await.unwrap().status(), status, "{client}");
+    }
+}
+
+#[tokio::test]
 async fn health_and_metrics_tell_of_calls_and_gateways() {
     let app = TestApp::start().await;
     let (_visitor, _) = app.welcomed().await;

@@ -39,7 +39,9 @@ impl Chromedriver {
     /// When it does not come up.
     pub async fn start(directory: &Path) -> Result<Self> {
         let port = format!("--port={DRIVER_PORT}");
-        let mut process = Process::start("chromedriver", directory, "chromedriver", &[&port])?;
+        // Browsers are no children of ours. In a process namespace they end with chromedriver, however we end.
+        let arguments = ["--pid", "--fork", "--kill-child", "--mount-proc", "chromedriver", &port];
+        let mut process = Process::start("chromedriver", directory, "unshare", &arguments)?;
         eventually("chromedriver listens", Duration::from_secs(20), async || {
             process.require_running()?;
             Ok(TcpStream::connect(("127.0.0.1", DRIVER_PORT)).await?)

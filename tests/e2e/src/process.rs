@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Enough for the last words of a server, few enough to read.
 const TAIL_LINES: usize = 60;
 
-/// A running program. Dropping it ends it, with all that it has started.
+/// A running program. Dropping it ends it.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -91,10 +91,6 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Chromedriver's browsers are in no process group of ours, so go by parentage.
-        for pid in descendants(self.child.id()) {
-            let _ = signal("KILL", pid);
-        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -103,28 +99,4 @@ impl Drop for Process {
 fn signal(name: &str, pid: u32) -> Result<()> {
     let status = Command::new("sh").args(["-c", "kill -\"$0\" \"$1\" 2>/dev/null", name, &pid.to_string()]).status()?;
     if status.success() { Ok(()) } else { bail!("cannot send SIG{name} to {pid}") }
-}
-
-/// The children of a process, their children, and so on.
-fn descendants(root: u32) -> Vec<u32> {
-    let mut pairs = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The name in parentheses may hold blanks: pid (name) state ppid …
-        let parent = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.split(' ').nth(1))
-            .and_then(|text| text.parse::<u32>().ok());
-        if let Some(parent) = parent {
-            pairs.push((parent, pid));
-        }
-    }
-    let mut found = vec![root];
-    let mut next = 0;
-    while let Some(parent) = found.get(next).copied() {
-        found.extend(pairs.iter().filter(|(ppid, _)| *ppid == parent).map(|(_, pid)| *pid));
-        next += 1;
-    }
-    found.split_off(1)
 }

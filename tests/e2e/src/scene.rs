@@ -7,7 +7,7 @@ use crate::sipp::Sipp;
 use crate::tone::Recording;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ pub const AGENT_TONE: u32 = 440;
 
 /// The longest test waits out RFC 3261's timer B (32 s).
 const PLAY_LIMIT: Duration = Duration::from_secs(75);
+
+/// A record is complete when the gateway has let go of the call, which for an INVITE without any response is RFC 3261's
+/// timer B (32 s): a late 200 must still be acknowledged and hung up.
+const RECORD_LIMIT: Duration = Duration::from_secs(40);
 
 /// Who is at the other end of the trunk.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +61,7 @@ impl Stage {
 pub struct World {
     driver: Chromedriver,
     artifacts: PathBuf,
+    _alone: File,
 }
 
 impl World {
@@ -72,7 +77,10 @@ impl World {
         let artifacts = artifacts.canonicalize()?;
         Recording::sine(VISITOR_TONE, VISITOR_DBFS, 10).write_wav(&artifacts.join("microphone.wav"))?;
         crate::pages::serve(crate::ringlet::PUBLIC_URL).await?;
-        Ok(Self { driver: Chromedriver::start(&artifacts).await?, artifacts })
+        // Another run in another namespace would write to the same folder.
+        let alone = File::create(artifacts.join("lock"))?;
+        alone.lock()?;
+        Ok(Self { driver: Chromedriver::start(&artifacts).await?, artifacts, _alone: alone })
     }
 
     /// Sets the stage, plays, and looks behind the curtain: nothing may be left of any call, no error in the log.
@@ -171,7 +179,7 @@ impl Scene {
     /// # Errors
     /// What the records say instead.
     pub async fn recorded(&self, reason: &str) -> Result<Value> {
-        crate::wait::eventually("the call's record is complete", Duration::from_secs(10), async || {
+        crate::wait::eventually("the call's record is complete", RECORD_LIMIT, async || {
             let mut calls = self.server.calls().await?;
             ensure!(calls.len() == 1, "there are {} records: {calls:?}", calls.len());
             let call = calls.pop().context("no record")?;

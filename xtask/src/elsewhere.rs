@@ -1,0 +1,26 @@
+//! Tests that cargo's own run of the workspace does not reach: the engine as WASM, in Node, its arithmetic held against a
+//! native build's bit for bit; and the bodies of the fuzz targets over their committed corpora.
+
+use crate::suite::counted;
+use crate::{report::Tally, shell, wasm};
+use anyhow::Result;
+
+/// Builds the engine with its checksum exported, and meets it as a worklet does.
+pub(crate) fn engine_in_wasm() -> Result<Tally> {
+    // A folder of its own: the engine that ships is built without the feature.
+    let target_dir = shell::target().join("wasm-vectors");
+    let mut cargo = wasm::cargo()?;
+    cargo.args(["build", "--package", "engine", "--features", "vectors", "--profile", "wasm"]);
+    shell::run(cargo.args(["--target", wasm::TARGET]).arg("--target-dir").arg(&target_dir))?;
+    let mut node = shell::program("node");
+    node.args(["--test", "--test-reporter=tap", "softphone-wasm/engine/abi.test.mjs"]);
+    let engine = target_dir.join(wasm::TARGET).join("wasm/engine.wasm");
+    counted(node.current_dir(shell::root()).env("ENGINE_WASM", engine))
+}
+
+/// Runs what the fuzzers run, over what they have found worth keeping.
+pub(crate) fn fuzz_corpora() -> Result<Tally> {
+    let mut cargo = shell::cargo();
+    cargo.args(["test", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"]).arg(shell::target().join("fuzz"));
+    counted(cargo.current_dir(shell::root()))
+}
