@@ -91,8 +91,11 @@ async function call(origin, { page, customer, token: destination, call: before }
   const asked = ask();
   const asking = setTimeout(() => note("Please allow the microphone.", true), ASKING_AFTER_MS);
   startGraph();
-  if (before?.panel?.muted) mute(true);
-  if (before?.panel?.small) minimise(true);
+  if (before) {
+    mute(!!before.panel?.muted);
+    // Says the size as well: no observer of sizes is run in a frame that does not show yet.
+    minimise(!!before.panel?.small);
+  }
   try {
     await compiled;
   } catch {

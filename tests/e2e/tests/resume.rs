@@ -28,10 +28,10 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     let phone = || Stage::with(FarEnd::Phone);
     program.test("a_call_follows_links_reload_history_and_forms", phone(), over_pages);
     program.test("mute_and_the_small_panel_last_over_the_page", phone(), as_it_was);
-    program.test("a_duplicated_tab_is_offered_the_call_and_gets_it_on_a_click", phone(), duplicated_tab);
+    program.test("a_duplicated_tab_is_offered_to_move_the_call", phone(), duplicated_tab);
     program.test("a_shopper_who_does_not_come_back_in_time_has_gone", impatient(), gone);
     program.test("a_call_that_has_ended_meanwhile_is_told_and_the_panel_closes", phone(), ended_meanwhile);
-    program.test("without_the_microphone_the_shopper_hears_and_is_asked_by_one_button", phone(), not_granted_again);
+    program.test("a_shopper_without_microphone_hears_and_is_asked", phone(), not_granted_again);
 }
 
 fn impatient() -> Stage {
