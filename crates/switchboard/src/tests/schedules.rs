@@ -267,10 +267,8 @@ impl World {
             Op::Again => {
                 // Ids are fresh: that of a call that is over does not arrive again, and no page resumes twice.
                 let over = |call: &CallId| self.model.calls.get(call).is_some_and(|facts| facts.over);
-                let stale = |input: &Input| match input {
-                    Input::Arrived { call, .. } => over(call),
-                    Input::Resume { .. } => true,
-                    _ => false,
+                let stale = |input: &Input| {
+                    matches!(input, Input::Resume { .. }) || matches!(input, Input::Arrived { call, .. } if over(call))
                 };
                 if let Some(input) = self.last.clone().filter(|input| !stale(input)) {
                     self.input(input);
