@@ -148,7 +148,7 @@ impl Bench {
         let seen = eventually("both sides hear each other", TURN_LIMIT, async || {
             let seen = browser.in_panel("return seen").await?;
             let begun = seen.get("begun").and_then(Value::as_f64).context("no panel")?;
-            ensure!(seen.get("first").is_some_and(Value::is_f64), "the shopper hears nothing: {seen}");
+            ensure!(seen.get("first").is_some_and(Value::is_number), "the shopper hears nothing: {seen}");
             let heard = self.talker.last_sound().context("the far end hears nothing")?;
             ensure!(heard.duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3 > begun, "the far end hears nothing now");
             Ok(seen)
