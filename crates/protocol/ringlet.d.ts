@@ -53,6 +53,8 @@ export type ErrorCode =
   | "RL-305"
   | "RL-306"
   | "RL-307"
+  | "RL-308"
+  | "RL-309"
   | "RL-401"
   | "RL-402"
   | "RL-403"
@@ -75,6 +77,11 @@ export interface VisitorRequestHello {
   customer?: string;
   /** A token signed by the merchant that names the destination itself (`data-token`). */
   destination_token?: string;
+  /** The last `resume` token of a call that a page before this one had: the call is taken up again. `token` */
+  /** then only says which panel asks; nothing is counted and no new call begins. */
+  resume?: string;
+  /** With `resume`: take the call from the page that has it, which is told `ErrorCode::CallElsewhere`. */
+  takeover?: boolean;
 }
 
 /** The browser's SDP offer. */
@@ -145,6 +152,24 @@ export interface VisitorEventState {
   state: CallState;
 }
 
+/** The key to the call for the next page of the shop: sent when the far end has answered, and anew after each */
+/** `resumed`. It works once, from the same origin, while the call lives; keep it in the page's session storage */
+/** in place of the one before. */
+export interface VisitorEventResume {
+  type: "resume";
+  /** Opaque. */
+  token: string;
+}
+
+/** The call is taken up again, after `welcome`: make a new offer, as at the beginning. Nobody is rung anew. */
+export interface VisitorEventResumed {
+  type: "resumed";
+  /** Where it stands. */
+  state: CallState;
+  /** How long ago the far end answered, in milliseconds. */
+  answered_ms: number;
+}
+
 /** The far end pressed a key. */
 export interface VisitorEventDigit {
   type: "digit";
@@ -178,6 +203,8 @@ export type VisitorEvent =
   | VisitorEventWelcome
   | VisitorEventAnswer
   | VisitorEventState
+  | VisitorEventResume
+  | VisitorEventResumed
   | VisitorEventDigit
   | VisitorEventError
   | VisitorEventEnded;

@@ -33,6 +33,8 @@ pub struct Config {
     pub trunks: Vec<Trunk>,
     /// What the visitor hears while the far end rings without sending audio itself.
     pub ringback: Ringback,
+    /// What the far end hears when the visitor's page goes away, and when nobody has come back.
+    pub away_tone: AwayTone,
 }
 
 impl Default for Config {
@@ -50,6 +52,7 @@ impl Default for Config {
             rtp_ports: 20000..=20999,
             trunks: Vec::new(),
             ringback: Ringback::default(),
+            away_tone: AwayTone::default(),
         }
     }
 }
@@ -150,6 +153,16 @@ pub enum Ringback {
     UnitedKingdom,
     /// Silence.
     Silent,
+}
+
+/// What the far end is told of a visitor between two pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AwayTone {
+    /// A short soft tone when the page goes, two low ones when nobody has come back.
+    #[default]
+    Soft,
+    /// Silence.
+    Off,
 }
 
 #[cfg(test)]

@@ -80,6 +80,10 @@ pub(crate) struct Call {
     is_ringing: bool,
     is_early: bool,
     is_answered: bool,
+    /// The visitor's page is gone: that its path breaks is nothing to report.
+    is_away: bool,
+    /// Why the SIP leg is released once the far end has heard the farewell.
+    farewell: Option<String>,
     sip_call_id: Option<String>,
     stats: CallStats,
     /// When a leg ended by itself.
@@ -158,6 +162,13 @@ impl Controller {
                 let sdp = String::new();
                 self.dial(Dial { call, trunk, address, caller_name, headers, sdp }).await;
             }
+            Command::VisitorAway { call } => {
+                let entry = self.calls.get_mut(&call).filter(|entry| entry.is_answered && entry.released.is_none());
+                if let Some(entry) = entry {
+                    entry.is_away = true;
+                    self.order(&call, CallOrder::Away).await;
+                }
+            }
             Command::Release { call, why } => {
                 if self.calls.contains_key(&call) {
                     self.release(&call, &why).await;
@@ -169,8 +180,12 @@ impl Controller {
     }
 
     async fn offer(&mut self, call: CallId, sdp: String) {
-        if self.calls.contains_key(&call) {
-            return warn!(%call, "a second offer is ignored");
+        if let Some(entry) = self.calls.get_mut(&call) {
+            if entry.released.is_some() || !entry.media_is_open {
+                return warn!(%call, "an offer for a call that ends is ignored");
+            }
+            entry.is_away = false;
+            return self.media.send(MediaCommand::Offer { call, sdp }).await;
         }
         if self.calls.len() >= self.capacity {
             let detail = format!("{} calls", self.calls.len());
@@ -218,7 +233,16 @@ impl Controller {
     async fn release(&mut self, id: &CallId, why: &str) {
         let Some(call) = self.calls.get_mut(id).filter(|call| call.released.is_none()) else { return };
         call.released = Some(Instant::now());
-        if call.sip_is_open {
+        if call.is_away && call.sip_is_open && call.media_is_open {
+            // The far end shall know why nobody speaks any more; the legs end when it has heard it.
+            call.farewell = Some(why.to_owned());
+            return self.order(id, CallOrder::Farewell).await;
+        }
+        self.end_legs(id, why).await;
+    }
+
+    async fn end_legs(&mut self, id: &CallId, why: &str) {
+        if self.calls.get(id).is_some_and(|call| call.sip_is_open) {
             self.hang_up(id, why);
         }
         if self.calls.get(id).is_some_and(|call| call.media_is_open) {
@@ -253,7 +277,14 @@ impl Controller {
 
     async fn handle_media(&mut self, event: MediaEvent) {
         match event {
-            MediaEvent::Answer { call, sdp } => self.tell(&call, |call| Event::Answer { call, sdp }),
+            MediaEvent::Answer { call, sdp } => {
+                // What broke was an earlier leg of the visitor.
+                if let Some(entry) = self.calls.get_mut(&call).filter(|entry| entry.sip_is_open) {
+                    entry.broken = None;
+                }
+                self.tell(&call, |call| Event::Answer { call, sdp });
+            }
+            MediaEvent::FarewellSaid { call } => self.farewell_said(&call).await,
             MediaEvent::OfferUnusable { call, detail } => {
                 if let Some(entry) = self.calls.get_mut(&call) {
                     entry.media_is_open = false;
@@ -263,6 +294,7 @@ impl Controller {
                 self.finish(&call);
             }
             MediaEvent::Up { call } => self.tell(&call, |call| Event::MediaUp { call }),
+            MediaEvent::Down { call, .. } if self.calls.get(&call).is_some_and(|entry| entry.is_away) => {}
             MediaEvent::Down { call, detail } => {
                 if let Some(entry) = self.calls.get_mut(&call) {
                     entry.broken.get_or_insert_with(Instant::now);
@@ -277,6 +309,7 @@ impl Controller {
                     entry.media_is_open = false;
                     entry.stats = stats;
                 }
+                self.farewell_said(&call).await;
                 self.finish(&call);
             }
         }
@@ -341,6 +374,13 @@ impl Controller {
                 self.finish(&call);
                 self.show();
             }
+        }
+    }
+
+    /// The far end has heard the farewell, or cannot hear it any more.
+    async fn farewell_said(&mut self, id: &CallId) {
+        if let Some(why) = self.calls.get_mut(id).and_then(|call| call.farewell.take()) {
+            self.end_legs(id, &why).await;
         }
     }
 

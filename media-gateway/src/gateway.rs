@@ -81,7 +81,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let socket = bind_media(address).map_err(|source| StartError::MediaSocket { address, source })?;
     let media_address = socket.local_addr().map_err(|source| StartError::MediaSocket { address, source })?;
     let candidates = candidates(&config, media_address)?;
-    let settings = MediaSettings { socket, candidates, ringback: config.ringback };
+    let settings = MediaSettings { socket, candidates, ringback: config.ringback, away_tone: config.away_tone };
     let (media, media_events, thread) = media::start(settings).map_err(|error| StartError::Media(error.to_string()))?;
     let (sip, sip_events) = SipStack::start((&config).into()).await?;
     let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);

@@ -5,7 +5,7 @@ use crate::hub::HubHandle;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::store::Store;
-use crate::token::PanelTokens;
+use crate::token::{PanelTokens, ResumeTokens};
 use crate::{Config, Origin, controllers, gateway, panel, visitor};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -40,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) hub: HubHandle,
     pub(crate) limits: Limits,
     pub(crate) panel_tokens: PanelTokens,
+    pub(crate) resume_tokens: ResumeTokens,
     pub(crate) assets: Assets,
     pub(crate) metrics: PrometheusHandle,
     /// The tasks that serve WebSockets.

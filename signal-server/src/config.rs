@@ -119,13 +119,20 @@ pub struct Deadlines {
     pub setup: Duration,
     /// How long the far end may ring, where the link says nothing else.
     pub no_answer: Duration,
+    /// How long an answered call waits for the shopper's next page; zero: it does not survive the page.
+    pub resume: Duration,
     /// How long running calls may go on after the shutdown was asked for, before they are ended.
     pub drain: Duration,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { setup: Duration::from_secs(60), no_answer: Duration::from_secs(45), drain: Duration::from_secs(5) }
+        Self {
+            setup: Duration::from_secs(60),
+            no_answer: Duration::from_secs(45),
+            resume: Duration::from_secs(60),
+            drain: Duration::from_secs(5),
+        }
     }
 }
 

@@ -4,13 +4,14 @@
 use crate::id;
 use crate::limits::CallPermit;
 use crate::store::{CallChange, Millis, Records};
+use crate::token::ResumeTokens;
 use metrics::{counter, gauge, histogram};
 use protocol::gateway::{Command, Event};
 use protocol::visitor::{VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
-use switchboard::{Change, Input, Output, Plan, Switchboard};
+use switchboard::{Change, Epoch, Input, Output, Page, Plan, Switchboard};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -35,17 +36,28 @@ const IDLE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) enum Message {
     /// An admitted visitor.
-    Arrived { call: CallId, plan: Box<Plan>, events: mpsc::Sender<VisitorEvent>, permit: CallPermit },
-    /// A visitor's message.
-    Visitor { call: CallId, request: VisitorRequest },
-    /// A visitor's socket is gone.
-    VisitorLost { call: CallId },
+    Arrived { call: CallId, page: Page, plan: Box<Plan>, events: mpsc::Sender<ToPage>, permit: CallPermit },
+    /// A page with a `resume` token.
+    Resume { call: CallId, page: Page, epoch: Epoch, takeover: bool, events: mpsc::Sender<ToPage> },
+    /// A page's message.
+    Visitor { call: CallId, page: Page, request: VisitorRequest },
+    /// A page's socket is gone.
+    VisitorLost { call: CallId, page: Page },
     /// A gateway's connection is there; `registered` was its first message.
     GatewayConnected { gateway: GatewayId, link: GatewayLink, registered: Event },
     /// A gateway's message.
     Gateway { gateway: GatewayId, connection: Connection, event: Event },
     /// A gateway's connection is gone.
     GatewayLost { gateway: GatewayId, connection: Connection },
+}
+
+/// What a page's socket is told.
+#[derive(Debug)]
+pub(crate) enum ToPage {
+    /// To be sent.
+    Event(VisitorEvent),
+    /// End unless the browser gives a sign of life soon.
+    Probe,
 }
 
 /// Tells a gateway's connections apart, so that the last words of an old one do not count for the new one.
@@ -108,7 +120,10 @@ pub(crate) struct Hub {
     switchboard: Switchboard,
     messages: mpsc::Receiver<Message>,
     calls: BTreeMap<CallId, Line>,
+    /// The sockets of visitors' pages; those that were told to close are not here any more.
+    pages: BTreeMap<Page, mpsc::Sender<ToPage>>,
     gateways: BTreeMap<GatewayId, GatewayLink>,
+    resume_tokens: ResumeTokens,
     records: Records,
     status: watch::Sender<Status>,
 }
@@ -122,18 +137,17 @@ enum Next {
 /// What the hub keeps of a call.
 #[derive(Debug)]
 struct Line {
-    /// `None` when the switchboard has closed the socket or it could not keep up.
-    events: Option<mpsc::Sender<VisitorEvent>>,
     started: Instant,
     _permit: CallPermit,
 }
 
 impl Hub {
-    pub(crate) fn new(config: switchboard::Config, records: Records) -> (HubHandle, Self) {
+    pub(crate) fn new(config: switchboard::Config, resume_tokens: ResumeTokens, records: Records) -> (HubHandle, Self) {
         let (sender, messages) = mpsc::channel(QUEUE);
         let (status, watching) = watch::channel(Status::default());
         let switchboard = Switchboard::new(config);
-        let hub = Self { switchboard, messages, calls: BTreeMap::new(), gateways: BTreeMap::new(), records, status };
+        let (calls, pages, gateways) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let hub = Self { switchboard, messages, calls, pages, gateways, resume_tokens, records, status };
         (HubHandle { messages: sender, status: watching }, hub)
     }
 
@@ -196,18 +210,20 @@ impl Hub {
 
     fn take(&mut self, message: Message) {
         let input = match message {
-            Message::Arrived { call, plan, events, permit } => {
+            Message::Arrived { call, page, plan, events, permit } => {
                 counter!("ringlet_calls_started_total").increment(1);
-                let line = Line { events: Some(events), started: Instant::now(), _permit: permit };
-                self.calls.insert(call.clone(), line);
-                Input::Arrived { call, plan }
+                self.calls.insert(call.clone(), Line { started: Instant::now(), _permit: permit });
+                self.pages.insert(page, events);
+                Input::Arrived { call, page, plan }
             }
-            Message::Visitor { call, request } => Input::Visitor { call, request },
-            Message::VisitorLost { call } => {
-                if let Some(line) = self.calls.get_mut(&call) {
-                    line.events = None;
-                }
-                Input::VisitorLost { call }
+            Message::Resume { call, page, epoch, takeover, events } => {
+                self.pages.insert(page, events);
+                Input::Resume { call, page, epoch, takeover }
+            }
+            Message::Visitor { call, page, request } => Input::Visitor { call, page, request },
+            Message::VisitorLost { call, page } => {
+                self.pages.remove(&page);
+                Input::VisitorLost { call, page }
             }
             Message::GatewayConnected { gateway, link, registered } => {
                 if let Some(old) = self.gateways.insert(gateway.clone(), link) {
@@ -236,13 +252,22 @@ impl Hub {
     async fn drain(&mut self) {
         while let Some(output) = self.switchboard.poll_output() {
             match output {
-                Output::Visitor { call, event } => self.tell_visitor(&call, event),
-                Output::CloseVisitor { call } => {
-                    if let Some(line) = self.calls.get_mut(&call) {
-                        // The socket closes when it has sent what is queued.
-                        line.events = None;
+                Output::Visitor { call, page, event } => {
+                    if matches!(event, VisitorEvent::Resumed { .. }) {
+                        tracing::info!(%call, "taken up again by another page");
+                        counter!("ringlet_calls_resumed_total").increment(1);
+                    }
+                    self.tell_page(&call, page, ToPage::Event(event));
+                }
+                Output::ResumeToken { call, page, epoch, origin } => {
+                    match self.resume_tokens.issue(call.clone(), epoch, origin) {
+                        Ok(token) => self.tell_page(&call, page, ToPage::Event(VisitorEvent::Resume { token })),
+                        Err(error) => tracing::error!(%call, %error, "signing a resume token failed"),
                     }
                 }
+                Output::ProbeVisitor { call, page } => self.tell_page(&call, page, ToPage::Probe),
+                // The socket closes when it has sent what is queued.
+                Output::CloseVisitor { page, .. } => drop(self.pages.remove(&page)),
                 Output::Gateway { gateway, command } => self.tell_gateway(&gateway, command),
                 Output::RefuseGateway { gateway, refusal } => {
                     tracing::error!(%gateway, %refusal, "the gateway cannot be used");
@@ -260,12 +285,10 @@ impl Hub {
         self.status.send_if_modified(|old| std::mem::replace(old, status) != status);
     }
 
-    fn tell_visitor(&mut self, call: &CallId, event: VisitorEvent) {
-        let Some(line) = self.calls.get_mut(call) else { return };
-        let Some(events) = &line.events else { return };
-        if events.try_send(event).is_err() {
+    fn tell_page(&mut self, call: &CallId, page: Page, message: ToPage) {
+        if self.pages.get(&page).is_some_and(|events| events.try_send(message).is_err()) {
             tracing::info!(%call, "the visitor's socket does not keep up: closing it");
-            line.events = None;
+            self.pages.remove(&page);
         }
     }
 
@@ -304,6 +327,11 @@ impl Hub {
 /// An id for a call that begins now.
 pub(crate) fn fresh_call() -> CallId {
     id::call_id(Millis::now(), rand::random())
+}
+
+/// A page that no other is.
+pub(crate) fn fresh_page() -> Page {
+    Page(rand::random())
 }
 
 fn wall_clock(at: Instant) -> Millis {

@@ -6,7 +6,7 @@ use crate::http::{self, Http};
 use crate::hub::{Hub, Stopping};
 use crate::limits::Limits;
 use crate::store::{Millis, RecordWriter, Store};
-use crate::token::PanelTokens;
+use crate::token::{PanelTokens, ResumeTokens};
 use crate::{Config, LocalGateway, Origin, Secret, gateway, id, metrics};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -130,11 +130,13 @@ pub(crate) async fn start(
     let (store, token_secret) = open_store(&config).await?;
 
     let (records, writer) = RecordWriter::new(store.clone());
-    let (hub_handle, hub) = Hub::new(switchboard_config(&config), records);
+    let resume_tokens = ResumeTokens::new(&token_secret);
+    let (hub_handle, hub) = Hub::new(switchboard_config(&config), resume_tokens.clone(), records);
     let app = App::new(Parts {
         public_origin,
         limits: Limits::new(&config.limits),
         panel_tokens: PanelTokens::new(&token_secret),
+        resume_tokens,
         store: store.clone(),
         hub: hub_handle.clone(),
         assets,
@@ -224,6 +226,7 @@ fn switchboard_config(config: &Config) -> switchboard::Config {
     switchboard::Config {
         max_calls: config.limits.calls as usize,
         setup: config.deadlines.setup,
+        resume: config.deadlines.resume,
         ..switchboard::Config::default()
     }
 }

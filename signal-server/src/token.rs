@@ -1,11 +1,13 @@
-//! The two tokens of a call (RFC 7519, HS256): the panel's, which we sign ourselves, and the destination token, which a
-//! merchant's own system signs. Not here: whether what they name exists.
+//! The three tokens of a call (RFC 7519, HS256): the panel's and the one for the next page, which we sign ourselves, and the
+//! destination token, which a merchant's own system signs. Not here: whether what they name exists, or was used before.
 
 use crate::{Origin, Secret};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, get_current_timestamp};
-use protocol::{LinkId, MerchantId};
+use protocol::{CallId, LinkId, MerchantId};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
+use switchboard::Epoch;
 
 /// How long a panel may stay open before the click: long enough for a shopper who reads on, short enough that a token
 /// found in a log is worth nothing.
@@ -38,6 +40,65 @@ pub(crate) struct DestinationClaims {
     /// The merchant's own id of the customer or session: stronger than `data-customer`, which anybody can write.
     #[serde(default)]
     pub(crate) customer: Option<String>,
+}
+
+/// What a `resume` token says. It has no `exp`: it ends with the call, or when the next one is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ResumeClaims {
+    pub(crate) call: CallId,
+    epoch: u32,
+    /// The origin of the page that called; that of the page that resumes must be the same.
+    pub(crate) origin: String,
+    aud: String,
+}
+
+/// Keeps `resume` tokens and panels' apart, which are signed with the same secret (RFC 8725 section 3.12).
+const RESUME_AUDIENCE: &str = "resume";
+
+impl ResumeClaims {
+    /// Which of the call's tokens it is.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch)
+    }
+}
+
+/// Signs and checks `resume` tokens.
+#[derive(Clone)]
+pub(crate) struct ResumeTokens {
+    sign: EncodingKey,
+    check: DecodingKey,
+}
+
+impl ResumeTokens {
+    pub(crate) fn new(secret: &Secret) -> Self {
+        let secret = secret.reveal().as_bytes();
+        Self { sign: EncodingKey::from_secret(secret), check: DecodingKey::from_secret(secret) }
+    }
+
+    pub(crate) fn issue(
+        &self,
+        call: CallId,
+        epoch: Epoch,
+        origin: String,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let claims = ResumeClaims { call, epoch: epoch.0, origin, aud: RESUME_AUDIENCE.to_owned() };
+        encode(&Header::new(Algorithm::HS256), &claims, &self.sign)
+    }
+
+    /// What the token says; `None` when it is not ours.
+    pub(crate) fn verify(&self, token: &str) -> Option<ResumeClaims> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_required_spec_claims(&["aud"]);
+        validation.set_audience(&[RESUME_AUDIENCE]);
+        validation.validate_exp = false;
+        decode_short(token, &self.check, &validation)
+    }
+}
+
+impl fmt::Debug for ResumeTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResumeTokens(…)")
+    }
 }
 
 /// Signs and checks the panel's tokens.
@@ -77,14 +138,18 @@ pub(crate) fn verify_destination(token: &str, secret: &Secret) -> Option<Destina
 }
 
 fn verify<T: serde::de::DeserializeOwned>(token: &str, key: &DecodingKey, leeway: Duration) -> Option<T> {
-    if token.len() > MAX_BYTES {
-        return None;
-    }
     let mut validation = Validation::new(Algorithm::HS256);
     validation.leeway = leeway.as_secs();
     validation.validate_aud = false;
     validation.validate_nbf = true;
-    decode(token, key, &validation).map(|token| token.claims).ok()
+    decode_short(token, key, &validation)
+}
+
+fn decode_short<T: serde::de::DeserializeOwned>(token: &str, key: &DecodingKey, validation: &Validation) -> Option<T> {
+    if token.len() > MAX_BYTES {
+        return None;
+    }
+    decode(token, key, validation).map(|token| token.claims).ok()
 }
 
 #[cfg(test)]
@@ -103,6 +168,21 @@ mod tests {
         let claims = tokens.verify(&token).expect("valid");
         assert_eq!((claims.merchant.as_str(), claims.link.as_str()), ("acme", "sales"));
         assert_eq!(PanelTokens::new(&Secret::new("second secret")).verify(&token), None);
+    }
+
+    #[test]
+    fn a_resume_token_names_its_call_and_passes_for_no_panels_token() {
+        let secret = Secret::new("first secret");
+        let tokens = ResumeTokens::new(&secret);
+        let token = tokens.issue("01CALL".into(), Epoch(3), "https://shop.example".to_owned()).expect("issues");
+        let claims = tokens.verify(&token).expect("valid");
+        assert_eq!((claims.call.as_str(), claims.epoch()), ("01CALL", Epoch(3)));
+        assert_eq!(ResumeTokens::new(&Secret::new("second secret")).verify(&token), None);
+        assert_eq!(PanelTokens::new(&secret).verify(&token), None);
+        let panel = PanelTokens::new(&secret).issue("acme".into(), "sales".into(), None).expect("issues");
+        assert_eq!(tokens.verify(&panel), None);
+        let foreign = json!({"call": "01CALL", "epoch": 3, "origin": "https://shop.example", "aud": "other"});
+        assert_eq!(tokens.verify(&signed(&foreign, "first secret", Algorithm::HS256)), None);
     }
 
     #[test]

@@ -28,8 +28,10 @@ const LISTENER: &str = r#"
 export interface Listener {
   /** The call exists: its id, who is called, and which line. */
   onWelcome(call: string, merchant: string, link: string): void;
-  /** The call has come to a new state (protocol: CallState). */
-  onState(state: string): void;
+  /** The call has come to a new state (protocol: CallState), or is taken up again in it; answered so long ago. */
+  onState(state: string, answeredMs: number): void;
+  /** What the next page needs to take the call up again, in place of the token before. */
+  onKeep(token: string): void;
   /** The far end's audio; to be played by an audio element. */
   onTrack(track: MediaStreamTrack): void;
   /** The far end pressed a key: one of 0-9, *, #, A-D. */
@@ -50,7 +52,9 @@ extern "C" {
     #[wasm_bindgen(method, js_name = onWelcome)]
     fn on_welcome(this: &Listener, call: &str, merchant: &str, link: &str);
     #[wasm_bindgen(method, js_name = onState)]
-    fn on_state(this: &Listener, state: &str);
+    fn on_state(this: &Listener, state: &str, answered_ms: u32);
+    #[wasm_bindgen(method, js_name = onKeep)]
+    fn on_keep(this: &Listener, token: &str);
     #[wasm_bindgen(method, js_name = onTrack)]
     fn on_track(this: &Listener, track: &MediaStreamTrack);
     #[wasm_bindgen(method, js_name = onDigit)]
@@ -104,11 +108,13 @@ impl core::fmt::Debug for Phone {
 #[wasm_bindgen]
 impl Phone {
     /// Opens the socket at `url` and makes the offer at once. `origin` and `page` are those of the page around the
-    /// panel, `customer` and `destination_token` what its script tag carries, if anything.
+    /// panel, `customer` and `destination_token` what its script tag carries, if anything. With `resume` a call is taken
+    /// up again that a page before this one had, with `takeover` even if another page has it now.
     ///
     /// # Errors
     /// What the browser throws where it has no WebRTC, or where it is switched off.
     #[wasm_bindgen(constructor)]
+    #[expect(clippy::too_many_arguments, reason = "an object for them would cost the shopper bytes of glue")]
     pub fn new(
         listener: Listener,
         url: &str,
@@ -117,8 +123,19 @@ impl Phone {
         page: Option<String>,
         customer: Option<String>,
         destination_token: Option<String>,
+        resume: Option<String>,
+        takeover: Option<bool>,
     ) -> Result<Phone, JsValue> {
-        let hello = VisitorRequest::Hello { version: VERSION, token, origin, page, customer, destination_token };
+        let hello = VisitorRequest::Hello {
+            version: VERSION,
+            token,
+            origin,
+            page,
+            customer,
+            destination_token,
+            resume,
+            takeover,
+        };
         let configuration = RtcConfiguration::new();
         configuration.set_bundle_policy(RtcBundlePolicy::MaxBundle);
         let peer: Peer = RtcPeerConnection::new_with_configuration(&configuration)?.unchecked_into();
@@ -173,6 +190,12 @@ impl Phone {
     /// Hangs up, before or after the answer.
     pub fn hangup(&self) {
         self.0.handle(Input::HungUp);
+    }
+
+    /// Leaves the call to the next page, as its `resume` token allows: lets go of socket and audio path without a word.
+    pub fn leave(&self) {
+        self.0.handle(Input::Left);
+        self.0.peer.close();
     }
 
     /// Gives up for an error of the browser; `detail` is for the server's log. An unknown code counts as RL-106.
@@ -256,7 +279,8 @@ impl Shell {
                     let _ = self.peer.set_remote_description(&answer).catch(&self.on_rejected);
                 }
                 Output::Welcome(call, merchant, link) => self.listener.on_welcome(&call, &merchant, &link),
-                Output::State(state) => self.listener.on_state(state.word()),
+                Output::State(state, answered_ms) => self.listener.on_state(state.word(), answered_ms),
+                Output::Keep(token) => self.listener.on_keep(&token),
                 Output::Digit(digit) => self.listener.on_digit(digit.encode_utf8(&mut [0; 4])),
                 Output::Warn(code, message) => self.listener.on_warning(code.word(), &message),
                 Output::End(code, message) => {

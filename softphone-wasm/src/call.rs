@@ -48,6 +48,8 @@ pub(crate) enum Input {
     KeyHeard(char),
     /// The shopper hangs up.
     HungUp,
+    /// The page goes, and leaves the call to the next one.
+    Left,
     /// The browser cannot go on; with what it said.
     Failed(ErrorCode, String),
 }
@@ -72,8 +74,10 @@ pub(crate) enum Output {
     Accept(String),
     /// Show who is called: the call's id, the merchant, the link.
     Welcome(String, String, String),
-    /// Show the state.
-    State(CallState),
+    /// Show the state, and how many milliseconds ago the far end answered.
+    State(CallState, u32),
+    /// Keep the token with which the next page takes the call up again, in place of the one before.
+    Keep(String),
     /// Show a key of the far end.
     Digit(char),
     /// Show that something is wrong; the call goes on.
@@ -114,11 +118,16 @@ pub(crate) struct Call {
 impl Call {
     /// A call that introduces itself with `hello`. Times are counted from any fixed moment.
     pub(crate) fn new(hello: VisitorRequest, now: Duration) -> Self {
+        let mut timers = vec![(Timer::Welcome, now + WELCOME_WITHIN)];
+        // A call that is taken up again is heard without the microphone, for as long as the shopper likes.
+        if !matches!(hello, VisitorRequest::Hello { resume: Some(_), .. }) {
+            timers.push((Timer::Microphone, now + MICROPHONE_WITHIN));
+        }
         Self {
             unsent: Some(vec![hello]),
             ended: false,
             ready: false,
-            timers: vec![(Timer::Welcome, now + WELCOME_WITHIN), (Timer::Microphone, now + MICROPHONE_WITHIN)],
+            timers,
             keys: Vec::new(),
             outputs: VecDeque::new(),
         }
@@ -184,6 +193,10 @@ impl Call {
                 self.send(VisitorRequest::Hangup {});
                 self.end(None, EndReason::VisitorHungUp.shopper());
             }
+            Input::Left => {
+                self.ended = true;
+                self.close();
+            }
             Input::Failed(code, detail) => self.fail(code, detail),
         }
     }
@@ -199,11 +212,17 @@ impl Call {
                 self.start(Timer::Path, now + PATH_WITHIN);
                 self.outputs.push_back(Output::Accept(sdp));
             }
-            VisitorEvent::State { state } => self.outputs.push_back(Output::State(state)),
+            VisitorEvent::State { state } => self.outputs.push_back(Output::State(state, 0)),
+            VisitorEvent::Resume { token } => self.outputs.push_back(Output::Keep(token)),
+            VisitorEvent::Resumed { state, answered_ms } => self.outputs.push_back(Output::State(state, answered_ms)),
             VisitorEvent::Digit { digit, .. } => {
                 if let Some(digit) = digit.chars().next() {
                     self.key(Way::Signalled, digit, now);
                 }
+            }
+            // The server's last word to this page: the call itself may go on elsewhere.
+            VisitorEvent::Error { code: code @ (ErrorCode::CallElsewhere | ErrorCode::CallOver), message } => {
+                self.end(Some(code), &message);
             }
             VisitorEvent::Error { code, message } => self.outputs.push_back(Output::Warn(code, message)),
             VisitorEvent::Ended { code, message, .. } => self.end(code, &message),
@@ -274,6 +293,10 @@ mod tests {
     const T0: Duration = Duration::from_secs(100);
 
     fn hello() -> VisitorRequest {
+        hello_with(None)
+    }
+
+    fn hello_with(resume: Option<String>) -> VisitorRequest {
         VisitorRequest::Hello {
             version: protocol::visitor::VERSION,
             token: "t".to_owned(),
@@ -281,7 +304,13 @@ mod tests {
             page: None,
             customer: None,
             destination_token: None,
+            resume,
+            takeover: None,
         }
+    }
+
+    fn hello_again() -> VisitorRequest {
+        hello_with(Some("r1".to_owned()))
     }
 
     fn drain(call: &mut Call) -> Vec<Output> {
@@ -428,6 +457,38 @@ mod tests {
         );
         assert_eq!(feed(&mut over, Input::SocketClosed), []);
         assert_eq!(feed(&mut over, Input::Path(Path::Failed)), []);
+    }
+
+    #[test]
+    fn a_call_that_is_taken_up_again_says_when_it_was_answered_and_waits_for_no_microphone() {
+        let mut call = Call::new(hello_again(), T0);
+        assert_eq!(feed(&mut call, Input::SocketOpened), [Output::Send(hello_again())]);
+        feed(&mut call, welcome());
+        assert_eq!(call.poll_timeout(), None);
+        let resumed = VisitorEvent::Resumed { state: CallState::Answered, answered_ms: 61_000 };
+        assert_eq!(feed(&mut call, Input::Received(resumed)), [Output::State(CallState::Answered, 61_000)]);
+        let token = || "r2".to_owned();
+        let next = Input::Received(VisitorEvent::Resume { token: token() });
+        assert_eq!(feed(&mut call, next), [Output::Keep(token())]);
+        assert_eq!(feed(&mut call, Input::MicrophoneAllowed), [Output::Send(VisitorRequest::Ready {})]);
+    }
+
+    #[test]
+    fn a_call_that_is_left_to_the_next_page_goes_without_a_word() {
+        let mut call = welcomed();
+        assert_eq!(feed(&mut call, Input::Left), [Output::CloseSocket]);
+        assert_eq!(feed(&mut call, Input::SocketClosed), []);
+        assert_eq!(call.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_call_that_is_in_another_tab_or_over_ends_here_with_that_word_and_tells_the_server_nothing() {
+        for code in [ErrorCode::CallElsewhere, ErrorCode::CallOver] {
+            let mut call = welcomed();
+            let event = VisitorEvent::Error { code, message: code.shopper().to_owned() };
+            assert_eq!(feed(&mut call, Input::Received(event)), [ended(code), Output::CloseSocket]);
+            assert_eq!(feed(&mut call, Input::SocketClosed), []);
+        }
     }
 
     #[test]

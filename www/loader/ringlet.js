@@ -25,6 +25,8 @@
 
   const base = new URL(".", script.src);
   const ICON = "[data-ringlet-link]";
+  /** Where the running call is kept for the next page of this tab. */
+  const KEY = "ringlet";
 
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`
@@ -56,7 +58,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   let loaded = false;
   /** When the frame was made, in milliseconds of the page's clock. */
   let madeAt = 0;
-  /** The icon that opened the panel. @type {HTMLElement | undefined} */
+  /** What opened the panel: an icon, or this very page that found a running call. @type {HTMLElement | undefined} */
   let opener;
   /** What the panel is to know. @type {{customer?: string, token?: string}} */
   let context = {};
@@ -123,8 +125,36 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   function address(icon) {
     const { merchant, token } = { ...script?.dataset, ...icon.dataset };
     const link = icon.dataset.ringletLink;
-    if (!merchant || !(link || token)) return "";
-    return `${base}panel?${new URLSearchParams({ merchant, link: link ?? "" })}`;
+    return merchant && (link || token) ? panel(merchant, link) : "";
+  }
+
+  /** @param {string} merchant @param {string} [link] */
+  function panel(merchant, link = "") {
+    return `${base}panel?${new URLSearchParams({ merchant, link })}`;
+  }
+
+  /**
+   * The call that a page before this one had. Storage throws where the browser forbids it.
+   * @returns {{merchant: string, link?: string, token: string, panel?: object} | undefined}
+   */
+  function kept() {
+    try {
+      return JSON.parse(sessionStorage.getItem(KEY) ?? "");
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** @param {object | null} call */
+  function keep(call) {
+    try {
+      if (call) {
+        const { searchParams } = new URL(frame?.src ?? "");
+        sessionStorage.setItem(KEY, JSON.stringify({ ...Object.fromEntries(searchParams), ...call }));
+      } else sessionStorage.removeItem(KEY);
+    } catch {
+      // Then the call ends with this page.
+    }
   }
 
   /**
@@ -180,19 +210,32 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
       return;
     }
     if (!frame || ended || frame.src !== src || performance.now() - madeAt > WARM_FOR_MS) make(src);
-    opener?.setAttribute("aria-expanded", "false");
-    opener = icon;
     const { customer, token } = { ...script?.dataset, ...icon.dataset };
     context = { customer, token };
-    opener.setAttribute("aria-expanded", "true");
-    if (button) button.hidden = true;
+    begin(icon);
     frame?.classList.add("open");
     frame?.focus();
+  }
+
+  /** @param {HTMLElement} by */
+  function begin(by) {
+    opener?.setAttribute("aria-expanded", "false");
+    opener = by;
+    opener.setAttribute("aria-expanded", "true");
+    if (button) button.hidden = true;
     if (loaded) start();
     else expect(shown ? SPOKEN_WITHIN_MS : LOADED_WITHIN_MS);
   }
 
-  /** Hands the panel what it needs, and with it the word to call. */
+  /** Takes the running call up again, if there is one. The frame shows once it knows its size, and takes no focus. */
+  function resume() {
+    const call = kept();
+    if (!call?.token) return;
+    make(panel(call.merchant, call.link));
+    begin(button ?? host);
+  }
+
+  /** Hands the panel what it needs, and with it the word to call, or to take up the call that runs. */
   function start() {
     clearTimeout(deadline);
     port?.close();
@@ -200,21 +243,28 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     port = channel.port1;
     port.onmessage = ({ data }) => {
       if (data.state) ended = data.state === "ended";
+      if (data.keep !== undefined) keep(data.keep);
       if (data.height && frame) {
         frame.style.width = `${data.width}px`;
         frame.style.height = `${data.height}px`;
+        frame.classList.add("open");
       }
-      if (data.close) close();
+      if (data.close) {
+        keep(null);
+        close();
+      }
     };
     const page = location.origin + location.pathname;
-    frame?.contentWindow?.postMessage({ ringlet: "open", page, ...context }, base.origin, [channel.port2]);
+    frame?.contentWindow?.postMessage({ ringlet: "open", page, ...context, call: kept() }, base.origin, [channel.port2]);
   }
 
   function close() {
+    // Whoever is elsewhere on the page by now stays there.
+    const focused = document.activeElement === host;
     unmake();
     if (button) button.hidden = false;
     opener?.setAttribute("aria-expanded", "false");
-    opener?.focus();
+    if (focused) opener?.focus();
     opener = undefined;
   }
 
@@ -271,7 +321,15 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     open(icon);
   }, true);
 
+  addEventListener("pageshow", ({ persisted }) => {
+    if (!persisted) return;
+    // Back from the browser's page cache: the call has gone on, elsewhere or to its end.
+    close();
+    resume();
+  });
+
   scan();
+  resume();
   new MutationObserver(() => {
     scanDue ||= setTimeout(scan, SCAN_AFTER_MS);
   }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ringlet-link"] });

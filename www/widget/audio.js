@@ -49,7 +49,12 @@ export class AudioGraph {
       usable();
     }).catch((error) => console.warn("Ringlet: the call goes on without its audio engine.", error));
     // Browsers that ignore allow="autoplay" resume once the microphone is captured.
-    context.resume().catch(() => {});
+    this.resume();
+  }
+
+  /** To be tried again when the shopper has pressed something. */
+  resume() {
+    this.#context.resume().catch(() => {});
   }
 
   /** The engine's voice of the shopper. */
@@ -60,7 +65,7 @@ export class AudioGraph {
   /** @param {MediaStreamTrack} track */
   setMicrophone(track) {
     this.#add(track, 0);
-    this.#context.resume().catch(() => {});
+    this.resume();
   }
 
   /** @param {MediaStreamTrack} track */

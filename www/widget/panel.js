@@ -14,6 +14,8 @@ const ASKING_AFTER_MS = 700;
 const NOTE_FOR_MS = 6000;
 /** The level that leaves a meter empty, in dBov: a quiet room. */
 const SILENCE_DBOV = -60;
+/** From "has ended meanwhile" to the panel's closing by itself: long enough to be read. */
+const READ_WITHIN_MS = 5000;
 /** Keys that are shown as sent; older ones scroll out. */
 const KEYS_SHOWN = 16;
 
@@ -40,6 +42,12 @@ let phone;
 let graph;
 /** @type {MediaStreamTrack | undefined} */
 let microphone;
+/** With which the next page takes the call up again. @type {string | undefined} */
+let token;
+/** This page takes up a call of the page before it, and has not been told yet that it may. */
+let resuming = false;
+/** The microphone of a call that is taken up again waits for a tap. */
+let denied = false;
 let engineUsable = false;
 let ended = false;
 let clock = 0;
@@ -64,19 +72,30 @@ addEventListener("message", ({ data, origin, source, ports }) => {
 parent.postMessage({ ringlet: "loaded" }, "*");
 
 /**
- * @param {string} origin of the page, as the browser vouches for it
- * @param {{page?: string, customer?: string, token?: string}} context
+ * @typedef {object} Before what the page before this one has kept of its call
+ * @property {string} token
+ * @property {{muted?: boolean, small?: boolean}} [panel]
  */
-async function call(origin, { page, customer, token }) {
+
+/**
+ * @param {string} origin of the page, as the browser vouches for it
+ * @param {{page?: string, customer?: string, token?: string, call?: Before}} context `token` names a destination
+ */
+async function call(origin, { page, customer, token: destination, call: before }) {
   show("connecting");
-  panel.focus();
+  token = before?.token;
+  resuming = !!before;
+  // Who comes from another page of the shop is reading this one.
+  if (!before) panel.focus();
   // Microphone, socket and engine set out together; none waits for another.
-  const asked = navigator.mediaDevices?.getUserMedia({
-    audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
-  });
-  asked?.catch(() => {});
+  const asked = ask();
   const asking = setTimeout(() => note("Please allow the microphone.", true), ASKING_AFTER_MS);
   startGraph();
+  if (before) {
+    mute(!!before.panel?.muted);
+    // Says the size as well: no observer of sizes is run in a frame that does not show yet.
+    minimise(!!before.panel?.small);
+  }
   try {
     await compiled;
   } catch {
@@ -84,30 +103,58 @@ async function call(origin, { page, customer, token }) {
     return;
   }
   const socket = new URL("ws/visitor", location.href).href.replace("http", "ws");
+  const moving = location.hash === "#move" || undefined;
   try {
-    phone = new Phone(listener, socket, given.token ?? "", origin, page, customer, token);
+    phone = new Phone(listener, socket, given.token ?? "", origin, page, customer, destination, token, moving);
   } catch (error) {
     // WebRTC is missing or switched off.
     console.error("Ringlet:", error);
     return end("RL-105", sentence("RL-105"));
   }
   try {
-    if (!asked) throw new TypeError("no mediaDevices");
-    microphone = (await asked).getAudioTracks()[0];
-    if (ended) return release();
-    note("");
-    if (microphone) {
-      microphone.enabled = !panel.hasAttribute("data-muted");
-      // Unplugged: the shopper still hears.
-      microphone.onended = () => note(sentence("RL-102"), true);
-      graph?.setMicrophone(microphone);
-      send();
-    }
+    await speak(asked);
   } catch (error) {
-    phone.fail(microphoneError(/** @type {Error} */ (error)), String(error));
+    if (before) {
+      // The far end is heard, and was once allowed to hear: nothing that would end a call.
+      console.warn("Ringlet:", error);
+      note("");
+      denied = true;
+      askForTap();
+    } else phone.fail(microphoneError(/** @type {Error} */ (error)), String(error));
   } finally {
     clearTimeout(asking);
   }
+}
+
+/** Asks for the microphone. */
+function ask() {
+  const asked =
+    navigator.mediaDevices?.getUserMedia({
+      audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+    }) ?? Promise.reject(new TypeError("no mediaDevices"));
+  asked.catch(() => {});
+  return asked;
+}
+
+/** @param {Promise<MediaStream>} asked */
+async function speak(asked) {
+  microphone = (await asked).getAudioTracks()[0];
+  if (ended) return release();
+  note("");
+  if (microphone) {
+    microphone.enabled = !panel.hasAttribute("data-muted");
+    // Unplugged: the shopper still hears.
+    microphone.onended = () => note(sentence("RL-102"), true);
+    graph?.setMicrophone(microphone);
+    send();
+  }
+}
+
+/** One button for all that the browser allows on a tap only. */
+function askForTap() {
+  if (ended) return;
+  part("tap").textContent = audio.srcObject && audio.paused ? "Tap to hear" : "Tap to speak";
+  part("tap").hidden = false;
 }
 
 function startGraph() {
@@ -161,14 +208,20 @@ const listener = {
     part("merchant").textContent = document.title = merchant;
     part("line").textContent = link;
   },
-  onState: show,
+  /** @param {string} state @param {number} answeredMs */
+  onState(state, answeredMs) {
+    resuming = false;
+    show(state, answeredMs);
+  },
+  /** @param {string} next */
+  onKeep(next) {
+    token = next;
+    keep();
+  },
   /** @param {MediaStreamTrack} track */
   onTrack(track) {
     audio.srcObject = new MediaStream([track]);
-    audio.play().catch(() => {
-      note("Press anywhere to hear the call.", true);
-      addEventListener("pointerdown", () => audio.play().then(() => note("")), { once: true });
-    });
+    audio.play().catch(askForTap);
     graph?.setFarEnd(track);
   },
   /** @param {string} digit */
@@ -181,14 +234,14 @@ const listener = {
   onEnded: end,
 };
 
-/** @param {string} state */
-function show(state) {
+/** @param {string} state @param {number} [answeredMs] how long ago the far end answered */
+function show(state, answeredMs = 0) {
   panel.dataset.state = state;
   part("state").textContent = STATES[state] ?? state;
   /** @type {HTMLButtonElement} */ (part("keys")).disabled = !heard();
   port?.postMessage({ state });
   if (state === "answered" && !clock) {
-    const answered = Date.now();
+    const answered = Date.now() - answeredMs;
     const tick = () => {
       const seconds = Math.round((Date.now() - answered) / 1000);
       part("time").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
@@ -206,26 +259,44 @@ function show(state) {
 function end(code, message) {
   if (ended) return;
   // A panel that outlived a deploy cures itself, once.
-  if (code === "RL-404" && location.hash !== "#again") {
-    location.hash = "again";
-    return location.reload();
-  }
+  if (code === "RL-404" && location.hash !== "#again") return reload("#again");
+  const elsewhere = code === "RL-308";
+  // Of these the call itself may outlive the panel: the button leads back to it.
+  const back = elsewhere && resuming ? "Move the call here" : code === "RL-107" && token ? "Back to the call" : "";
+  const failed = code && !elsewhere && code !== "RL-309";
   ended = true;
   clearInterval(clock);
   release();
   note("");
   minimise(false);
   panel.dataset.state = "ended";
-  part("state").textContent = code ? "No call" : "Call ended";
-  if (clock && code) part("state").textContent = "Call ended";
-  panel.toggleAttribute("data-failed", !!code);
+  part("state").textContent = elsewhere ? "In another tab" : failed && !clock ? "No call" : "Call ended";
+  panel.toggleAttribute("data-failed", !!failed);
   const last = part("end");
   last.textContent = message;
   if (code) last.append(Object.assign(document.createElement("code"), { textContent: code }));
-  for (const id of ["calling", "keypad", "meters", "minimise"]) part(id).hidden = true;
+  for (const id of ["calling", "keypad", "meters", "minimise", "tap"]) part(id).hidden = true;
   last.hidden = part("over").hidden = false;
-  part("again").focus();
-  port?.postMessage({ state: "ended" });
+  const again = part("again");
+  if (back) again.textContent = back;
+  if (elsewhere) again.onclick = () => reload("#move");
+  again.hidden = elsewhere && !back;
+  if (document.hasFocus()) (again.hidden ? part("close") : again).focus();
+  port?.postMessage({ state: "ended", keep: back ? undefined : null });
+  if (code === "RL-309") setTimeout(() => part("close").click(), READ_WITHIN_MS);
+}
+
+/** Begins anew, with a new token, and whatever was deployed since. @param {string} why */
+function reload(why) {
+  // Not by `hash`, of which each change would be a step for the browser's back button.
+  location.replace(why);
+  location.reload();
+}
+
+/** Tells the page what its next page needs to know. */
+function keep() {
+  const small = panel.classList.contains("small");
+  if (token && !ended) port?.postMessage({ keep: { token, panel: { muted: panel.hasAttribute("data-muted"), small } } });
 }
 
 /** Gives microphone and audio back; the browser's recording sign goes out. */
@@ -274,6 +345,7 @@ function minimise(small) {
   part("minimise").setAttribute("aria-expanded", String(!small));
   part("minimise").setAttribute("aria-label", small ? "Show the call" : "Minimise");
   resize();
+  keep();
 }
 
 function resize() {
@@ -281,12 +353,21 @@ function resize() {
   port?.postMessage({ width, height: panel.offsetHeight });
 }
 
-part("mute").onclick = ({ currentTarget }) => {
-  const muted = panel.toggleAttribute("data-muted");
+/** @param {boolean} muted */
+function mute(muted) {
+  panel.toggleAttribute("data-muted", muted);
   if (microphone) microphone.enabled = !muted;
   graph?.mute(muted);
-  const button = /** @type {HTMLElement} */ (currentTarget);
-  button.setAttribute("aria-pressed", String(muted));
+  part("mute").setAttribute("aria-pressed", String(muted));
+  keep();
+}
+
+part("mute").onclick = () => mute(!panel.hasAttribute("data-muted"));
+part("tap").onclick = () => {
+  part("tap").hidden = true;
+  graph?.resume();
+  audio.play().catch(askForTap);
+  if (denied) speak(ask()).then(() => { denied = false; }, askForTap);
 };
 part("keys").onclick = () => {
   const hidden = part("keypad").toggleAttribute("hidden");
@@ -298,8 +379,7 @@ part("keypad").onclick = ({ target }) => {
 };
 part("hangup").onclick = () => (phone ? phone.hangup() : part("close").click());
 part("minimise").onclick = () => minimise(!panel.classList.contains("small"));
-// With a new token, and whatever was deployed since.
-part("again").onclick = () => location.reload();
+part("again").onclick = () => reload("#");
 part("close").onclick = () => port?.postMessage({ close: true });
 
 addEventListener("keydown", (event) => {
@@ -307,4 +387,10 @@ addEventListener("keydown", (event) => {
   if (/^[0-9*#]$/.test(event.key)) press(event.key);
   else if (event.key === "Escape") ended ? part("close").click() : minimise(true);
 });
-addEventListener("pagehide", () => phone?.hangup());
+addEventListener("pagehide", () => {
+  if (!token || ended) return phone?.hangup();
+  // The shop's next page takes the call up; the server is to know at once that this one has let go.
+  ended = true;
+  phone?.leave();
+  release();
+});

@@ -14,6 +14,8 @@ use std::process::Stdio;
 enum Bench {
     /// Click → INVITE seen, click → answered, click → first audio both ways; warm and cold cache.
     Setup,
+    /// Gaps of audio, both ways, while a call follows its shopper from page to page.
+    Resume,
 }
 
 #[derive(clap::Args)]
@@ -33,6 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     web::build()?;
     let name = match args.bench {
         Bench::Setup => "bench-setup",
+        Bench::Resume => "bench-resume",
     };
     eprintln!("The first optimised build takes minutes.");
     // Two builds: in one, ringlet would get the features that the browser's driver asks for.

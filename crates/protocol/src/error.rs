@@ -110,6 +110,14 @@ catalogue! {
         shopper: "The call has reached the longest time that a call may last.",
         engineer: "`max_duration` passed since the answer. If nobody was talking any more, look for a phone left off the hook."
     },
+    CallElsewhere = "RL-308" {
+        shopper: "This call is open in another tab.",
+        engineer: "A page asked for a call that another page's live socket has: a duplicated tab, or the call was moved from here. `hello` with `takeover` moves it."
+    },
+    CallOver = "RL-309" {
+        shopper: "The call has ended meanwhile.",
+        engineer: "The `resume` token was used before, or was made for another origin or by another server secret, or its call is over."
+    },
     GatewayGone = "RL-401" {
         shopper: "The call was interrupted by a fault of the call service.",
         engineer: "The media gateway that carried the call disconnected from the signal-server."

@@ -13,9 +13,10 @@ pub const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Command {
-    /// Make the visitor's leg from the browser's offer. Answered by [`Event::Answer`] or [`Event::Failed`].
+    /// Make the visitor's leg from the browser's offer. Answered by [`Event::Answer`] or [`Event::Failed`]. If the call
+    /// has such a leg, the new one takes its place; the far end's leg is not touched.
     Offer {
-        /// The call; new to the gateway.
+        /// The call.
         call: CallId,
         /// The browser's SDP offer.
         sdp: String,
@@ -40,7 +41,14 @@ pub enum Command {
         /// Extra SIP headers (`X-Ringlet-…`), as the merchant configured them.
         headers: Vec<(String, String)>,
     },
+    /// The visitor's page is gone and may come back with a new [`Command::Offer`]: the far end hears a tone, then silence.
+    /// Without a far end that has answered, nothing happens.
+    VisitorAway {
+        /// The call.
+        call: CallId,
+    },
     /// End both legs, whatever their state: CANCEL, BYE or nothing. Answered by [`Event::Closed`]; unknown calls too.
+    /// While the visitor is away, the far end hears that nobody will come before its BYE.
     Release {
         /// The call.
         call: CallId,
@@ -218,6 +226,7 @@ impl Command {
             Self::Offer { call, .. }
             | Self::Candidate { call, .. }
             | Self::Dial { call, .. }
+            | Self::VisitorAway { call }
             | Self::Release { call, .. } => call,
         }
     }

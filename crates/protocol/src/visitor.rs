@@ -3,6 +3,10 @@
 //! The order of an ordinary call: `hello` → `welcome`, `offer` → `answer`, `candidate`s as they are found, `ready` once the
 //! shopper has allowed the microphone (only then is anybody rung), `state` as the call proceeds, `hangup` or `ended`.
 //! Keys that the shopper presses do not pass here: they go out with the audio (RFC 4733).
+//!
+//! An answered call survives the page: the next page says `hello` with the `resume` token and goes on from `welcome`,
+//! `resumed` and a new `resume`. [`ErrorCode::CallElsewhere`] or [`ErrorCode::CallOver`] and the end of the socket say
+//! that it cannot; the former can be overruled by `takeover`.
 
 use crate::error::ErrorCode;
 
@@ -88,6 +92,11 @@ messages! {
             customer: Option<String>,
             /// A token signed by the merchant that names the destination itself (`data-token`).
             destination_token: Option<String>,
+            /// The last `resume` token of a call that a page before this one had: the call is taken up again. `token`
+            /// then only says which panel asks; nothing is counted and no new call begins.
+            resume: Option<String>,
+            /// With `resume`: take the call from the page that has it, which is told [`ErrorCode::CallElsewhere`].
+            takeover: Option<bool>,
         },
         /// The browser's SDP offer.
         Offer = "offer" {
@@ -136,6 +145,20 @@ messages! {
         State = "state" {
             /// Which.
             state: CallState,
+        },
+        /// The key to the call for the next page of the shop: sent when the far end has answered, and anew after each
+        /// `resumed`. It works once, from the same origin, while the call lives; keep it in the page's session storage
+        /// in place of the one before.
+        Resume = "resume" {
+            /// Opaque.
+            token: String,
+        },
+        /// The call is taken up again, after `welcome`: make a new offer, as at the beginning. Nobody is rung anew.
+        Resumed = "resumed" {
+            /// Where it stands.
+            state: CallState,
+            /// How long ago the far end answered, in milliseconds.
+            answered_ms: u32,
         },
         /// The far end pressed a key.
         Digit = "digit" {

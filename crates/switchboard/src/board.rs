@@ -3,6 +3,7 @@
 
 use crate::call::{Call, Effects};
 use crate::gateways::Gateways;
+use crate::resume::{self, Page};
 use crate::{Config, Input, Output, Plan};
 use protocol::gateway::{Command, Event};
 use protocol::visitor::EndReason;
@@ -38,9 +39,15 @@ impl Switchboard {
     /// Takes an input. Inputs about calls that are unknown or over have no effect.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Arrived { call, plan } => self.arrived(call, plan, now),
-            Input::Visitor { call, request } => self.with(&call, now, |call, fx| call.handle_request(request, fx)),
-            Input::VisitorLost { call } => self.with(&call, now, Call::handle_visitor_lost),
+            Input::Arrived { call, page, plan } => self.arrived(call, page, plan, now),
+            Input::Resume { call, page, epoch, takeover } if self.calls.contains_key(&call) => {
+                self.with(&call, now, |call, fx| call.handle_resume(page, epoch, takeover, fx));
+            }
+            Input::Resume { call, page, .. } => resume::refuse_as_over(&call, page, &mut self.outputs),
+            Input::Visitor { call, page, request } => {
+                self.with(&call, now, |call, fx| call.handle_page_request(page, request, fx));
+            }
+            Input::VisitorLost { call, page } => self.with(&call, now, |call, fx| call.handle_page_lost(page, fx)),
             Input::Gateway { gateway, event: Event::Registered { version, gateway: _, capacity, trunks, calls } } => {
                 self.gateway_lost(&gateway, now);
                 match self.gateways.register(gateway.clone(), version, capacity, trunks) {
@@ -99,7 +106,7 @@ impl Switchboard {
         self.gateways.len()
     }
 
-    fn arrived(&mut self, id: CallId, plan: Box<Plan>, now: Instant) {
+    fn arrived(&mut self, id: CallId, page: Page, plan: Box<Plan>, now: Instant) {
         if self.calls.contains_key(&id) {
             return;
         }
@@ -108,7 +115,7 @@ impl Switchboard {
         } else {
             (self.calls.len() >= self.config.max_calls).then_some(EndReason::NoCapacity)
         };
-        self.calls.insert(id.clone(), Call::new(id.clone(), plan));
+        self.calls.insert(id.clone(), Call::new(id.clone(), page, plan));
         self.with(&id, now, |call, fx| call.start(refused, fx));
     }
 

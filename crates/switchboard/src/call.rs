@@ -2,6 +2,7 @@
 //! Not here: other calls, the choice of the gateway, the order of deadlines between calls.
 
 use crate::gateways::Gateways;
+use crate::resume::{Contender, Epoch, Page, Visitor, refuse_as_over};
 use crate::status::{reason_for_code, reason_for_failure, reason_for_status};
 use crate::timers::{Timer, TimerTable};
 use crate::{
@@ -26,30 +27,46 @@ pub(crate) struct Effects<'a> {
 /// One call.
 #[derive(Debug)]
 pub(crate) struct Call {
-    id: CallId,
-    plan: Box<Plan>,
-    stage: Stage,
-    visitor: Visitor,
-    /// Who carries the call, from the offer on.
+    pub(crate) id: CallId,
+    pub(crate) plan: Box<Plan>,
+    pub(crate) stage: Stage,
+    pub(crate) visitor: Visitor,
+    /// What the page that has the call has said.
+    pub(crate) said: Said,
+    /// Another page that asks for the call.
+    pub(crate) contender: Option<Contender>,
+    /// Which `resume` token was sent last.
+    pub(crate) epoch: Epoch,
+    /// Which counts still: the last that a page must have had the time to keep.
+    pub(crate) oldest: Epoch,
+    /// Who carries the call, from the first offer on.
     gateway: Option<GatewayId>,
-    /// The shopper has allowed the microphone.
-    ready: bool,
-    /// The gateway's SDP answer has come.
-    agreed: bool,
+    /// Offers that the gateway has not answered. What it says of the audio path before is about an earlier page's.
+    unanswered: usize,
     /// Audio can flow to the browser.
-    media_up: bool,
+    pub(crate) media_up: bool,
     /// The far end has rung or sent early media.
     rang: bool,
+    pub(crate) answered_at: Option<Instant>,
+    pub(crate) timers: TimerTable,
+}
+
+/// What a page has said. The next page of the same call begins anew.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// The shopper has allowed the microphone.
+    ready: bool,
+    /// The offer has gone to the gateway.
+    offered: bool,
     /// How many candidates have come.
     candidates: usize,
     /// Those that came before the offer.
     early_candidates: Vec<String>,
-    timers: TimerTable,
 }
 
 /// How far the call is.
 #[derive(Debug)]
-enum Stage {
+pub(crate) enum Stage {
     /// It goes on.
     Live(CallState),
     /// The visitor knows that it is over; the gateway has been told to release it.
@@ -58,30 +75,23 @@ enum Stage {
     Over,
 }
 
-/// Where the visitor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Visitor {
-    /// At the other end of a socket.
-    Here,
-    /// The socket is lost. An answered call waits for a while.
-    Away,
-}
-
 impl Call {
     /// A call that nobody has been told of yet.
-    pub(crate) fn new(id: CallId, plan: Box<Plan>) -> Self {
+    pub(crate) fn new(id: CallId, page: Page, plan: Box<Plan>) -> Self {
         Self {
             id,
             plan,
             stage: Stage::Live(CallState::Connecting),
-            visitor: Visitor::Here,
+            visitor: Visitor::Here(page),
+            said: Said::default(),
+            contender: None,
+            epoch: Epoch::default(),
+            oldest: Epoch::default(),
             gateway: None,
-            ready: false,
-            agreed: false,
+            unanswered: 0,
             media_up: false,
             rang: false,
-            candidates: 0,
-            early_candidates: Vec::new(),
+            answered_at: None,
             timers: TimerTable::default(),
         }
     }
@@ -92,24 +102,18 @@ impl Call {
         if let Some(reason) = refused {
             return self.end(reason, fx);
         }
-        let welcome = VisitorEvent::Welcome {
-            version: VERSION,
-            call: self.id.to_string(),
-            merchant: self.plan.merchant_name.clone(),
-            link: self.plan.link_label.clone(),
-        };
-        self.tell(welcome, fx);
+        self.welcome(fx);
         self.arm(Timer::Setup, fx.config.setup, fx);
     }
 
-    /// The visitor said something.
+    /// The page that has the call said something.
     pub(crate) fn handle_request(&mut self, request: VisitorRequest, fx: &mut Effects<'_>) {
         let Stage::Live(state) = self.stage else { return };
         match request {
-            VisitorRequest::Offer { sdp } if self.gateway.is_none() => self.offer(sdp, fx),
+            VisitorRequest::Offer { sdp } if !self.said.offered => self.offer(sdp, fx),
             VisitorRequest::Candidate { candidate } if self.takes(&candidate) => self.candidate(candidate, fx),
-            VisitorRequest::Ready {} if !self.ready => {
-                self.ready = true;
+            VisitorRequest::Ready {} if !self.said.ready => {
+                (self.said.ready, self.oldest) = (true, self.epoch);
                 self.dial_if_possible(fx);
             }
             VisitorRequest::Hangup {} if state == CallState::Answered => self.end(EndReason::VisitorHungUp, fx),
@@ -124,17 +128,6 @@ impl Call {
                 let code = ErrorCode::MessageInvalid;
                 self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
             }
-        }
-    }
-
-    /// The visitor's socket closed.
-    pub(crate) fn handle_visitor_lost(&mut self, fx: &mut Effects<'_>) {
-        self.visitor = Visitor::Away;
-        match self.stage {
-            Stage::Live(CallState::Answered) => self.arm_sooner(Timer::Visitor, fx.config.visitor_grace, fx),
-            // Nobody shall be rung for a shopper who has left.
-            Stage::Live(_) => self.end(EndReason::VisitorGone, fx),
-            Stage::Releasing { .. } | Stage::Over => {}
         }
     }
 
@@ -161,16 +154,23 @@ impl Call {
         }
     }
 
-    /// Lets one deadline pass, if one has.
+    /// Lets one deadline pass, if one has, and before it one that does not end the call.
     pub(crate) fn handle_timeout(&mut self, fx: &mut Effects<'_>) {
-        let Some(timer) = self.timers.pop_expired(fx.now) else { return };
+        let Some(mut timer) = self.timers.pop_expired(fx.now) else { return };
+        if timer == Timer::Contest {
+            self.refuse_contender(fx);
+            let Some(next) = self.timers.pop_expired(fx.now) else { return };
+            timer = next;
+        }
         let (reason, detail) = match timer {
             Timer::Setup => (EndReason::SetupTimedOut, self.missing_of_setup()),
             Timer::TrunkResponse => (EndReason::TrunkUnreachable, "no response to the INVITE"),
             Timer::NoAnswer => (EndReason::NoAnswer, "nobody answered in time"),
             Timer::Media => (EndReason::MediaFailed, "no audio path to the browser in time"),
-            Timer::Visitor => (EndReason::VisitorGone, "the visitor's socket did not come back"),
+            Timer::Visitor => (EndReason::VisitorGone, "the visitor did not come back"),
             Timer::Duration => (EndReason::TooLong, "the longest duration was reached"),
+            // Popped above; there is one of each.
+            Timer::Contest => return,
             Timer::Release => return self.finish(None, fx),
         };
         self.end_as(Ending { detail: Some(detail.to_owned()), ..ending(reason) }, fx);
@@ -198,15 +198,17 @@ impl Call {
 
     fn handle_live_event(&mut self, state: CallState, event: Event, fx: &mut Effects<'_>) {
         match event {
-            Event::Answer { sdp, .. } if !self.agreed => {
-                self.agreed = true;
-                self.tell(VisitorEvent::Answer { sdp }, fx);
+            Event::Answer { sdp, .. } if self.unanswered > 0 => {
+                self.unanswered -= 1;
+                if self.has_path() {
+                    self.tell(VisitorEvent::Answer { sdp }, fx);
+                }
             }
-            Event::MediaUp { .. } => {
+            Event::MediaUp { .. } if self.has_path() => {
                 self.media_up = true;
                 self.timers.disarm(Timer::Media);
             }
-            Event::MediaDown { .. } => {
+            Event::MediaDown { .. } if self.has_path() => {
                 self.media_up = false;
                 self.arm_sooner(Timer::Media, fx.config.media_lost, fx);
             }
@@ -236,6 +238,8 @@ impl Call {
             // Repeated or late: the call is further already. The visitor's own keys went out with the audio.
             Event::Registered { .. }
             | Event::Answer { .. }
+            | Event::MediaUp { .. }
+            | Event::MediaDown { .. }
             | Event::Ringing { .. }
             | Event::EarlyMedia { .. }
             | Event::Answered { .. }
@@ -245,32 +249,43 @@ impl Call {
     }
 
     fn offer(&mut self, sdp: String, fx: &mut Effects<'_>) {
-        let Some(gateway) = fx.gateways.assign(&self.id, &self.plan.trunk) else {
-            return self.end(EndReason::NoCapacity, fx);
-        };
-        self.gateway = Some(gateway);
+        if self.gateway.is_none() {
+            let Some(gateway) = fx.gateways.assign(&self.id, &self.plan.trunk) else {
+                return self.end(EndReason::NoCapacity, fx);
+            };
+            self.gateway = Some(gateway);
+        }
+        self.said.offered = true;
+        self.unanswered += 1;
         self.command(Command::Offer { call: self.id.clone(), sdp }, fx);
-        for candidate in std::mem::take(&mut self.early_candidates) {
+        for candidate in std::mem::take(&mut self.said.early_candidates) {
             self.command(Command::Candidate { call: self.id.clone(), candidate }, fx);
         }
         self.dial_if_possible(fx);
     }
 
     fn takes(&self, candidate: &str) -> bool {
-        self.candidates < MAX_CANDIDATES && candidate.len() <= MAX_CANDIDATE_BYTES
+        self.said.candidates < MAX_CANDIDATES && candidate.len() <= MAX_CANDIDATE_BYTES
     }
 
     fn candidate(&mut self, candidate: String, fx: &mut Effects<'_>) {
-        self.candidates += 1;
-        match self.gateway {
-            Some(_) => self.command(Command::Candidate { call: self.id.clone(), candidate }, fx),
-            None => self.early_candidates.push(candidate),
+        self.said.candidates += 1;
+        if self.said.offered {
+            self.command(Command::Candidate { call: self.id.clone(), candidate }, fx);
+        } else {
+            self.said.early_candidates.push(candidate);
         }
     }
 
-    /// Rings the far end once there is both a leg to bridge to and a shopper who can talk.
+    /// Whether the gateway's leg is that of the page that has the call.
+    fn has_path(&self) -> bool {
+        self.said.offered && self.unanswered == 0 && matches!(self.visitor, Visitor::Here(_))
+    }
+
+    /// Rings the far end once there is both a leg to bridge to and a shopper who can talk; not again for a later page.
     fn dial_if_possible(&mut self, fx: &mut Effects<'_>) {
-        let (true, Some(gateway)) = (self.ready, self.gateway.clone()) else { return };
+        let Stage::Live(CallState::Connecting) = self.stage else { return };
+        let (true, Some(gateway)) = (self.said.ready, self.gateway.clone()) else { return };
         let dial = Command::Dial {
             call: self.id.clone(),
             trunk: self.plan.trunk.clone(),
@@ -297,7 +312,10 @@ impl Call {
 
     fn answered(&mut self, fx: &mut Effects<'_>) {
         self.record(Change::Answered, fx.now, fx);
+        self.answered_at = Some(fx.now);
         self.enter(CallState::Answered, fx);
+        self.send_token(fx);
+        self.oldest = self.epoch;
         self.timers.disarm(Timer::TrunkResponse);
         self.timers.disarm(Timer::NoAnswer);
         self.arm(Timer::Duration, fx.config.max_duration, fx);
@@ -316,8 +334,11 @@ impl Call {
         let Ending { reason, code, .. } = ending;
         let message = code.map_or_else(|| reason.shopper(), ErrorCode::shopper).to_owned();
         self.tell(VisitorEvent::Ended { reason, code, message }, fx);
-        if self.visitor == Visitor::Here {
-            fx.outputs.push_back(Output::CloseVisitor { call: self.id.clone() });
+        if let Visitor::Here(page) = self.visitor {
+            fx.outputs.push_back(Output::CloseVisitor { call: self.id.clone(), page });
+        }
+        if let Some(contender) = self.contender.take() {
+            refuse_as_over(&self.id, contender.page, fx.outputs);
         }
         let detail = ending.detail.map(|detail| detail.chars().take(MAX_DETAIL_CHARS).collect());
         self.stage = Stage::Releasing { since: fx.now, ending: Ending { detail, ..ending } };
@@ -350,20 +371,30 @@ impl Call {
 
     /// What the set-up deadline waited for in vain.
     fn missing_of_setup(&self) -> &'static str {
-        match (&self.gateway, self.ready) {
+        match (&self.gateway, self.said.ready) {
             (Some(_), _) => "the microphone was neither allowed nor refused",
             (None, true) => "the browser made no offer",
             (None, false) => "the browser neither offered nor got the microphone",
         }
     }
 
-    fn tell(&self, event: VisitorEvent, fx: &mut Effects<'_>) {
-        if self.visitor == Visitor::Here {
-            fx.outputs.push_back(Output::Visitor { call: self.id.clone(), event });
+    pub(crate) fn welcome(&self, fx: &mut Effects<'_>) {
+        let welcome = VisitorEvent::Welcome {
+            version: VERSION,
+            call: self.id.to_string(),
+            merchant: self.plan.merchant_name.clone(),
+            link: self.plan.link_label.clone(),
+        };
+        self.tell(welcome, fx);
+    }
+
+    pub(crate) fn tell(&self, event: VisitorEvent, fx: &mut Effects<'_>) {
+        if let Visitor::Here(page) = self.visitor {
+            fx.outputs.push_back(Output::Visitor { call: self.id.clone(), page, event });
         }
     }
 
-    fn command(&self, command: Command, fx: &mut Effects<'_>) {
+    pub(crate) fn command(&self, command: Command, fx: &mut Effects<'_>) {
         if let Some(gateway) = self.gateway.clone() {
             fx.outputs.push_back(Output::Gateway { gateway, command });
         }
@@ -373,7 +404,7 @@ impl Call {
         fx.outputs.push_back(Output::Record { call: self.id.clone(), at, change });
     }
 
-    fn arm(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
+    pub(crate) fn arm(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
         self.timers.arm(timer, fx.now + after);
     }
 

@@ -16,6 +16,9 @@ pub const MAX_CANDIDATES: usize = 128;
 /// The longest candidate attribute (RFC 8839 section 5.1). Real ones with IPv6 addresses and all extensions stay below 300.
 pub const MAX_CANDIDATE_BYTES: usize = 512;
 
+/// Messages of a page that are kept while it waits for the call: an offer, its candidates and a handful of others.
+pub const MAX_HELD_REQUESTS: usize = MAX_CANDIDATES + 8;
+
 /// How much of a free text from outside goes into a call's record.
 pub const MAX_DETAIL_CHARS: usize = 500;
 
@@ -37,8 +40,13 @@ pub struct Config {
     pub media_setup: Duration,
     /// How long a broken audio path may take to come back.
     pub media_lost: Duration,
-    /// How long an answered call outlives its visitor's socket.
+    /// How long an answered call waits for the visitor's next page; zero: pages cannot take calls up again.
+    pub resume: Duration,
+    /// How long an answered call outlives its visitor's socket where [`resume`](Self::resume) is zero.
     pub visitor_grace: Duration,
+    /// How long a page that asks for a call waits for the page that has it to be lost: the old page's socket may close
+    /// after the new one's has opened.
+    pub contest: Duration,
     /// How long a gateway may take to release a call. Longer than RFC 3261's timer F (32 s), which a BYE or CANCEL to a
     /// dead trunk runs into.
     pub release: Duration,
@@ -54,7 +62,9 @@ impl Default for Config {
             trunk_response: Duration::from_secs(35),
             media_setup: Duration::from_secs(15),
             media_lost: Duration::from_secs(10),
+            resume: Duration::from_secs(60),
             visitor_grace: Duration::from_secs(5),
+            contest: Duration::from_secs(1),
             release: Duration::from_secs(40),
             max_duration: Duration::from_secs(4 * 60 * 60),
         }

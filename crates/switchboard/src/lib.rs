@@ -15,6 +15,7 @@ mod config;
 mod gateways;
 mod plan;
 mod record;
+mod resume;
 mod status;
 mod timers;
 
@@ -23,11 +24,13 @@ mod tests;
 
 pub use board::Switchboard;
 pub use config::{
-    Config, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_GATEWAYS, MAX_NO_ANSWER, MIN_NO_ANSWER,
+    Config, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_GATEWAYS, MAX_HELD_REQUESTS, MAX_NO_ANSWER,
+    MIN_NO_ANSWER,
 };
 pub use gateways::Refusal;
 pub use plan::Plan;
 pub use record::{Change, Ending};
+pub use resume::{Epoch, Page};
 pub use status::{reason_for_code, reason_for_failure, reason_for_status};
 
 use protocol::gateway::{Command, Event};
@@ -42,20 +45,38 @@ pub enum Input {
     Arrived {
         /// A fresh id. An id that is in use is ignored.
         call: CallId,
+        /// The visitor's page; new.
+        page: Page,
         /// Where the call goes, and what its record shall tell.
         plan: Box<Plan>,
     },
-    /// The visitor of a call sent a message.
+    /// A page said `hello` with a `resume` token whose signature and origin are right. Answered by `welcome` and `resumed`,
+    /// or by `error` or `ended` and the end of the socket.
+    Resume {
+        /// The call, as the token names it. It need not exist.
+        call: CallId,
+        /// The page that asks; new.
+        page: Page,
+        /// Which of the call's tokens it is.
+        epoch: Epoch,
+        /// Take the call from the page that has it.
+        takeover: bool,
+    },
+    /// A page of a call sent a message. Those of a page that has not got the call yet are kept until it has.
     Visitor {
         /// The call.
         call: CallId,
-        /// The message; `hello` never comes here, [`Input::Arrived`] does.
+        /// The page.
+        page: Page,
+        /// The message; `hello` never comes here, [`Input::Arrived`] or [`Input::Resume`] does.
         request: VisitorRequest,
     },
-    /// The visitor's socket closed, whoever closed it.
+    /// A page's socket closed, whoever closed it.
     VisitorLost {
         /// The call.
         call: CallId,
+        /// The page.
+        page: Page,
     },
     /// A gateway reported something.
     Gateway {
@@ -77,17 +98,39 @@ pub enum Input {
 /// Everything that the switchboard does to the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send a message to the visitor of a call.
+    /// Send a message to a page.
     Visitor {
         /// The call.
         call: CallId,
+        /// The page.
+        page: Page,
         /// The message.
         event: VisitorEvent,
     },
-    /// Close the visitor's socket once everything before is sent.
+    /// Sign a `resume` token and send it to the page.
+    ResumeToken {
+        /// The call.
+        call: CallId,
+        /// The page.
+        page: Page,
+        /// What [`Input::Resume`] will give back.
+        epoch: Epoch,
+        /// The origin to which the token is bound.
+        origin: String,
+    },
+    /// Ask the page for a sign of life: if none comes well before [`Config::contest`], [`Input::VisitorLost`].
+    ProbeVisitor {
+        /// The call.
+        call: CallId,
+        /// The page.
+        page: Page,
+    },
+    /// Close the page's socket once everything before is sent.
     CloseVisitor {
         /// The call.
         call: CallId,
+        /// The page.
+        page: Page,
     },
     /// Send a command to a gateway.
     Gateway {

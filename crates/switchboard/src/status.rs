@@ -55,6 +55,8 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         | ErrorCode::TrunkUnreachable
         | ErrorCode::TrunkFailed
         | ErrorCode::CallTooLong
+        | ErrorCode::CallElsewhere
+        | ErrorCode::CallOver
         | ErrorCode::GatewayGone
         | ErrorCode::NoGateway
         | ErrorCode::ServerStopping

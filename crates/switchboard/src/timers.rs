@@ -13,17 +13,27 @@ pub(crate) enum Timer {
     NoAnswer = 2,
     /// The audio path to the browser, to come about or to come back.
     Media = 3,
-    /// The visitor's socket to come back.
+    /// The visitor to come back.
     Visitor = 4,
+    /// The page that has the call to be lost, where another page asks for it.
+    Contest = 5,
     /// The longest call.
-    Duration = 5,
+    Duration = 6,
     /// The gateway to confirm the release.
-    Release = 6,
+    Release = 7,
 }
 
 impl Timer {
-    const ALL: [Self; 7] =
-        [Self::Setup, Self::TrunkResponse, Self::NoAnswer, Self::Media, Self::Visitor, Self::Duration, Self::Release];
+    const ALL: [Self; 8] = [
+        Self::Setup,
+        Self::TrunkResponse,
+        Self::NoAnswer,
+        Self::Media,
+        Self::Visitor,
+        Self::Contest,
+        Self::Duration,
+        Self::Release,
+    ];
 }
 
 /// When each timer of one call expires.
@@ -85,7 +95,7 @@ mod tests {
     fn timers_expire_in_the_order_of_their_times_and_each_once() {
         let now = Instant::now();
         let mut table = TimerTable::default();
-        for (seconds, timer) in [3, 1, 2, 4, 0, 6, 5].into_iter().zip(Timer::ALL) {
+        for (seconds, timer) in [3, 1, 2, 4, 0, 7, 6, 5].into_iter().zip(Timer::ALL) {
             table.arm(timer, now + Duration::from_secs(seconds));
         }
         let late = now + Duration::from_secs(5);
@@ -93,6 +103,6 @@ mod tests {
         let order = [Timer::Visitor, Timer::TrunkResponse, Timer::NoAnswer, Timer::Setup, Timer::Media, Timer::Release];
         assert_eq!(expired, order);
         assert_eq!(table.next(), Some(now + Duration::from_secs(6)));
-        assert_eq!(table.len(), 1);
+        assert_eq!(table.len(), 2);
     }
 }

@@ -179,6 +179,64 @@ async fn a_call_goes_from_the_offer_over_ringing_and_talking_to_the_end() -> Tes
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_next_page_of_the_visitor_goes_on_with_the_far_end_that_stands() -> TestResult {
+    let mut bench = Bench::new(39_524..=39_527).await?;
+    let mut first = bench.browser().await?;
+    let (far, offer) = bench.dial().await?;
+    bench.far_end.answer(&far, &offer)?;
+    let call = bench.call.clone();
+    assert_eq!(bench.event().await?, Event::Answered { call: call.clone() });
+    first.speak(440.0);
+    assert!(block_in_place(|| first.live(PATIENCE, |browser| browser.heard.len() > 4_000))?);
+    bench.tell(Command::VisitorAway { call }).await?;
+    first.close()?;
+    let mut second = bench.browser().await?;
+    second.speak(1_000.0);
+    assert!(block_in_place(|| second.live(PATIENCE, |browser| browser.heard.len() > 12_000))?);
+    let samples: Vec<f32> = second.heard.iter().rev().take(4000).copied().map(units::from_i16).collect();
+    let level = |pitch| spectrum::tone_level(&samples, SampleRate::HZ_8000, Hertz(pitch)).0;
+    assert!((-19.0..-13.0).contains(&level(1_000.0)), "the echo has {} dBov", level(1_000.0));
+    assert!(level(440.0) < -40.0, "the first page is heard at {} dBov", level(440.0));
+    let stats = bench.release().await?;
+    assert!(stats.visitor_packets > 80, "both pages count: {stats:?}");
+    assert_eq!((stats.visitor_lost, stats.agent_lost), (0, 0));
+    assert!(bench.far_end.events.recv().await.is_some(), "the far end was rung once, and hears the end");
+    bench.ends_clean(39_524).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_far_end_whose_visitor_does_not_come_back_hears_so_and_is_released() -> TestResult {
+    let mut bench = Bench::new(39_528..=39_531).await?;
+    let mut browser = bench.browser().await?;
+    let (far, offer) = bench.dial().await?;
+    bench.far_end.answer(&far, &offer)?;
+    assert!(matches!(bench.event().await?, Event::Answered { .. }));
+    bench.tell(Command::VisitorAway { call: bench.call.clone() }).await?;
+    browser.close()?;
+    let begun = std::time::Instant::now();
+    let stats = bench.release().await?;
+    assert!(begun.elapsed() >= Duration::from_millis(600), "the farewell was cut short");
+    // What the far end sends back are the tones and the silence between them.
+    assert!(stats.agent_packets > 30, "{stats:?}");
+    bench.ends_clean(39_528).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_of_the_next_page_that_is_unusable_costs_the_call_and_nothing_else() -> TestResult {
+    let mut bench = Bench::new(39_532..=39_535).await?;
+    let _browser = bench.browser().await?;
+    let (far, offer) = bench.dial().await?;
+    bench.far_end.answer(&far, &offer)?;
+    assert!(matches!(bench.event().await?, Event::Answered { .. }));
+    bench.tell(Command::VisitorAway { call: bench.call.clone() }).await?;
+    bench.tell(Command::Offer { call: bench.call.clone(), sdp: "nonsense".to_owned() }).await?;
+    let event = bench.event().await?;
+    assert!(matches!(event, Event::Failed { failure: Failure::OfferUnusable, .. }), "{event:?}");
+    bench.release().await?;
+    bench.ends_clean(39_532).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_far_end_hangs_up() -> TestResult {
     let mut bench = Bench::new(39_504..=39_507).await?;
     let _browser = bench.browser().await?;

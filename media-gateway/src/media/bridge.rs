@@ -12,15 +12,16 @@ use dsp::telephone_event::Packet;
 use protocol::gateway::{CallStats, Side};
 use tracing::{debug, trace};
 
+use super::away::StandIn;
 use super::dtmf::{Key, KeyReceiver, KeySender};
 use super::outbox::{BridgeOutput, Outbox};
 use super::ringback::RingbackTone;
 use super::rtcp::Reporter;
 use super::rtp::{AgentPayload, RtpLeg};
 use super::sequence::{Arrival, Sequence};
-use super::transcode::{Decoder, Encoder, OPUS_FRAME};
+use super::transcode::{Decoder, Encoder, Frame, OPUS_FRAME};
 use super::webrtc::{VisitorPacket, VisitorPayload};
-use crate::config::Ringback;
+use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Remote};
 
 /// How often a packet of ringback is due.
@@ -64,6 +65,12 @@ pub(crate) struct Bridge {
     reporter: Reporter,
     tone: Ringback,
     ringing: Option<Ringing>,
+    away_tone: AwayTone,
+    /// The visitor's page is gone: what its leg still brings is not taken.
+    is_away: bool,
+    /// What the far end hears until a leg's audio comes.
+    stand_in: Option<StandIn>,
+    farewell_said: bool,
     outbox: Outbox,
 }
 
@@ -77,7 +84,7 @@ impl Bridge {
     ///
     /// # Errors
     /// What libopus says when it has no memory.
-    pub(crate) fn new(seed: Seed, tone: Ringback, now: Instant) -> Result<Self, opus::Error> {
+    pub(crate) fn new(seed: Seed, tone: Ringback, away_tone: AwayTone, now: Instant) -> Result<Self, opus::Error> {
         Ok(Self {
             rtp: RtpLeg::new(seed.ssrc, seed.agent_sequence),
             decoder: Decoder::new(seed.agent_timestamp)?,
@@ -92,6 +99,10 @@ impl Bridge {
             reporter: Reporter::new(seed.ntp, seed.ssrc, now),
             tone,
             ringing: None,
+            away_tone,
+            is_away: false,
+            stand_in: None,
+            farewell_said: false,
             outbox: Outbox::default(),
         })
     }
@@ -116,8 +127,42 @@ impl Bridge {
         self.ringing = None;
     }
 
+    /// The visitor's page is gone and may come back: the far end hears that, then silence.
+    pub(crate) fn away(&mut self, now: Instant) {
+        self.is_away = true;
+        self.stand_in = Some(StandIn::away(self.away_tone, now));
+    }
+
+    /// Tells the far end that the visitor will not come back.
+    pub(crate) fn say_farewell(&mut self, now: Instant) {
+        self.is_away = true;
+        self.stand_in = Some(StandIn::farewell(self.away_tone, now));
+    }
+
+    /// Whether the farewell has just been said.
+    pub(crate) fn poll_farewell(&mut self) -> bool {
+        std::mem::take(&mut self.farewell_said)
+    }
+
+    /// Goes on with another leg of the visitor, for which packets are numbered from the lower half of `sequence`. Counts and
+    /// the far end's timeline go on; until the leg's audio comes, the far end hears silence.
+    pub(crate) fn replace_visitor(&mut self, sequence: u16, now: Instant) {
+        self.is_away = false;
+        self.visitor.forget();
+        self.visitor_ssrc = None;
+        self.visitor_gap = false;
+        self.decoder.forget();
+        self.encoder.renumber(sequence >> 1);
+        if self.rtp.media().is_some() {
+            self.stand_in.get_or_insert_with(|| StandIn::silence(now));
+        }
+    }
+
     /// Takes a packet of the visitor.
     pub(crate) fn handle_visitor(&mut self, packet: &VisitorPacket, now: Instant) {
+        if self.is_away {
+            return;
+        }
         if self.visitor_ssrc.replace(packet.ssrc).is_some_and(|before| before != packet.ssrc) {
             self.visitor.forget();
             self.decoder.forget();
@@ -201,13 +246,15 @@ impl Bridge {
             }
             self.encoder.push_local(&pcm, now, |coded| self.outbox.send_visitor(coded));
         }
+        self.play_stand_in(now);
     }
 
     /// When [`Self::handle_timeout`] is due; `None` when nothing waits.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let ringing = self.ringing.as_ref().map(|ringing| ringing.due);
         let keys = [self.visitor_keys.poll_timeout(), self.agent_keys.poll_timeout(), self.relay.poll_timeout()];
-        keys.into_iter().chain([ringing, self.reporter.poll_timeout()]).flatten().min()
+        let stand_in = self.stand_in.as_ref().map(StandIn::due);
+        keys.into_iter().chain([ringing, stand_in, self.reporter.poll_timeout()]).flatten().min()
     }
 
     /// The next thing to be done; `None` when there is nothing more until an input or [`Self::poll_timeout`].
@@ -234,22 +281,25 @@ impl Bridge {
 
     fn visitor_audio(&mut self, packet: &VisitorPacket, now: Instant) {
         let is_gap = std::mem::take(&mut self.visitor_gap);
+        self.stand_in = None;
         let Some(remote) = self.rtp.media().filter(Remote::receives) else { return };
         let Self { decoder, rtp, outbox, relay, .. } = self;
         let decoded = decoder.push(&packet.payload, packet.timestamp, is_gap, now, |frame| {
-            if relay.is_sending() {
-                // RFC 4733 section 2.5.1.2: the event stands in the audio's place.
-                return;
-            }
-            let mut payload = [0; MAX_PTIME_SAMPLES];
-            let length = law(remote.codec).encode(frame.samples, &mut payload);
-            let payload = payload.get(..length).unwrap_or_default();
-            if let Some((to, datagram)) = rtp.packet(remote.payload_type, frame.timestamp, frame.marker, payload) {
-                outbox.send_agent(to, datagram);
-            }
+            send_frame(frame, &remote, relay, rtp, outbox);
         });
         if let Err(error) = decoded {
             debug!(ssrc = packet.ssrc, sequence = packet.sequence, %error, "no Opus");
+        }
+    }
+
+    fn play_stand_in(&mut self, now: Instant) {
+        let Self { decoder, rtp, outbox, relay, stand_in, farewell_said, .. } = self;
+        let Some(pcm) = stand_in.as_mut().and_then(|it| it.next(now)) else { return };
+        if let Some(remote) = rtp.media().filter(Remote::receives) {
+            decoder.push_local(&pcm, now, |frame| send_frame(frame, &remote, relay, rtp, outbox));
+        }
+        if stand_in.take_if(|it| it.has_said_farewell()).is_some() {
+            *farewell_said = true;
         }
     }
 
@@ -263,6 +313,19 @@ impl Bridge {
                 outbox.send_agent(to, datagram);
             }
         });
+    }
+}
+
+fn send_frame(frame: Frame<'_>, remote: &Remote, relay: &KeySender, rtp: &mut RtpLeg, outbox: &mut Outbox) {
+    if relay.is_sending() {
+        // RFC 4733 section 2.5.1.2: the event stands in the audio's place.
+        return;
+    }
+    let mut payload = [0; MAX_PTIME_SAMPLES];
+    let length = law(remote.codec).encode(frame.samples, &mut payload);
+    let payload = payload.get(..length).unwrap_or_default();
+    if let Some((to, datagram)) = rtp.packet(remote.payload_type, frame.timestamp, frame.marker, payload) {
+        outbox.send_agent(to, datagram);
     }
 }
 

@@ -16,7 +16,7 @@ use super::bridge::{Bridge, Seed};
 use super::outbox::BridgeOutput;
 use super::webrtc::browser::TestResult;
 use super::webrtc::{VisitorPacket, VisitorPayload};
-use crate::config::Ringback;
+use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
 
 const EVENT_PT: u8 = 101;
@@ -66,7 +66,7 @@ struct Bench {
 impl Bench {
     fn new(ptime_ms: u64) -> TestResult<Self> {
         let now = Instant::now();
-        let mut bridge = Bridge::new(SEED, Ringback::Europe, now)?;
+        let mut bridge = Bridge::new(SEED, Ringback::Europe, AwayTone::Soft, now)?;
         bridge.connect(remote(ptime_ms)?, now);
         Ok(Self {
             bridge,
@@ -433,5 +433,80 @@ fn the_far_end_gets_a_report_every_few_seconds() -> TestResult {
     bench.speak(0..500)?;
     // With this seed every 2.6 s.
     assert_eq!(bench.reports, 3);
+    Ok(())
+}
+
+#[test]
+fn a_far_end_whose_visitor_is_away_hears_one_soft_tone_then_silence_without_a_hole() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak(0..50)?;
+    bench.bridge.away(bench.now);
+    // What the old leg still brings is not taken.
+    bench.speak(50..100)?;
+    let (before, after) = bench.sent.split_at(50);
+    assert!(is_contiguous(before, 160) && is_contiguous(after, 160) && after.len() >= 50, "{}", after.len());
+    let pcm = bench.pcm();
+    let level = |range: std::ops::Range<usize>, pitch| {
+        spectrum::tone_level(pcm.get(range).unwrap_or_default(), SampleRate::HZ_8000, Hertz(pitch)).0
+    };
+    assert!((-35.0..-25.0).contains(&level(8_100..9_300, 660.0)), "{}", level(8_100..9_300, 660.0));
+    assert!(level(10_000..16_000, 660.0) < -80.0 && level(8_400..16_000, 440.0) < -60.0);
+    Ok(())
+}
+
+#[test]
+fn the_next_page_is_heard_in_the_place_of_silence_and_its_packets_are_numbered_anew() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak(0..50)?;
+    bench.hear(FAR_END, 1, 0, 0, &[0x55; 160])?;
+    bench.bridge.away(bench.now);
+    bench.wait(500 * MS)?;
+    bench.bridge.replace_visitor(40_001, bench.now);
+    bench.wait(100 * MS)?;
+    bench.hear(FAR_END, 2, 4_800, 0, &[0x55; 160])?;
+    assert_eq!(bench.played.last().map(|played| (played.sequence, played.marker)), Some((20_000, true)));
+    bench.speak(1_000..1_050)?;
+    assert!(bench.sent.windows(2).all(|pair| match pair {
+        [a, b] => b.sequence == a.sequence.wrapping_add(1) && b.timestamp.wrapping_sub(a.timestamp) < 480,
+        _ => false,
+    }));
+    let gaps = bench.sent.windows(2).map(|pair| match pair {
+        [a, b] => b.at.saturating_sub(a.at),
+        _ => Duration::MAX,
+    });
+    assert!(gaps.into_iter().all(|gap| gap <= 40 * MS), "a hole towards the far end");
+    let pcm = bench.pcm();
+    let tail = pcm.len().checked_sub(4_000).and_then(|start| pcm.get(start..)).ok_or("too little")?;
+    assert!(spectrum::tone_level(tail, SampleRate::HZ_8000, Hertz(440.0)).0 > -20.0);
+    let stats = bench.bridge.stats();
+    assert_eq!((stats.visitor_packets, stats.visitor_lost), (100, 0));
+    Ok(())
+}
+
+#[test]
+fn the_farewell_is_two_low_tones_and_its_end_is_told_once() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak(0..10)?;
+    bench.bridge.away(bench.now);
+    bench.wait(1_000 * MS)?;
+    bench.bridge.say_farewell(bench.now);
+    bench.wait(600 * MS)?;
+    assert!(!bench.bridge.poll_farewell());
+    bench.wait(120 * MS)?;
+    assert!(bench.bridge.poll_farewell() && !bench.bridge.poll_farewell());
+    assert_eq!(bench.bridge.poll_timeout().filter(|at| *at < bench.now + 100 * MS), None, "nothing more to play");
+    let pcm = bench.pcm();
+    let start = 10 * 160 + 50 * 160;
+    let level = |at: usize| {
+        let piece = pcm.get(start + at..start + at + 800).unwrap_or_default();
+        spectrum::tone_level(piece, SampleRate::HZ_8000, Hertz(330.0)).0
+    };
+    assert!(
+        [level(300), level(3_100)].iter().all(|level| (-32.0..-22.0).contains(level)),
+        "{} {}",
+        level(300),
+        level(3_100)
+    );
+    assert!(level(1_800) < -80.0, "{}", level(1_800));
     Ok(())
 }

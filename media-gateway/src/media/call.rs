@@ -113,7 +113,15 @@ impl Call {
                 self.bridge.connect(remote, now);
             }
             CallOrder::Answered => self.bridge.answered(),
+            CallOrder::Away => self.bridge.away(now),
+            CallOrder::Farewell => self.bridge.say_farewell(now),
         }
+    }
+
+    /// Goes on with another leg of the visitor, whose packets are numbered from `sequence`. Gives back the old one.
+    pub(crate) fn replace(&mut self, webrtc: WebRtcLeg, sequence: u16, now: Instant) -> WebRtcLeg {
+        self.bridge.replace_visitor(sequence, now);
+        std::mem::replace(&mut self.webrtc, webrtc)
     }
 
     /// Takes a datagram from the WebRTC socket.
@@ -167,6 +175,9 @@ impl Call {
                         shared.report(MediaEvent::Down { call: id.clone(), detail });
                     }
                 }
+            }
+            if bridge.poll_farewell() {
+                shared.report(MediaEvent::FarewellSaid { call: id.clone() });
             }
             match bridge.poll_output() {
                 None => break,

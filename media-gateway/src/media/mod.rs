@@ -3,6 +3,7 @@
 //!
 //! Deliberately not here: SIP, and anything that the signal-server decides.
 
+mod away;
 mod bridge;
 #[cfg(test)]
 mod bridge_tests;
@@ -35,9 +36,10 @@ pub(crate) use worker::{MediaHandle, MediaSettings, start};
 /// What the media thread is told.
 #[derive(Debug)]
 pub(crate) enum MediaCommand {
-    /// Make the visitor's leg. Answered by [`MediaEvent::Answer`] or [`MediaEvent::OfferUnusable`].
+    /// Make the visitor's leg; one that the call has already is replaced. Answered by [`MediaEvent::Answer`] or
+    /// [`MediaEvent::OfferUnusable`].
     Offer {
-        /// The call, new to the media thread.
+        /// The call.
         call: CallId,
         /// The browser's offer.
         sdp: String,
@@ -76,6 +78,10 @@ pub(crate) enum CallOrder {
     Connect(Remote),
     /// The far end has answered: no more ringback.
     Answered,
+    /// The visitor's page is gone: the far end hears a tone, then silence, until another leg's audio comes.
+    Away,
+    /// Nobody has come back: the far end hears that. Answered by [`MediaEvent::FarewellSaid`].
+    Farewell,
 }
 
 /// What the media thread reports.
@@ -87,6 +93,11 @@ pub(crate) enum MediaEvent {
         call: CallId,
         /// Our SDP answer.
         sdp: String,
+    },
+    /// The far end has heard [`CallOrder::Farewell`].
+    FarewellSaid {
+        /// The call.
+        call: CallId,
     },
     /// There is no visitor's leg; the call is unknown to the media thread.
     OfferUnusable {

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::ports::RtpSockets;
 use super::webrtc::browser::{Browser, TestResult};
 use super::{CallOrder, MediaCommand, MediaEvent, MediaHandle, MediaSettings, start};
-use crate::config::Ringback;
+use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
 
 /// These tests count packets, not time, and wait long: the machine may be busy.
@@ -40,7 +40,8 @@ impl Bench {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
         let candidates = vec![socket.local_addr()?];
-        let (media, events, thread) = start(MediaSettings { socket, candidates, ringback: Ringback::Europe })?;
+        let settings = MediaSettings { socket, candidates, ringback: Ringback::Europe, away_tone: AwayTone::Soft };
+        let (media, events, thread) = start(settings)?;
         let call = CallId::new("call");
         let (browser, sdp) = Browser::new()?;
         let [rtp, rtcp] = [UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?];

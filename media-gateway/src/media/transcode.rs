@@ -109,6 +109,15 @@ impl Decoder {
         Ok(())
     }
 
+    /// Takes samples that are made here, one piece after the other without a gap. Whole frames go to `emit`.
+    pub(crate) fn push_local(&mut self, samples: &[i16], now: Instant, mut emit: impl FnMut(Frame<'_>)) {
+        if self.expected.take().is_some() {
+            self.framer.skip(elapsed(self.last_input, now), &mut emit);
+        }
+        self.framer.extend(samples, &mut emit);
+        self.last_input = Some(now);
+    }
+
     /// The visitor's stream starts anew (another SSRC): its timestamps mean nothing any more.
     pub(crate) fn forget(&mut self) {
         self.expected = None;
@@ -164,6 +173,12 @@ impl Encoder {
         opus.set_packet_loss_perc(EXPECTED_LOSS)?;
         let framer = Framer::new(OPUS_FRAME, timestamp);
         Ok(Self { opus, expected: None, last_input: None, framer, sequence: u64::from(sequence) })
+    }
+
+    /// The packets go to another browser from now on, with the same condition for `sequence` as at the beginning.
+    pub(crate) fn renumber(&mut self, sequence: u16) {
+        self.sequence = u64::from(sequence);
+        self.framer.marker = true;
     }
 
     /// Takes samples of the far end in order of sequence; `is_gap` tells that packets before them never came. Whole packets

@@ -15,14 +15,14 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use protocol::CallId;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
-use tracing::{debug, error, trace, warn};
+use tracing::{debug, error, trace};
 
 use super::bridge::{Bridge, Seed};
 use super::call::{AgentSockets, Call, Counters, Shared};
 use super::ports::RtpSockets;
 use super::webrtc::{WebRtcError, WebRtcLeg, WebRtcSettings, stun_ufrag};
 use super::{MediaCommand, MediaEvent};
-use crate::config::Ringback;
+use crate::config::{AwayTone, Ringback};
 
 /// Commands that wait. A call makes about ten in its life; this many at once would be a burst of a hundred new calls.
 const COMMAND_QUEUE: usize = 1024;
@@ -64,6 +64,8 @@ pub(crate) struct MediaSettings {
     pub candidates: Vec<SocketAddr>,
     /// What visitors hear while it rings.
     pub ringback: Ringback,
+    /// What far ends hear while the visitor is between two pages.
+    pub away_tone: AwayTone,
 }
 
 /// Why there is no media thread.
@@ -112,6 +114,7 @@ pub(crate) fn start(
     let worker = Worker {
         webrtc: WebRtcSettings::new(settings.candidates)?,
         ringback: settings.ringback,
+        away_tone: settings.away_tone,
         poll,
         _waker: Arc::clone(&waker),
         commands,
@@ -137,6 +140,7 @@ type Slot = usize;
 struct Worker {
     webrtc: WebRtcSettings,
     ringback: Ringback,
+    away_tone: AwayTone,
     poll: Poll,
     /// A waker that is dropped takes its last wake with it.
     _waker: Arc<Waker>,
@@ -337,17 +341,19 @@ impl Worker {
     }
 
     fn offer(&mut self, id: &CallId, sdp: &str, now: Instant) {
-        if self.by_id.contains_key(id) {
-            return warn!(call = %id, "a second offer is ignored");
-        }
         // str0m promises not to panic on what comes from outside; should it, one call is lost and not all of them.
         let made = catch_unwind(AssertUnwindSafe(|| WebRtcLeg::answer(&self.webrtc, sdp, now)));
-        let bridge = Bridge::new(seed(), self.ringback, now);
-        let (leg, answer, bridge) = match (made, bridge) {
-            (Ok(Ok((leg, answer))), Ok(bridge)) => (leg, answer, bridge),
-            (Ok(Err(error)), _) => return self.refuse(id, error.to_string()),
-            (Err(_), _) => return self.refuse(id, "reading the offer panicked".to_owned()),
-            (_, Err(error)) => return self.refuse(id, error.to_string()),
+        let (leg, answer) = match made {
+            Ok(Ok(made)) => made,
+            Ok(Err(error)) => return self.refuse(id, error.to_string(), now),
+            Err(_) => return self.refuse(id, "reading the offer panicked".to_owned(), now),
+        };
+        if let Some(&slot) = self.by_id.get(id) {
+            return self.replace(slot, leg, answer, now);
+        }
+        let bridge = match Bridge::new(seed(), self.ringback, self.away_tone, now) {
+            Ok(bridge) => bridge,
+            Err(error) => return self.refuse(id, error.to_string(), now),
         };
         let slot = self.next_slot;
         self.next_slot += SLOT_STEP;
@@ -359,7 +365,25 @@ impl Worker {
         self.with_call(slot, now, |_| {});
     }
 
-    fn refuse(&mut self, call: &CallId, detail: String) {
+    /// The call goes on with another leg of the visitor. What was known of the old one leads nowhere any more.
+    fn replace(&mut self, slot: Slot, leg: WebRtcLeg, answer: String, now: Instant) {
+        let Some(call) = self.calls.get_mut(&slot) else { return };
+        self.by_ufrag.insert(leg.ufrag().to_owned(), slot);
+        self.by_ufrag.remove(call.replace(leg, rand::random(), now).ufrag());
+        for address in call.addresses.drain(..) {
+            if self.by_address.get(&address) == Some(&slot) {
+                self.by_address.remove(&address);
+            }
+        }
+        self.shared.report(MediaEvent::Answer { call: call.id.clone(), sdp: answer });
+        self.with_call(slot, now, |_| {});
+    }
+
+    /// There is no leg for the offer, and the call, if there is one, is of no further use.
+    fn refuse(&mut self, call: &CallId, detail: String, now: Instant) {
+        if let Some(&slot) = self.by_id.get(call) {
+            self.close(slot, now);
+        }
         self.shared.report(MediaEvent::OfferUnusable { call: call.clone(), detail });
     }
 

@@ -1,6 +1,6 @@
 //! From the file to what the servers take.
 
-use super::{File, Ringback, TlsMode, Transport, Trunk};
+use super::{AwayTone, File, Ringback, TlsMode, Transport, Trunk};
 use anyhow::Context as _;
 use media_gateway::config as gateway;
 use protocol::{DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
@@ -32,6 +32,7 @@ impl File {
             deadlines: Deadlines {
                 setup: seconds(self.deadlines.setup_seconds),
                 no_answer: seconds(self.deadlines.no_answer_seconds),
+                resume: seconds(self.deadlines.resume_seconds),
                 drain: seconds(self.deadlines.drain_seconds),
             },
             seed: Seed {
@@ -57,6 +58,10 @@ impl File {
             ringback: match self.gateway.media.ringback {
                 Ringback::Etsi => gateway::Ringback::Europe,
                 Ringback::Us => gateway::Ringback::NorthAmerica,
+            },
+            away_tone: match self.gateway.media.away_tone {
+                AwayTone::Soft => gateway::AwayTone::Soft,
+                AwayTone::Off => gateway::AwayTone::Off,
             },
         })
     }

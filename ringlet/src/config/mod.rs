@@ -96,6 +96,7 @@ pub(crate) struct Limits {
 pub(crate) struct Deadlines {
     pub(crate) setup_seconds: u32,
     pub(crate) no_answer_seconds: u32,
+    pub(crate) resume_seconds: u32,
     pub(crate) drain_seconds: u32,
 }
 
@@ -119,6 +120,7 @@ pub(crate) struct Media {
     pub(crate) rtp_ports: [u16; 2],
     pub(crate) rtp_ip: IpAddr,
     pub(crate) ringback: Ringback,
+    pub(crate) away_tone: AwayTone,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -127,6 +129,14 @@ pub(crate) enum Ringback {
     #[default]
     Etsi,
     Us,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AwayTone {
+    #[default]
+    Soft,
+    Off,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -294,7 +304,7 @@ impl Default for Limits {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { setup_seconds: 60, no_answer_seconds: 45, drain_seconds: 5 }
+        Self { setup_seconds: 60, no_answer_seconds: 45, resume_seconds: 60, drain_seconds: 5 }
     }
 }
 
@@ -320,6 +330,7 @@ impl Default for Media {
             rtp_ports: [20000, 29998],
             rtp_ip: IpAddr::from([127, 0, 0, 1]),
             ringback: Ringback::Etsi,
+            away_tone: AwayTone::Soft,
         }
     }
 }

@@ -5,6 +5,7 @@ mod gateways;
 mod harness;
 mod pages;
 mod rest;
+mod resume;
 mod shutdown;
 mod tls;
 mod visitors;

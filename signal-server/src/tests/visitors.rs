@@ -30,6 +30,7 @@ async fn a_call_is_carried_from_hello_to_its_record() {
     assert_eq!(visitor.event().await, VisitorEvent::State { state: CallState::Ringing });
     app.gateway.say(Event::Answered { call: call.clone() }).await;
     assert_eq!(visitor.event().await, VisitorEvent::State { state: CallState::Answered });
+    assert!(matches!(visitor.event().await, VisitorEvent::Resume { .. }));
     app.gateway.say(Event::Digit { call: call.clone(), from: Side::Agent, digit: '7', duration_ms: 100 }).await;
     assert_eq!(visitor.event().await, VisitorEvent::Digit { digit: "7".to_owned(), duration_ms: 100 });
     app.gateway.say(Event::FarEndHungUp { call: call.clone() }).await;

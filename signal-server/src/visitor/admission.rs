@@ -13,8 +13,8 @@ use crate::token::{self, PanelClaims};
 use crate::{Origin, valid};
 use protocol::error::ErrorCode;
 use protocol::visitor::{VERSION, VisitorRequest};
-use protocol::{DestinationId, MerchantId, TrunkName};
-use switchboard::Plan;
+use protocol::{CallId, DestinationId, MerchantId, TrunkName};
+use switchboard::{Epoch, Plan};
 use url::Url;
 
 /// The longest address of a page that goes into a record; the rest is cut away with its path.
@@ -34,6 +34,16 @@ pub(crate) struct Hello {
     page: Option<String>,
     customer: Option<String>,
     destination_token: Option<String>,
+    resume: Option<String>,
+    takeover: bool,
+}
+
+/// A running call that a page asks for.
+#[derive(Debug)]
+pub(crate) struct Resumption {
+    pub(crate) call: CallId,
+    pub(crate) epoch: Epoch,
+    pub(crate) takeover: bool,
 }
 
 /// Why a visitor may not call.
@@ -58,9 +68,24 @@ impl Hello {
     /// Takes the first message apart.
     pub(crate) fn of(request: VisitorRequest) -> Result<Self, Refusal> {
         match request {
-            VisitorRequest::Hello { version: VERSION, token, origin, page, customer, destination_token } => {
-                Ok(Self { token, origin, page, customer, destination_token })
-            }
+            VisitorRequest::Hello {
+                version: VERSION,
+                token,
+                origin,
+                page,
+                customer,
+                destination_token,
+                resume,
+                takeover,
+            } => Ok(Self {
+                token,
+                origin,
+                page,
+                customer,
+                destination_token,
+                resume,
+                takeover: takeover.unwrap_or_default(),
+            }),
             VisitorRequest::Hello { .. } => Err(Refusal::of(ErrorCode::VersionUnknown)),
             VisitorRequest::Offer { .. }
             | VisitorRequest::Candidate { .. }
@@ -71,6 +96,19 @@ impl Hello {
             }
         }
     }
+}
+
+/// Which running call the page asks for; `None` when it begins a new one. The `resume` token is all that counts: it shows
+/// that the page is of the same origin and has what an earlier page of the call was given.
+pub(crate) fn resumption(app: &App, hello: &Hello) -> Result<Option<Resumption>, Refusal> {
+    let Some(token) = &hello.resume else { return Ok(None) };
+    let claims = app.resume_tokens.verify(token);
+    let claims = claims.ok_or_else(|| Refusal::because(ErrorCode::CallOver, "the token is not ours".to_owned()))?;
+    let origin = hello.origin.parse::<Origin>().ok();
+    if origin.is_none_or(|origin| origin.as_str() != claims.origin) {
+        return Err(Refusal::because(ErrorCode::CallOver, format!("a token of call {} from elsewhere", claims.call)));
+    }
+    Ok(Some(Resumption { epoch: claims.epoch(), call: claims.call, takeover: hello.takeover }))
 }
 
 /// Checks in this order: the server stops, token, address limit, link, origin, destination token, merchant limits. What

@@ -5,11 +5,11 @@ mod admission;
 
 use crate::app::App;
 use crate::client_address::ClientAddress;
-use crate::hub::{self, Message, VISITOR_QUEUE};
+use crate::hub::{self, Message, ToPage, VISITOR_QUEUE};
 use crate::limits::WaitingPermit;
 use crate::metrics::Counted;
 use crate::problem::Problem;
-use admission::{Hello, Refusal};
+use admission::{Hello, Refusal, Resumption};
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderMap, header};
@@ -19,8 +19,9 @@ use protocol::error::ErrorCode;
 use protocol::visitor::{EndReason, MAX_MESSAGE_BYTES, VisitorEvent, VisitorRequest};
 use serde_json::Value;
 use std::time::{Duration, Instant};
+use switchboard::Page;
 use tokio::sync::mpsc;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep_until, timeout};
 
 /// From the upgrade to `hello`: the panel sends it at once.
 const HELLO: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 10 });
@@ -30,6 +31,9 @@ const PING: Duration = Duration::from_secs(20);
 
 /// After this long without a sign of life, two pings included, the visitor is gone.
 const SILENCE: Duration = Duration::from_secs(45);
+
+/// How long a browser may take to answer the hub's question whether it is there; below [`switchboard::Config::contest`].
+const PROBE: Duration = Duration::from_millis(700);
 
 /// How long a message may take to leave.
 const SEND: Duration = Duration::from_secs(10);
@@ -74,38 +78,69 @@ pub(crate) async fn upgrade(
 
 async fn serve(app: &App, client: ClientAddress, socket: &mut Socket, place: WaitingPermit) {
     let hello = timeout(HELLO, socket.hello()).await.unwrap_or(Err(Refusal::of(ErrorCode::MessageInvalid)));
-    let admitted = match hello {
-        Ok(hello) => admission::admit(app, client, hello).await,
+    let page = hub::fresh_page();
+    let (events, queue) = mpsc::channel(VISITOR_QUEUE);
+    let entering = match hello {
+        Ok(hello) => enter(app, client, hello, page, events).await,
         Err(refusal) => Err(refusal),
     };
     drop(place);
-    let (plan, permit) = match admitted {
-        Ok(admitted) => admitted,
+    let (call, message) = match entering {
+        Ok(entering) => entering,
         Err(refusal) => return refuse(socket, &refusal).await,
     };
-    let call = hub::fresh_call();
-    tracing::debug!(%call, client = %client.0, "visitor admitted");
-    let (sender, events) = mpsc::channel(VISITOR_QUEUE);
-    if app.hub.tell(Message::Arrived { call: call.clone(), plan, events: sender, permit }).await {
-        relay(app, socket, &call, events).await;
-        app.hub.tell(Message::VisitorLost { call }).await;
+    if app.hub.tell(message).await {
+        relay(app, socket, &call, page, queue).await;
+        app.hub.tell(Message::VisitorLost { call, page }).await;
     }
 }
 
+/// What the hub is told of a page that may come in: to a new call, or to one that runs.
+async fn enter(
+    app: &App,
+    client: ClientAddress,
+    hello: Hello,
+    page: Page,
+    events: mpsc::Sender<ToPage>,
+) -> Result<(CallId, Message), Refusal> {
+    if let Some(Resumption { call, epoch, takeover }) = admission::resumption(app, &hello)? {
+        tracing::debug!(%call, client = %client.0, takeover, "a page asks for the call");
+        return Ok((call.clone(), Message::Resume { call, page, epoch, takeover, events }));
+    }
+    let (plan, permit) = admission::admit(app, client, hello).await?;
+    let call = hub::fresh_call();
+    tracing::debug!(%call, client = %client.0, "visitor admitted");
+    Ok((call.clone(), Message::Arrived { call, page, plan, events, permit }))
+}
+
 /// Carries messages both ways until either side is done.
-async fn relay(app: &App, socket: &mut Socket, call: &CallId, mut events: mpsc::Receiver<VisitorEvent>) {
+async fn relay(app: &App, socket: &mut Socket, call: &CallId, page: Page, mut queue: mpsc::Receiver<ToPage>) {
     let mut ping = interval(PING);
+    let mut probed: Option<Instant> = None;
     loop {
+        let probe_ends = probed.map_or_else(Instant::now, |at| at + PROBE);
         tokio::select! {
-            event = events.recv() => {
-                let Some(event) = event else { return socket.close(close_code::NORMAL, "").await };
-                if !socket.send(&event).await {
+            message = queue.recv() => match message {
+                None => return socket.close(close_code::NORMAL, "").await,
+                Some(ToPage::Event(event)) => if !socket.send(&event).await {
+                    return;
+                },
+                Some(ToPage::Probe) => {
+                    probed = Some(Instant::now());
+                    if !socket.write(Frame::Ping(Default::default())).await {
+                        return;
+                    }
+                }
+            },
+            () = sleep_until(probe_ends.into()), if probed.is_some() => {
+                if probed.take().is_some_and(|at| socket.heard < at) {
+                    tracing::info!(%call, "the visitor's page does not answer");
                     return;
                 }
             }
             request = socket.request() => match request {
                 Received::Request(request) => {
-                    if !app.hub.tell(Message::Visitor { call: call.clone(), request }).await {
+                    if !app.hub.tell(Message::Visitor { call: call.clone(), page, request }).await {
                         return;
                     }
                 }
@@ -132,7 +167,9 @@ async fn refuse(socket: &mut Socket, refusal: &Refusal) {
     let code = refusal.code;
     metrics::counter!("ringlet_calls_refused_total", "code" => code.word()).increment(1);
     tracing::info!(%code, merchant = refusal.merchant.as_deref(), detail = refusal.detail.as_deref(), "visitor refused");
-    let reason = if code == ErrorCode::ServerStopping { EndReason::ServerStopping } else { EndReason::Refused };
+    let reasons =
+        [(ErrorCode::ServerStopping, EndReason::ServerStopping), (ErrorCode::CallOver, EndReason::VisitorGone)];
+    let reason = reasons.into_iter().find(|it| it.0 == code).map_or(EndReason::Refused, |it| it.1);
     socket.send(&VisitorEvent::Ended { reason, code: Some(code), message: code.shopper().to_owned() }).await;
     socket.close(close_code::POLICY, code.word()).await;
 }

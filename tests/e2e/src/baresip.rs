@@ -69,6 +69,11 @@ impl Baresip {
         .await
     }
 
+    /// How many INVITEs it has received, retransmissions and re-INVITEs among them.
+    pub fn invites(&self) -> usize {
+        self.process.log().lines().filter(|line| line.starts_with("INVITE sip:")).count()
+    }
+
     /// The keys that it has heard, in order.
     pub fn keys(&self) -> String {
         // An event with no parameter tells that the key was let go.

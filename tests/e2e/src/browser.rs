@@ -109,6 +109,60 @@ impl Browser {
         self.driver.goto(url).await.with_context(|| format!("loading {url}"))
     }
 
+    /// Clicks what a CSS selector finds in the page.
+    ///
+    /// # Errors
+    /// When there is nothing, or it cannot be clicked.
+    pub async fn click_in_page(&self, selector: &str) -> Result<()> {
+        let element = self.element_in_page(&format!("return document.querySelector({selector:?})")).await?;
+        element.click().await.with_context(|| format!("clicking {selector}"))
+    }
+
+    /// Loads the page anew.
+    ///
+    /// # Errors
+    /// When it does not load.
+    pub async fn reload(&self) -> Result<()> {
+        self.driver.enter_default_frame().await?;
+        Ok(self.driver.refresh().await?)
+    }
+
+    /// Goes back in the tab's history.
+    ///
+    /// # Errors
+    /// When the page does not load.
+    pub async fn back(&self) -> Result<()> {
+        self.driver.enter_default_frame().await?;
+        Ok(self.driver.back().await?)
+    }
+
+    /// Goes forward in the tab's history.
+    ///
+    /// # Errors
+    /// When the page does not load.
+    pub async fn forward(&self) -> Result<()> {
+        self.driver.enter_default_frame().await?;
+        Ok(self.driver.forward().await?)
+    }
+
+    /// Opens a second, empty tab and goes there.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub async fn open_tab(&self) -> Result<()> {
+        let tab = self.driver.new_tab().await?;
+        Ok(self.driver.switch_to_window(tab).await?)
+    }
+
+    /// Goes to the tab that was opened as the `n`th, from 0.
+    ///
+    /// # Errors
+    /// When there is no such tab.
+    pub async fn go_to_tab(&self, n: usize) -> Result<()> {
+        let tab = self.driver.windows().await?.get(n).cloned().with_context(|| format!("there is no tab {n}"))?;
+        Ok(self.driver.switch_to_window(tab).await?)
+    }
+
     /// Runs a function body in every page and frame to come, before their own scripts.
     ///
     /// # Errors

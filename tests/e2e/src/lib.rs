@@ -7,6 +7,7 @@ pub mod namespace;
 pub mod pages;
 pub mod panel;
 pub mod process;
+pub mod quantiles;
 pub mod relay;
 pub mod ringlet;
 pub mod scene;

@@ -40,13 +40,17 @@ pub struct Setup {
     pub trunk: &'static str,
     /// Where the trunk is.
     pub trunk_port: u16,
+    /// Extra lines in the `[deadlines]` table.
+    pub deadlines: &'static str,
+    /// Extra lines in the `[gateway.media]` table.
+    pub media: &'static str,
     /// Whether browser and server speak through a relay that can be cut.
     pub relay: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { no_answer_seconds: 45, trunk: "", trunk_port: 5070, relay: false }
+        Self { no_answer_seconds: 45, trunk: "", trunk_port: 5070, deadlines: "", media: "", relay: false }
     }
 }
 
@@ -188,7 +192,7 @@ fn binary() -> Result<PathBuf> {
 }
 
 fn configuration(setup: &Setup) -> String {
-    let Setup { no_answer_seconds, trunk, trunk_port, relay } = setup;
+    let Setup { no_answer_seconds, trunk, trunk_port, deadlines, media, relay } = setup;
     let port = if *relay { 8081 } else { 8080 };
     format!(
         r#"[http]
@@ -203,11 +207,13 @@ calls_per_address_per_minute = 10000
 
 [deadlines]
 no_answer_seconds = {no_answer_seconds}
+{deadlines}
 
 [gateway.media]
 listen = "{BRIDGE}:4433"
 public_ips = ["{BRIDGE}"]
 rtp_ip = "{BRIDGE}"
+{media}
 
 [gateway.sip]
 listen = "{BRIDGE}:5060"

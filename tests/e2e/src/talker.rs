@@ -25,6 +25,8 @@ pub struct Talker(Arc<Mutex<Heard>>);
 #[derive(Debug, Default)]
 struct Heard {
     first: Option<SystemTime>,
+    last: Option<SystemTime>,
+    longest_gap: Duration,
     from: Option<SocketAddr>,
 }
 
@@ -44,6 +46,19 @@ impl Talker {
     /// Forgets the last call.
     pub fn forget(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Heard::default();
+    }
+
+    /// The longest time between two packets with sound since this was asked last, or since [`forget`](Self::forget).
+    /// The time since the last one counts too, as long as it is the longest.
+    pub fn take_longest_gap(&self) -> Duration {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = heard.last.and_then(|last| last.elapsed().ok()).unwrap_or_default();
+        std::mem::take(&mut heard.longest_gap).max(open)
+    }
+
+    /// When it last heard sound.
+    pub fn last_sound(&self) -> Option<SystemTime> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last
     }
 
     /// When it first heard sound since [`forget`](Self::forget).
@@ -68,8 +83,11 @@ async fn run(socket: &UdpSocket, heard: &Mutex<Heard>) -> Result<()> {
                 let Ok((length, from)) = received else { continue };
                 let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
                 heard.from = Some(from);
-                if heard.first.is_none() && datagram.get(HEADER..length).is_some_and(is_audible) {
-                    heard.first = Some(SystemTime::now());
+                if datagram.get(HEADER..length).is_some_and(is_audible) {
+                    let now = SystemTime::now();
+                    let gap = heard.last.replace(now).and_then(|last| now.duration_since(last).ok());
+                    heard.longest_gap = heard.longest_gap.max(gap.unwrap_or_default());
+                    heard.first.get_or_insert(now);
                 }
             }
             _ = tick.tick() => {

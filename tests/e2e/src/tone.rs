@@ -86,6 +86,17 @@ impl Recording {
         Ok(Self { rate: self.rate, samples: self.samples.get(from..end).unwrap_or_default().to_vec() })
     }
 
+    /// The part that begins `from` and ends `to` seconds before the end.
+    ///
+    /// # Errors
+    /// When the sound is shorter than that.
+    pub fn before_end(&self, from: f64, to: f64) -> Result<Self> {
+        let place = |seconds: f64| self.samples.len().checked_sub((seconds * f64::from(self.rate)) as usize);
+        let part = place(from).zip(place(to)).and_then(|(from, to)| self.samples.get(from..to));
+        let part = part.with_context(|| format!("no {from:.1} s to {to:.1} s before the end"))?;
+        Ok(Self { rate: self.rate, samples: part.to_vec() })
+    }
+
     /// The level of one frequency, in dB against a full-scale sine: the median over blocks of a fifth of a second, so that
     /// a gap in the recording (the recorder shares a busy machine) does not pass for a quieter tone.
     pub fn level(&self, hertz: f64) -> f64 {
@@ -199,6 +210,16 @@ mod tests {
         torn.samples.drain(48_000..48_055);
         assert!(torn.require_only(440.0, -7.0, 1000.0).is_ok());
         assert!(mix(&[(440, -7.0), (2000, -9.0)]).require_only(440.0, -7.0, 1000.0).is_err());
+    }
+
+    #[test]
+    fn a_part_is_found_by_its_distance_from_the_end() {
+        let mut two = mix(&[(1000, -12.0)]);
+        two.samples.extend(mix(&[(440, -12.0)]).samples);
+        let part = |from, to| two.before_end(from, to).map(|part| part.loudest()).unwrap_or_default();
+        assert!((part(3.5, 2.5) - 1000.0).abs() <= 1.0);
+        assert!((part(1.5, 0.5) - 440.0).abs() <= 1.0);
+        assert!(two.before_end(4.5, 0.0).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod embedding;
 mod endings;
 mod keys;
+mod resume;
 mod strangers;
 mod tones;
 
@@ -53,6 +54,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     tones::tests(&mut program);
     keys::tests(&mut program);
     endings::tests(&mut program);
+    resume::tests(&mut program);
     strangers::tests(&mut program);
     embedding::tests(&mut program);
     program.trials

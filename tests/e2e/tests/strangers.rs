@@ -55,6 +55,8 @@ async fn forged_hello(scene: &mut Scene) -> Result<()> {
         page: None,
         customer: None,
         destination_token: destination_token.map(str::to_owned),
+        resume: None,
+        takeover: None,
     };
     for (request, expected) in [
         (hello(&token, pages::STRANGE_ORIGIN, None), ErrorCode::OriginNotAllowed),
@@ -113,6 +115,8 @@ async fn refusal(request: &VisitorRequest) -> Result<ErrorCode> {
         VisitorEvent::Welcome { .. } => bail!("the server made a call of it"),
         VisitorEvent::Answer { .. }
         | VisitorEvent::State { .. }
+        | VisitorEvent::Resume { .. }
+        | VisitorEvent::Resumed { .. }
         | VisitorEvent::Digit { .. }
         | VisitorEvent::Ended { .. } => bail!("the server said {text}"),
     }

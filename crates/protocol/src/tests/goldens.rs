@@ -23,6 +23,8 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
             page: Some("https://shop.example/shoes".to_owned()),
             customer: Some("4711".to_owned()),
             destination_token: Some("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned()),
+            resume: None,
+            takeover: None,
         },
         VisitorRequest::Hello {
             version: u32::MAX,
@@ -31,6 +33,8 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
             page: None,
             customer: None,
             destination_token: None,
+            resume: Some("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned()),
+            takeover: Some(true),
         },
         VisitorRequest::Offer { sdp: "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n".to_owned() },
         VisitorRequest::Candidate {
@@ -56,6 +60,8 @@ pub(super) fn visitor_events() -> Vec<VisitorEvent> {
             link: "Returns".to_owned(),
         },
         VisitorEvent::Answer { sdp: "v=0\r\no=- 2 1 IN IP4 192.0.2.2\r\n".to_owned() },
+        VisitorEvent::Resume { token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned() },
+        VisitorEvent::Resumed { state: CallState::Answered, answered_ms: 83_500 },
         VisitorEvent::Digit { digit: "#".to_owned(), duration_ms: 120 },
         VisitorEvent::Error {
             code: ErrorCode::MessageInvalid,
@@ -91,6 +97,7 @@ fn commands() -> Vec<Command> {
             caller_name: None,
             headers: Vec::new(),
         },
+        Command::VisitorAway { call: call.clone() },
         Command::Release { call, why: EndReason::VisitorHungUp.word().to_owned() },
     ]
 }

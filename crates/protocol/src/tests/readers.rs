@@ -64,9 +64,9 @@ fn code() -> impl Strategy<Value = ErrorCode> {
 fn requests() -> impl Strategy<Value = VisitorRequest> {
     let maybe = || prop::option::of(text());
     prop_oneof![
-        (any::<u32>(), text(), text(), maybe(), maybe(), maybe()).prop_map(
-            |(version, token, origin, page, customer, destination_token)| {
-                VisitorRequest::Hello { version, token, origin, page, customer, destination_token }
+        (any::<u32>(), text(), text(), [maybe(), maybe(), maybe(), maybe()], prop::option::of(any::<bool>())).prop_map(
+            |(version, token, origin, [page, customer, destination_token, resume], takeover)| {
+                VisitorRequest::Hello { version, token, origin, page, customer, destination_token, resume, takeover }
             }
         ),
         text().prop_map(|sdp| VisitorRequest::Offer { sdp }),
@@ -87,6 +87,9 @@ fn events() -> impl Strategy<Value = VisitorEvent> {
         }),
         text().prop_map(|sdp| VisitorEvent::Answer { sdp }),
         prop::sample::select(CallState::ALL).prop_map(|state| VisitorEvent::State { state }),
+        text().prop_map(|token| VisitorEvent::Resume { token }),
+        (prop::sample::select(CallState::ALL), any::<u32>())
+            .prop_map(|(state, answered_ms)| VisitorEvent::Resumed { state, answered_ms }),
         (text(), any::<u32>()).prop_map(|(digit, duration_ms)| VisitorEvent::Digit { digit, duration_ms }),
         (code(), text()).prop_map(|(code, message)| VisitorEvent::Error { code, message }),
         (prop::sample::select(EndReason::ALL), prop::option::of(code()), text())
@@ -102,6 +105,9 @@ fn near_messages() -> impl Strategy<Value = Value> {
         "origin",
         "page",
         "customer",
+        "resume",
+        "takeover",
+        "answered_ms",
         "sdp",
         "candidate",
         "code",
@@ -131,7 +137,7 @@ fn near_messages() -> impl Strategy<Value = Value> {
         Just(json!([1])),
         Just(json!({"a": "b"})),
     ];
-    (tag, prop::collection::btree_map(keys, value, 0..18)).prop_map(|(tag, fields)| {
+    (tag, prop::collection::btree_map(keys, value, 0..21)).prop_map(|(tag, fields)| {
         let fields = fields.into_iter().map(|(key, value)| (key.to_owned(), value));
         Value::Object(fields.chain([("type".to_owned(), tag)]).collect())
     })

@@ -1,6 +1,6 @@
 //! A switchboard under a virtual clock, with its outputs written down as short lines.
 
-use crate::{Change, Config, Ending, Input, Output, Plan, Switchboard};
+use crate::{Change, Config, Ending, Epoch, Input, Output, Page, Plan, Switchboard};
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Command, Event, Failure, Side, VERSION};
 use protocol::visitor::{VisitorEvent, VisitorRequest};
@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 /// Far above the timers that a call can start one after the other.
 pub(super) const MAX_TURNS_PER_CALL: usize = 16;
+
+/// The page of a call's first visitor.
+pub(super) const PAGE: Page = Page(1);
 
 pub(super) struct Bench {
     pub(super) board: Switchboard,
@@ -95,8 +98,13 @@ impl Bench {
 
     fn line(&self, output: &Output) -> String {
         match output {
-            Output::Visitor { event, .. } => format!("visitor {}", visitor_line(event)),
-            Output::CloseVisitor { .. } => "visitor closed".to_owned(),
+            Output::Visitor { page, event, .. } => format!("{} {}", page_line(*page), visitor_line(event)),
+            Output::ResumeToken { page, epoch, origin, .. } => {
+                assert_eq!(origin, "https://shop.example");
+                format!("{} token {}", page_line(*page), epoch.0)
+            }
+            Output::ProbeVisitor { page, .. } => format!("{} probed", page_line(*page)),
+            Output::CloseVisitor { page, .. } => format!("{} closed", page_line(*page)),
             Output::Gateway { gateway, command } => format!("{gateway} {}", command_line(command)),
             Output::RefuseGateway { gateway, refusal } => format!("{gateway} refused: {refusal}"),
             Output::Record { at, change, .. } => {
@@ -106,11 +114,18 @@ impl Bench {
     }
 }
 
+/// The first page of a call is its visitor.
+fn page_line(page: Page) -> String {
+    if page == PAGE { "visitor".to_owned() } else { format!("page {}", page.0) }
+}
+
 fn visitor_line(event: &VisitorEvent) -> String {
     match event {
         VisitorEvent::Welcome { merchant, link, .. } => format!("welcome {merchant}/{link}"),
         VisitorEvent::Answer { sdp } => format!("answer {sdp}"),
         VisitorEvent::State { state } => state.to_string(),
+        VisitorEvent::Resumed { state, answered_ms } => format!("resumed {state} {answered_ms}"),
+        VisitorEvent::Resume { token } => format!("the switchboard signs nothing: {token}"),
         VisitorEvent::Digit { digit, duration_ms } => format!("digit {digit} {duration_ms}"),
         VisitorEvent::Error { code, .. } => format!("error {code}"),
         VisitorEvent::Ended { reason, code, message } => {
@@ -125,6 +140,7 @@ fn command_line(command: &Command) -> String {
         Command::Offer { sdp, .. } => format!("offer {sdp}"),
         Command::Candidate { candidate, .. } => format!("candidate {candidate}"),
         Command::Dial { trunk, address, .. } => format!("dial {trunk} {address}"),
+        Command::VisitorAway { call } => format!("away {call}"),
         Command::Release { call, why } => format!("release {call} {why}"),
     }
 }
@@ -169,11 +185,35 @@ pub(super) fn call() -> CallId {
 }
 
 pub(super) fn arrived(call: &str) -> Input {
-    Input::Arrived { call: CallId::from(call), plan: plan("pstn") }
+    Input::Arrived { call: CallId::from(call), page: PAGE, plan: plan("pstn") }
 }
 
 pub(super) fn says(request: VisitorRequest) -> Input {
-    Input::Visitor { call: call(), request }
+    says_at(PAGE, request)
+}
+
+pub(super) fn says_at(page: Page, request: VisitorRequest) -> Input {
+    Input::Visitor { call: call(), page, request }
+}
+
+pub(super) fn resumes(page: u64, epoch: u32) -> Input {
+    Input::Resume { call: call(), page: Page(page), epoch: Epoch(epoch), takeover: false }
+}
+
+pub(super) fn takes_over(page: u64, epoch: u32) -> Input {
+    Input::Resume { call: call(), page: Page(page), epoch: Epoch(epoch), takeover: true }
+}
+
+pub(super) fn offer_of(page: u64) -> Input {
+    says_at(Page(page), VisitorRequest::Offer { sdp: format!("O{page}") })
+}
+
+pub(super) fn ready_of(page: u64) -> Input {
+    says_at(Page(page), VisitorRequest::Ready {})
+}
+
+pub(super) fn lost(page: u64) -> Input {
+    Input::VisitorLost { call: call(), page: Page(page) }
 }
 
 pub(super) fn offer() -> Input {
@@ -197,7 +237,7 @@ pub(super) fn gives_up(code: ErrorCode) -> Input {
 }
 
 pub(super) fn visitor_lost() -> Input {
-    Input::VisitorLost { call: call() }
+    Input::VisitorLost { call: call(), page: PAGE }
 }
 
 pub(super) fn registered(gateway: &str, capacity: u32, calls: &[&str]) -> Input {

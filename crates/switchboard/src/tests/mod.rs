@@ -4,5 +4,6 @@
 
 mod bench;
 mod model;
+mod pages;
 mod schedules;
 mod walkthroughs;

@@ -1,12 +1,12 @@
 //! The reference model: of each call it keeps facts with their times, and derives state and deadlines from them. It has
 //! no timers, no transitions and no outputs, so that it can hardly be wrong in the same way as the switchboard.
 
-use crate::{Config, Input};
+use crate::{Config, Epoch, Input, Page};
 use protocol::error::ErrorCode;
 use protocol::gateway::{Event, Failure, VERSION};
 use protocol::visitor::{CallState, EndReason, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 pub(super) struct Model {
@@ -15,6 +15,8 @@ pub(super) struct Model {
     pub(super) gateways: BTreeMap<GatewayId, (u32, Vec<TrunkName>)>,
     /// How often each gateway must have been told to release each call.
     pub(super) releases: BTreeMap<(GatewayId, CallId), usize>,
+    /// Pages that must have been told to go.
+    pub(super) closed: BTreeSet<Page>,
     stopping: bool,
 }
 
@@ -34,6 +36,17 @@ pub(super) struct Facts {
     /// Audio broke.
     broken: Option<Instant>,
     pub(super) away: Option<Instant>,
+    /// Who has the call, or had it last.
+    pub(super) page: Page,
+    /// Who asks for it, since when, and what was said meanwhile.
+    pub(super) contender: Option<(Page, Instant, Vec<VisitorRequest>)>,
+    /// How many pages have had the call.
+    pub(super) pages: u32,
+    /// The tokens that were sent, from the oldest that counts to the newest.
+    pub(super) tokens: Vec<u32>,
+    /// Whether the page that has the call has offered.
+    pub(super) page_offered: bool,
+    pub(super) unanswered: usize,
     pub(super) gateway: Option<GatewayId>,
     pub(super) ended: Option<End>,
     pub(super) over: bool,
@@ -67,7 +80,7 @@ impl Facts {
             (open(dialed, rang.is_some() || answered), config.trunk_response, EndReason::TrunkUnreachable),
             (open(rang, answered), self.no_answer, EndReason::NoAnswer),
             (self.answered, config.max_duration, EndReason::TooLong),
-            (self.away, config.visitor_grace, EndReason::VisitorGone),
+            (self.away, config.resume, EndReason::VisitorGone),
             (self.unheard, config.media_setup, EndReason::MediaFailed),
             (self.broken, config.media_lost, EndReason::MediaFailed),
         ]
@@ -80,14 +93,30 @@ impl Facts {
         match &self.ended {
             _ if self.over => None,
             Some(end) => Some(end.at + config.release),
-            None => self.deadlines(config).into_iter().map(|(at, _)| at).min(),
+            None => self.deadlines(config).into_iter().map(|(at, _)| at).chain(self.contest(config)).min(),
         }
+    }
+
+    fn contest(&self, config: &Config) -> Option<Instant> {
+        self.contender.as_ref().map(|(_, since, _)| *since + config.contest)
+    }
+
+    /// Whether what the gateway says of the audio path is about this page's.
+    fn has_path(&self) -> bool {
+        self.page_offered && self.unanswered == 0 && self.away.is_none()
     }
 }
 
 impl Model {
     pub(super) fn new(config: Config) -> Self {
-        Self { config, calls: BTreeMap::new(), gateways: BTreeMap::new(), releases: BTreeMap::new(), stopping: false }
+        Self {
+            config,
+            calls: BTreeMap::new(),
+            gateways: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            stopping: false,
+        }
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
@@ -113,15 +142,17 @@ impl Model {
 
     pub(super) fn apply(&mut self, input: &Input, now: Instant) {
         match input {
-            Input::Arrived { call, plan } => self.arrive(call, &plan.trunk, plan.no_answer, now),
-            Input::Visitor { call, request } => self.request(call, request, now),
-            Input::VisitorLost { call } => {
-                let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
-                facts.away = facts.away.or(Some(now));
-                if facts.answered.is_none() {
-                    self.end(call, vec![EndReason::VisitorGone], None, now);
+            Input::Arrived { call, page, plan } => self.arrive(call, *page, &plan.trunk, plan.no_answer, now),
+            Input::Resume { call, page, epoch, takeover } => self.resume(call, *page, *epoch, *takeover, now),
+            Input::Visitor { call, page, request } => {
+                let Some(facts) = self.calls.get_mut(call) else { return };
+                match &mut facts.contender {
+                    Some((contender, _, held)) if contender == page => held.push(request.clone()),
+                    _ if facts.page == *page && facts.away.is_none() => self.request(call, request, now),
+                    _ => {}
                 }
             }
+            Input::VisitorLost { call, page } => self.lose_page(call, *page, now),
             Input::Gateway { gateway, event: Event::Registered { version, capacity, trunks, calls, .. } } => {
                 self.lose(gateway, now);
                 if *version == VERSION {
@@ -159,6 +190,14 @@ impl Model {
                 facts.over = true;
                 continue;
             }
+            if facts.contest(&self.config).is_some_and(|at| at <= now)
+                && let Some((page, ..)) = facts.contender.take()
+            {
+                self.closed.insert(page);
+            }
+            if facts.next(&self.config).is_none_or(|at| at > now) {
+                continue;
+            }
             let deadlines = facts.deadlines(&self.config);
             let first = deadlines.iter().map(|(at, _)| *at).min();
             let reasons = deadlines.into_iter().filter(|(at, _)| Some(*at) == first).map(|(_, reason)| reason);
@@ -166,7 +205,54 @@ impl Model {
         }
     }
 
-    fn arrive(&mut self, call: &CallId, trunk: &TrunkName, no_answer: Duration, now: Instant) {
+    /// A page is turned away unless the call is answered, the token counts, and nobody else has it.
+    fn resume(&mut self, call: &CallId, page: Page, epoch: Epoch, takeover: bool, now: Instant) {
+        let facts = self.calls.get_mut(call).filter(|call| call.ended.is_none() && call.tokens.contains(&epoch.0));
+        let Some(facts) = facts else {
+            self.closed.insert(page);
+            return;
+        };
+        self.closed.extend(facts.contender.take().map(|(page, ..)| page));
+        if facts.away.is_some() {
+            self.seat(call, page, Vec::new(), now);
+        } else if takeover {
+            self.closed.insert(facts.page);
+            self.seat(call, page, Vec::new(), now);
+        } else {
+            facts.contender = Some((page, now, Vec::new()));
+        }
+    }
+
+    fn seat(&mut self, call: &CallId, page: Page, held: Vec<VisitorRequest>, now: Instant) {
+        let Some(facts) = self.calls.get_mut(call) else { return };
+        facts.page = page;
+        facts.pages += 1;
+        facts.tokens.push(facts.pages);
+        facts.away = None;
+        (facts.page_offered, facts.heard) = (false, false);
+        (facts.unheard, facts.broken) = (Some(now), None);
+        for request in held {
+            self.request(call, &request, now);
+        }
+    }
+
+    fn lose_page(&mut self, call: &CallId, page: Page, now: Instant) {
+        let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
+        facts.contender.take_if(|(contender, ..)| *contender == page);
+        if facts.page != page || facts.away.is_some() {
+            return;
+        }
+        if let Some((page, _, held)) = facts.contender.take() {
+            return self.seat(call, page, held, now);
+        }
+        facts.away = Some(now);
+        (facts.heard, facts.unheard, facts.broken) = (false, None, None);
+        if facts.answered.is_none() {
+            self.end(call, vec![EndReason::VisitorGone], None, now);
+        }
+    }
+
+    fn arrive(&mut self, call: &CallId, page: Page, trunk: &TrunkName, no_answer: Duration, now: Instant) {
         let full = self.living() >= self.config.max_calls;
         let facts = Facts {
             arrived: now,
@@ -182,6 +268,12 @@ impl Model {
             unheard: None,
             broken: None,
             away: None,
+            page,
+            contender: None,
+            pages: 1,
+            tokens: Vec::new(),
+            page_offered: false,
+            unanswered: 0,
             gateway: None,
             ended: None,
             over: false,
@@ -204,11 +296,13 @@ impl Model {
         let end = match request {
             VisitorRequest::Offer { .. } if !facts.offered && homeless => Some(EndReason::NoCapacity),
             VisitorRequest::Offer { .. } => {
-                facts.offered = true;
+                facts.unanswered += usize::from(!facts.page_offered);
+                (facts.offered, facts.page_offered) = (true, true);
                 None
             }
             VisitorRequest::Ready {} => {
                 facts.ready = true;
+                facts.tokens.retain(|token| *token == facts.pages);
                 None
             }
             VisitorRequest::Hangup {} if answered => Some(EndReason::VisitorHungUp),
@@ -239,14 +333,20 @@ impl Model {
         let (dialed, answered) = (facts.dialed.is_some(), facts.answered.is_some());
         let mut end = None;
         match event {
-            Event::MediaUp { .. } => (facts.heard, facts.unheard, facts.broken) = (true, None, None),
-            Event::MediaDown { .. } => (facts.heard, facts.broken) = (false, facts.broken.or(Some(now))),
+            Event::Answer { .. } => facts.unanswered = facts.unanswered.saturating_sub(1),
+            Event::MediaUp { .. } if facts.has_path() => {
+                (facts.heard, facts.unheard, facts.broken) = (true, None, None)
+            }
+            Event::MediaDown { .. } if facts.has_path() => {
+                (facts.heard, facts.broken) = (false, facts.broken.or(Some(now)))
+            }
             Event::Ringing { .. } if dialed && !answered => facts.rang = facts.rang.or(Some(now)),
             Event::EarlyMedia { .. } if dialed && !answered => {
                 (facts.rang, facts.early) = (facts.rang.or(Some(now)), true);
             }
             Event::Answered { .. } if dialed && !answered => {
                 facts.answered = Some(now);
+                facts.tokens = vec![1];
                 facts.unheard = (!facts.heard).then_some(now);
             }
             Event::Rejected { status: 486, .. } => end = Some((EndReason::Busy, Some(486))),
@@ -258,7 +358,8 @@ impl Model {
             Event::FarEndHungUp { .. } => end = Some((EndReason::Refused, None)),
             Event::Failed { failure: Failure::OfferUnusable, .. } => end = Some((EndReason::MediaFailed, None)),
             Event::Failed { .. } => end = Some((EndReason::NoCapacity, None)),
-            Event::Answer { .. }
+            Event::MediaUp { .. }
+            | Event::MediaDown { .. }
             | Event::Digit { .. }
             | Event::Ringing { .. }
             | Event::EarlyMedia { .. }
@@ -286,6 +387,8 @@ impl Model {
     fn end(&mut self, call: &CallId, reasons: Vec<EndReason>, status: Option<u16>, at: Instant) {
         let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
         facts.ended = Some(End { at, reasons, status });
+        self.closed.extend(facts.away.is_none().then_some(facts.page));
+        self.closed.extend(facts.contender.take().map(|(page, ..)| page));
         match facts.gateway.clone() {
             Some(gateway) => *self.releases.entry((gateway, call.clone())).or_default() += 1,
             None => facts.over = true,

@@ -3,7 +3,7 @@
 
 use super::bench::{Bench, plan};
 use super::model::Model;
-use crate::{Change, Config, Input, MAX_CANDIDATES, Output};
+use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Output, Page};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
@@ -33,10 +33,18 @@ enum Op {
     },
     Say {
         slot: usize,
+        from: Which,
         request: VisitorRequest,
     },
     LoseVisitor {
         slot: usize,
+        which: Which,
+    },
+    /// A new page asks with the newest token but so many.
+    Resume {
+        slot: usize,
+        older: u32,
+        takeover: bool,
     },
     Report {
         slot: usize,
@@ -61,6 +69,19 @@ enum Op {
     Oversleep(Duration),
     /// Time passes, an input comes before the timeout.
     Jump(Duration),
+}
+
+/// Which of a call's pages.
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    Current,
+    Contender,
+    /// One that the call has never had, or has no more.
+    Other,
+}
+
+fn pages() -> impl Strategy<Value = Which> {
+    prop_oneof![8 => Just(Which::Current), 2 => Just(Which::Contender), 1 => Just(Which::Other)]
 }
 
 /// An event of whichever call.
@@ -131,8 +152,10 @@ fn schedules() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         40 => (0..SLOTS).prop_map(|slot| Op::Progress { slot }),
         4 => (0..SLOTS, 0..TRUNKS.len()).prop_map(|(slot, trunk)| Op::Arrive { slot, trunk }),
-        8 => (0..SLOTS, requests()).prop_map(|(slot, request)| Op::Say { slot, request }),
-        2 => (0..SLOTS).prop_map(|slot| Op::LoseVisitor { slot }),
+        8 => (0..SLOTS, pages(), requests()).prop_map(|(slot, from, request)| Op::Say { slot, from, request }),
+        4 => (0..SLOTS, pages()).prop_map(|(slot, which)| Op::LoseVisitor { slot, which }),
+        6 => (0..SLOTS, prop_oneof![6 => Just(0), 1 => 0..3_u32], prop::bool::weighted(0.2))
+            .prop_map(|(slot, older, takeover)| Op::Resume { slot, older, takeover }),
         12 => (0..SLOTS, prop::option::weighted(0.1, 0..GATEWAYS), events())
             .prop_map(|(slot, stranger, event)| Op::Report { slot, stranger, event }),
         4 => registrations(),
@@ -151,18 +174,28 @@ fn schedules() -> impl Strategy<Value = Vec<Op>> {
 #[derive(Default)]
 struct Told {
     changes: Vec<usize>,
+    offered_to: Option<GatewayId>,
+    offers: u32,
+    dialed: bool,
+    released: bool,
+}
+
+/// What the outputs have told one page.
+#[derive(Default)]
+struct Shown {
     state: Option<CallState>,
     welcomed: bool,
-    ended: bool,
+    /// It knows why it will be closed.
+    dismissed: bool,
     closed: bool,
-    offered_to: Option<GatewayId>,
-    dialed: bool,
 }
 
 struct World {
     bench: Bench,
     model: Model,
     told: BTreeMap<CallId, Told>,
+    shown: BTreeMap<Page, Shown>,
+    next_page: u64,
     releases: BTreeMap<(GatewayId, CallId), usize>,
     generations: [usize; SLOTS],
     seen: BTreeSet<EndReason>,
@@ -182,6 +215,8 @@ impl World {
             bench: Bench::new(config.clone()),
             model: Model::new(config),
             told: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            next_page: 0,
             releases: BTreeMap::new(),
             generations: [0; SLOTS],
             seen: BTreeSet::new(),
@@ -199,8 +234,20 @@ impl World {
                 let input = self.arrival(slot, trunk);
                 self.input(input);
             }
-            Op::Say { slot, request } => self.input(Input::Visitor { call: self.call(slot), request }),
-            Op::LoseVisitor { slot } => self.input(Input::VisitorLost { call: self.call(slot) }),
+            Op::Say { slot, from, request } => {
+                let page = self.page(slot, from);
+                self.input(Input::Visitor { call: self.call(slot), page, request });
+            }
+            Op::LoseVisitor { slot, which } => {
+                let page = self.page(slot, which);
+                self.input(Input::VisitorLost { call: self.call(slot), page });
+            }
+            Op::Resume { slot, older, takeover } => {
+                let (call, page) = (self.call(slot), self.fresh_page());
+                let newest = self.model.calls.get(&call).map_or(1, |facts| facts.pages);
+                let epoch = Epoch(newest.saturating_sub(older));
+                self.input(Input::Resume { call, page, epoch, takeover });
+            }
             Op::Report { slot, stranger, event } => {
                 let call = self.call(slot);
                 let own = self.model.calls.get(&call).and_then(|facts| facts.gateway.clone());
@@ -218,9 +265,11 @@ impl World {
             Op::LoseGateway { gateway: n } => self.input(Input::GatewayLost { gateway: gateway(n) }),
             Op::Stop => self.input(Input::Stop),
             Op::Again => {
-                // Ids are fresh: that of a call that is over does not arrive again.
+                // Ids are fresh: that of a call that is over does not arrive again, and no page resumes twice.
                 let over = |call: &CallId| self.model.calls.get(call).is_some_and(|facts| facts.over);
-                let stale = |input: &Input| matches!(input, Input::Arrived { call, .. } if over(call));
+                let stale = |input: &Input| {
+                    matches!(input, Input::Resume { .. }) || matches!(input, Input::Arrived { call, .. } if over(call))
+                };
                 if let Some(input) = self.last.clone().filter(|input| !stale(input)) {
                     self.input(input);
                 }
@@ -238,13 +287,32 @@ impl World {
         CallId::new(format!("c{slot}.{}", self.generations.get(slot).copied().unwrap_or_default()))
     }
 
+    fn fresh_page(&mut self) -> Page {
+        self.next_page += 1;
+        Page(self.next_page)
+    }
+
+    fn page(&self, slot: usize, which: Which) -> Page {
+        let facts = self.model.calls.get(&self.call(slot));
+        let page = match which {
+            Which::Current => facts.map(|facts| facts.page),
+            Which::Contender => facts.and_then(|facts| facts.contender.as_ref()).map(|(page, ..)| *page),
+            Which::Other => None,
+        };
+        page.unwrap_or(Page(0))
+    }
+
     /// A new call once the slot's last one has ended, else the same again.
     fn arrival(&mut self, slot: usize, trunk: usize) -> Input {
         let ended = self.model.calls.get(&self.call(slot)).is_some_and(|facts| facts.ended.is_some());
         if let Some(generation) = self.generations.get_mut(slot).filter(|_| ended) {
             *generation += 1;
         }
-        Input::Arrived { call: self.call(slot), plan: plan(TRUNKS.get(trunk).copied().unwrap_or_default()) }
+        Input::Arrived {
+            call: self.call(slot),
+            page: self.fresh_page(),
+            plan: plan(TRUNKS.get(trunk).copied().unwrap_or_default()),
+        }
     }
 
     /// What would happen next in an ordinary call.
@@ -254,12 +322,19 @@ impl World {
             return self.arrival(slot, slot % TRUNKS.len());
         };
         let gateway = facts.gateway.clone().unwrap_or_else(|| gateway(0));
+        let says = |request| Input::Visitor { call: call.clone(), page: facts.page, request };
         let event = match facts.state() {
             _ if facts.ended.is_some() => Event::Closed { call, stats: CallStats::default() },
-            CallState::Connecting if !facts.offered => {
-                return Input::Visitor { call, request: VisitorRequest::Offer { sdp: "O".to_owned() } };
+            CallState::Answered if facts.away.is_some() => {
+                let epoch = Epoch(facts.pages);
+                return Input::Resume { call, page: self.fresh_page(), epoch, takeover: false };
             }
-            CallState::Connecting => return Input::Visitor { call, request: VisitorRequest::Ready {} },
+            CallState::Connecting | CallState::Answered if !facts.page_offered => {
+                return says(VisitorRequest::Offer { sdp: "O".to_owned() });
+            }
+            _ if facts.unanswered > 0 => Event::Answer { call, sdp: String::new() },
+            CallState::Connecting => return says(VisitorRequest::Ready {}),
+            CallState::Answered if !facts.heard => Event::MediaUp { call },
             CallState::Dialing if !facts.heard => Event::MediaUp { call },
             CallState::Dialing => Event::Ringing { call },
             CallState::Ringing | CallState::EarlyMedia => Event::Answered { call },
@@ -270,11 +345,14 @@ impl World {
 
     fn input(&mut self, input: Input) {
         self.last = Some(input.clone());
-        let away =
-            self.model.calls.iter().filter(|(_, facts)| facts.away.is_some()).map(|(id, _)| id.clone()).collect();
+        if let Input::VisitorLost { page, .. } = &input {
+            // Nothing shall be said to it any more.
+            self.shown.entry(*page).or_default().closed = true;
+            self.model.closed.insert(*page);
+        }
         self.bench.board.handle_input(input.clone(), self.bench.now);
         self.model.apply(&input, self.bench.now);
-        self.judge(&away);
+        self.judge();
     }
 
     fn wait(&mut self, time: Duration) {
@@ -289,16 +367,16 @@ impl World {
     fn timeout(&mut self) {
         self.bench.board.handle_timeout(self.bench.now);
         self.model.expire(self.bench.now);
-        self.judge(&BTreeSet::new());
+        self.judge();
         assert!(self.bench.board.poll_timeout().is_none_or(|at| at > self.bench.now), "a deadline stays in the past");
     }
 
     /// Compares the step's outputs and the state after it with the model.
-    fn judge(&mut self, away: &BTreeSet<CallId>) {
+    fn judge(&mut self) {
         let outputs = self.bench.drain();
         assert!(outputs.len() <= MAX_OUTPUTS, "{} outputs of one input", outputs.len());
         for output in outputs {
-            self.audit(output, away);
+            self.audit(output);
         }
         let board = &self.bench.board;
         assert_eq!(board.calls(), self.model.living());
@@ -316,40 +394,49 @@ impl World {
                 "the dialing of {id}"
             );
             if facts.away.is_none() {
-                assert_eq!(
-                    told.is_some_and(|told| told.ended && told.closed),
-                    facts.ended.is_some(),
-                    "the end of {id}"
-                );
-                let state = told.and_then(|told| told.state).unwrap_or(CallState::Connecting);
+                let state = self.shown.get(&facts.page).and_then(|shown| shown.state).unwrap_or(CallState::Connecting);
                 assert_eq!(state, facts.state(), "the state of {id}");
             }
         }
+        let closed: BTreeSet<_> = self.shown.iter().filter(|(_, shown)| shown.closed).map(|(page, _)| *page).collect();
+        assert_eq!(closed, self.model.closed, "the pages that are closed");
     }
 
     /// What must be true of every output.
-    fn audit(&mut self, output: Output, away: &BTreeSet<CallId>) {
+    fn audit(&mut self, output: Output) {
         match output {
-            Output::Visitor { call, event } => {
-                assert!(!away.contains(&call), "{call}: {event:?} to a visitor who is away");
-                let told = self.told.entry(call).or_default();
-                assert!(!told.ended && !told.closed, "{event:?} after the end");
+            Output::Visitor { page, event, .. } => {
+                let shown = self.shown.entry(page).or_default();
+                assert!(!shown.dismissed && !shown.closed, "{event:?} after the end");
                 match event {
-                    VisitorEvent::Welcome { .. } => told.welcomed = true,
-                    VisitorEvent::State { state } => told.state = Some(state),
+                    VisitorEvent::Welcome { .. } => {
+                        assert!(!std::mem::replace(&mut shown.welcomed, true), "welcomed twice");
+                    }
+                    VisitorEvent::State { state } | VisitorEvent::Resumed { state, .. } => shown.state = Some(state),
+                    VisitorEvent::Ended { code: Some(ErrorCode::CallOver), .. }
+                    | VisitorEvent::Error { code: ErrorCode::CallElsewhere, .. } => shown.dismissed = true,
                     VisitorEvent::Ended { reason, code, .. } => {
                         assert_eq!(code, reason.code());
-                        told.ended = true;
+                        shown.dismissed = true;
                     }
-                    VisitorEvent::Answer { .. } | VisitorEvent::Digit { .. } | VisitorEvent::Error { .. } => {
-                        assert!(told.welcomed);
-                    }
+                    VisitorEvent::Answer { .. }
+                    | VisitorEvent::Digit { .. }
+                    | VisitorEvent::Resume { .. }
+                    | VisitorEvent::Error { .. } => assert!(shown.welcomed),
                 }
             }
-            Output::CloseVisitor { call } => {
-                let told = self.told.entry(call).or_default();
-                assert!(told.ended && !told.closed, "closed before the end, or twice");
-                told.closed = true;
+            Output::ResumeToken { call, page, epoch, .. } => {
+                let pages = self.model.calls.get(&call).map(|facts| facts.pages);
+                assert!(self.shown.get(&page).is_some_and(|shown| shown.welcomed && !shown.closed));
+                assert_eq!(Some(epoch.0), pages, "the token of {call}");
+            }
+            Output::ProbeVisitor { page, .. } => {
+                assert!(self.shown.get(&page).is_some_and(|shown| shown.welcomed && !shown.closed));
+            }
+            Output::CloseVisitor { page, .. } => {
+                let shown = self.shown.entry(page).or_default();
+                assert!(shown.dismissed && !shown.closed, "closed before the end, or twice");
+                shown.closed = true;
             }
             Output::Gateway { gateway, command } => self.audit_command(gateway, command),
             Output::RefuseGateway { gateway, .. } => assert!(!self.model.gateways.contains_key(&gateway)),
@@ -361,20 +448,32 @@ impl World {
         let call = command.call().clone();
         assert!(self.model.gateways.contains_key(&gateway), "{command:?} to a gateway that is not there");
         if let Command::Release { .. } = command {
+            if let Some(told) = self.told.get_mut(&call) {
+                told.released |= told.offered_to.as_ref() == Some(&gateway);
+            }
             *self.releases.entry((gateway, call)).or_default() += 1;
             return;
         }
-        if let Command::Offer { .. } = command {
+        if let (Command::Offer { .. }, None) =
+            (&command, self.told.get(&call).and_then(|told| told.offered_to.as_ref()))
+        {
             self.audit_choice(&call, &gateway);
             if let Some(facts) = self.model.calls.get_mut(&call) {
                 facts.gateway = Some(gateway.clone());
             }
         }
         let told = self.told.entry(call.clone()).or_default();
-        assert!(!told.ended, "{command:?} after the end");
+        assert!(!told.released, "{command:?} after the end");
         match command {
             Command::Offer { .. } => {
-                assert_eq!(told.offered_to.replace(gateway), None, "offered twice");
+                assert!(told.offered_to.get_or_insert(gateway.clone()) == &gateway, "offered to another gateway");
+                told.offers += 1;
+                let pages = self.model.calls.get(&call).map_or(0, |facts| facts.pages);
+                assert!(told.offers <= pages, "more offers than pages");
+            }
+            Command::VisitorAway { .. } => {
+                assert_eq!(told.offered_to.as_ref(), Some(&gateway));
+                assert!(self.model.calls.get(&call).is_some_and(|facts| facts.away == Some(self.bench.now)));
             }
             Command::Candidate { .. } => assert_eq!(told.offered_to.as_ref(), Some(&gateway)),
             Command::Dial { .. } => {
@@ -473,7 +572,7 @@ fn a_stopped_switchboard_with_many_calls_runs_dry() {
             bench.prepare([super::bench::registered("g1", 1000, &[])]);
         }
         let request = VisitorRequest::Offer { sdp: String::new() };
-        bench.prepare([Input::Visitor { call: CallId::new(format!("c{n}")), request }]);
+        bench.prepare([Input::Visitor { call: CallId::new(format!("c{n}")), page: super::bench::PAGE, request }]);
     }
     assert_eq!(bench.board.calls(), 50);
     let ended = |outputs: &[Output]| {

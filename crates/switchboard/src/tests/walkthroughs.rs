@@ -48,7 +48,7 @@ fn an_ordinary_call_is_told_to_everybody_in_order() {
         (media_up(), ""),
         (ready(), "g1 dial pstn 1001 · record dialed g1 at 0 · visitor dialing"),
         (ringing(), "record ringing at 0 · visitor ringing"),
-        (answered(), "record answered at 0 · visitor answered"),
+        (answered(), "record answered at 0 · visitor answered · visitor token 1"),
     ]);
     bench.walk([(Step::Wait(90), "")]);
     bench.walk([
@@ -98,7 +98,7 @@ fn a_far_end_that_answers_without_ringing_is_in_the_call() {
     let mut bench = dialing();
     bench.walk([
         (media_up(), ""),
-        (answered(), "record answered at 0 · visitor answered"),
+        (answered(), "record answered at 0 · visitor answered · visitor token 1"),
         (answered(), ""),
         (ringing(), ""),
     ]);
@@ -236,15 +236,18 @@ fn a_socket_that_is_lost_before_the_answer_ends_the_call_at_once() {
 }
 
 #[test]
-fn an_answered_call_outlives_its_visitors_socket_for_the_grace_and_no_longer() {
-    let mut bench = in_call();
+fn without_resume_an_answered_call_outlives_its_visitors_socket_for_the_grace_and_no_longer() {
+    let mut bench = Bench::new(Config { resume: Duration::ZERO, ..Config::default() });
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), sdp_answer(), ready(), media_up()]);
     bench.walk([
+        (answered().into(), "record answered at 0 · visitor answered"),
         (visitor_lost().into(), ""),
         (digit(Side::Agent, '5').into(), ""),
         (Step::Wait(4), ""),
         (visitor_lost().into(), ""),
+        (resumes(2, 0).into(), "page 2 ended visitor_gone RL-309 · page 2 closed"),
         (Step::Wait(1), "g1 release c1 visitor_gone"),
-        (closed().into(), "record ended visitor_gone RL-107 (the visitor's socket did not come back) 7 packets at 5"),
+        (closed().into(), "record ended visitor_gone RL-107 (the visitor did not come back) 7 packets at 5"),
     ]);
 }
 
@@ -252,7 +255,7 @@ fn an_answered_call_outlives_its_visitors_socket_for_the_grace_and_no_longer() {
 fn audio_that_never_comes_about_after_the_answer_ends_the_call() {
     let mut bench = dialing();
     bench.walk([
-        (answered().into(), "record answered at 0 · visitor answered"),
+        (answered().into(), "record answered at 0 · visitor answered · visitor token 1"),
         (Step::Wait(14), ""),
         (Step::Wait(1), "visitor ended media_failed RL-108 · visitor closed · g1 release c1 media_failed"),
     ]);
@@ -393,7 +396,8 @@ fn a_failure_of_the_gateway_ends_the_call_with_its_meaning() {
 fn a_call_that_no_gateway_can_take_ends_for_want_of_capacity() {
     let mut bench = Bench::new(Config::default());
     bench.prepare([registered("g1", 1, &[]), arrived("c1"), offer(), arrived("c2")]);
-    let second = Input::Visitor { call: CallId::from("c2"), request: VisitorRequest::Offer { sdp: "O".to_owned() } };
+    let second =
+        Input::Visitor { call: CallId::from("c2"), page: PAGE, request: VisitorRequest::Offer { sdp: "O".to_owned() } };
     bench.walk([
         (second.clone(), "visitor ended no_capacity RL-402 · visitor closed · record ended no_capacity RL-402 at 0"),
         (hangup(), "visitor ended cancelled · visitor closed · g1 release c1 cancelled"),
@@ -440,6 +444,8 @@ fn messages_out_of_order_are_answered_with_an_error_and_the_call_goes_on() {
         page: None,
         customer: None,
         destination_token: None,
+        resume: None,
+        takeover: None,
     };
     bench.walk([
         (offer(), "visitor error RL-405"),
@@ -499,7 +505,13 @@ fn the_time_to_answer_is_kept_within_reason() {
         let mut bench = Bench::new(Config::default());
         let mut plan = plan("pstn");
         plan.no_answer = asked;
-        bench.prepare([registered("g1", 1, &[]), Input::Arrived { call: call(), plan }, offer(), ready(), ringing()]);
+        bench.prepare([
+            registered("g1", 1, &[]),
+            Input::Arrived { call: call(), page: PAGE, plan },
+            offer(),
+            ready(),
+            ringing(),
+        ]);
         bench.walk([
             (Step::Wait(given - 1), ""),
             (Step::Wait(1), "visitor ended no_answer RL-304 · visitor closed · g1 release c1 no_answer"),

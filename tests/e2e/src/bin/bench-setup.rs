@@ -4,17 +4,15 @@
 //! Cold is a browser's first page of its life; warm is a page loaded anew in a browser that has called before. The click
 //! comes in the same instant as the pointer, so that the loader's warming up on intent wins nothing.
 
-#![expect(clippy::print_stdout, reason = "JSON lines are this program's result")]
-
 use anyhow::{Context as _, Result, ensure};
 use e2e::browser::{Browser, Chromedriver, Microphone};
 use e2e::namespace::{self, BRIDGE};
+use e2e::quantiles;
 use e2e::ringlet::{Ringlet, SHOP_URL, Setup};
 use e2e::sipp::Sipp;
 use e2e::talker::Talker;
 use e2e::tone::Recording;
 use e2e::wait::eventually;
-use serde_json::json;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -171,24 +169,12 @@ fn report(cache: &str, calls: &[Call], invites: &[f64], target_of_p95: Option<f6
     const DAY_MS: f64 = 86_400_000.0;
     let since_click = |of: fn(&Call) -> f64| calls.iter().map(|call| of(call) - call.clicked).collect::<Vec<_>>();
     let seen = calls.iter().zip(invites).map(|(call, invite)| (invite - call.clicked).rem_euclid(DAY_MS)).collect();
-    for (what, mut times) in [
+    for (what, times) in [
         ("INVITE seen", seen),
         ("answered", since_click(|call| call.answered)),
         ("first audio in the browser", since_click(|call| call.browser_heard)),
         ("first audio at the far end", since_click(|call| call.agent_heard)),
     ] {
-        times.sort_by(f64::total_cmp);
-        let quantile = |q: f64| times.get(((times.len() - 1) as f64 * q).ceil() as usize).copied().unwrap_or(f64::NAN);
-        for (name, q) in [("minimum", 0.0), ("median", 0.5), ("p95", 0.95)] {
-            let (value, target) = (quantile(q), target_of_p95.filter(|_| name == "p95"));
-            let line = json!({
-                "name": format!("click to {what}, {cache}, {name}"),
-                "value": (value * 10.0).round() / 10.0,
-                "unit": "ms",
-                "target": target,
-                "holds": target.is_none_or(|target| value <= target),
-            });
-            println!("{line}");
-        }
+        quantiles::print(&format!("click to {what}, {cache}"), times, target_of_p95);
     }
 }

@@ -1,0 +1,163 @@
+//! How an answered call goes from one page of the shop to the next: who has it, who may have it, and what becomes of it while
+//! nobody has it. Not here: the signature and the origin of a token, which the shell has checked.
+//!
+//! A token is spent when a page that came with it says `ready`. Until then it counts beside the new one: the page may be left
+//! before it could keep that.
+
+use crate::call::{Call, Effects, Said, Stage};
+use crate::timers::Timer;
+use crate::{MAX_HELD_REQUESTS, Output};
+use protocol::CallId;
+use protocol::error::ErrorCode;
+use protocol::gateway::Command;
+use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
+use std::collections::VecDeque;
+
+/// One page of the shop with its socket. The shell gives each another number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Page(pub u64);
+
+/// Which of a call's `resume` tokens: they are counted from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u32);
+
+/// Where the visitor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visitor {
+    /// At this page.
+    Here(Page),
+    /// The socket is lost. An answered call waits for a while.
+    Away,
+}
+
+/// A page that asks for a call which another page has.
+#[derive(Debug)]
+pub(crate) struct Contender {
+    pub(crate) page: Page,
+    /// What it has said meanwhile, at most [`MAX_HELD_REQUESTS`].
+    held: Vec<VisitorRequest>,
+}
+
+impl Call {
+    /// A page asks for the call.
+    pub(crate) fn handle_resume(&mut self, page: Page, epoch: Epoch, takeover: bool, fx: &mut Effects<'_>) {
+        if !matches!(self.stage, Stage::Live(CallState::Answered)) || !self.admits(epoch) {
+            return refuse_as_over(&self.id, page, fx.outputs);
+        }
+        let contender = Contender { page, held: Vec::new() };
+        match self.visitor {
+            Visitor::Away => self.seat(contender, fx),
+            Visitor::Here(old) if takeover => {
+                refuse_as_elsewhere(&self.id, old, fx.outputs);
+                self.refuse_contender(fx);
+                self.seat(contender, fx);
+            }
+            Visitor::Here(old) => {
+                self.refuse_contender(fx);
+                self.contender = Some(contender);
+                fx.outputs.push_back(Output::ProbeVisitor { call: self.id.clone(), page: old });
+                self.arm(Timer::Contest, fx.config.contest, fx);
+            }
+        }
+    }
+
+    /// A page said something.
+    pub(crate) fn handle_page_request(&mut self, page: Page, request: VisitorRequest, fx: &mut Effects<'_>) {
+        if self.visitor == Visitor::Here(page) {
+            return self.handle_request(request, fx);
+        }
+        let contender = self.contender.as_mut().filter(|it| it.page == page && it.held.len() < MAX_HELD_REQUESTS);
+        if let Some(contender) = contender {
+            contender.held.push(request);
+        }
+    }
+
+    /// A page's socket closed.
+    pub(crate) fn handle_page_lost(&mut self, page: Page, fx: &mut Effects<'_>) {
+        if self.contender.as_ref().is_some_and(|contender| contender.page == page) {
+            self.contender = None;
+            self.timers.disarm(Timer::Contest);
+        }
+        if self.visitor != Visitor::Here(page) {
+            return;
+        }
+        match (&self.stage, self.contender.take()) {
+            (Stage::Live(CallState::Answered), Some(contender)) => self.seat(contender, fx),
+            (Stage::Live(CallState::Answered), None) => self.leave(fx),
+            (Stage::Live(_), _) => {
+                self.visitor = Visitor::Away;
+                // Nobody shall be rung for a shopper who has left.
+                self.end(EndReason::VisitorGone, fx);
+            }
+            (Stage::Releasing { .. } | Stage::Over, _) => self.visitor = Visitor::Away,
+        }
+    }
+
+    /// Sends the page that has the call the token for the next one.
+    pub(crate) fn send_token(&mut self, fx: &mut Effects<'_>) {
+        let Visitor::Here(page) = self.visitor else { return };
+        if !fx.config.resume.is_zero() {
+            self.epoch = Epoch(self.epoch.0.saturating_add(1));
+            let (call, epoch, origin) = (self.id.clone(), self.epoch, self.plan.origin.clone());
+            fx.outputs.push_back(Output::ResumeToken { call, page, epoch, origin });
+        }
+    }
+
+    /// Turns the page away that asks for the call, if one does.
+    pub(crate) fn refuse_contender(&mut self, fx: &mut Effects<'_>) {
+        self.timers.disarm(Timer::Contest);
+        if let Some(contender) = self.contender.take() {
+            refuse_as_elsewhere(&self.id, contender.page, fx.outputs);
+        }
+    }
+
+    fn admits(&self, epoch: Epoch) -> bool {
+        epoch > Epoch::default() && (self.oldest..=self.epoch).contains(&epoch)
+    }
+
+    /// Gives the page the call: it makes a leg of its own, for which the set-up's deadline of audio counts anew.
+    fn seat(&mut self, contender: Contender, fx: &mut Effects<'_>) {
+        self.visitor = Visitor::Here(contender.page);
+        self.said = Said::default();
+        self.media_up = false;
+        self.timers.disarm(Timer::Visitor);
+        self.timers.disarm(Timer::Contest);
+        self.arm(Timer::Media, fx.config.media_setup, fx);
+        self.welcome(fx);
+        let answered = self.answered_at.map_or_else(Default::default, |at| fx.now.saturating_duration_since(at));
+        let answered_ms = u32::try_from(answered.as_millis()).unwrap_or(u32::MAX);
+        self.tell(VisitorEvent::Resumed { state: CallState::Answered, answered_ms }, fx);
+        self.send_token(fx);
+        for request in contender.held {
+            self.handle_request(request, fx);
+        }
+    }
+
+    fn leave(&mut self, fx: &mut Effects<'_>) {
+        self.visitor = Visitor::Away;
+        self.media_up = false;
+        self.timers.disarm(Timer::Media);
+        if fx.config.resume.is_zero() {
+            return self.arm(Timer::Visitor, fx.config.visitor_grace, fx);
+        }
+        self.command(Command::VisitorAway { call: self.id.clone() }, fx);
+        self.arm(Timer::Visitor, fx.config.resume, fx);
+    }
+}
+
+/// Tells a page that there is no such call any more.
+pub(crate) fn refuse_as_over(call: &CallId, page: Page, outputs: &mut VecDeque<Output>) {
+    let (reason, code) = (EndReason::VisitorGone, ErrorCode::CallOver);
+    let event = VisitorEvent::Ended { reason, code: Some(code), message: code.shopper().to_owned() };
+    turn_away(call, page, event, outputs);
+}
+
+fn refuse_as_elsewhere(call: &CallId, page: Page, outputs: &mut VecDeque<Output>) {
+    let code = ErrorCode::CallElsewhere;
+    turn_away(call, page, VisitorEvent::Error { code, message: code.shopper().to_owned() }, outputs);
+}
+
+fn turn_away(call: &CallId, page: Page, event: VisitorEvent, outputs: &mut VecDeque<Output>) {
+    outputs.push_back(Output::Visitor { call: call.clone(), page, event });
+    outputs.push_back(Output::CloseVisitor { call: call.clone(), page });
+}

@@ -1,0 +1,85 @@
+//! What the far end hears while no page of the visitor sends audio: silence that keeps the RTP flowing, a short soft tone when
+//! the page goes, two low ones when nobody has come back. 16-bit samples at 8 kHz.
+
+use std::time::{Duration, Instant};
+
+use dsp::tone::{Cadence, Signal};
+use dsp::{Dbm0, Hertz, SampleRate, units};
+
+use super::transcode::OPUS_FRAME;
+use crate::config::AwayTone;
+
+/// How often a piece of [`OPUS_FRAME`] samples is due.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// "One moment": high enough to stand out from speech, soft enough not to startle.
+const AWAY: Signal = Signal { frequencies: (Hertz(660.0), None), level: Dbm0(-26.0), on_ms: 180, off_ms: 20 };
+
+/// "Gone": lower, twice, and no signal of a network (E.180: those are at 425 Hz or have two frequencies).
+const GONE: Signal = Signal { frequencies: (Hertz(330.0), None), level: Dbm0(-22.0), on_ms: 200, off_ms: 150 };
+
+/// The stream of samples that stands in for the visitor's.
+pub(crate) struct StandIn {
+    tone: Option<Cadence>,
+    /// Samples of the tone that are not yet played.
+    left: u32,
+    due: Instant,
+    is_farewell: bool,
+}
+
+impl StandIn {
+    /// Silence.
+    pub(crate) fn silence(now: Instant) -> Self {
+        Self { tone: None, left: 0, due: now, is_farewell: false }
+    }
+
+    /// The tone for a page that goes, then silence.
+    pub(crate) fn away(tone: AwayTone, now: Instant) -> Self {
+        Self::playing(tone, AWAY, 1, now)
+    }
+
+    /// The tones for a visitor who has not come back.
+    pub(crate) fn farewell(tone: AwayTone, now: Instant) -> Self {
+        Self { is_farewell: true, ..Self::playing(tone, GONE, 2, now) }
+    }
+
+    fn playing(tone: AwayTone, signal: Signal, times: u32, now: Instant) -> Self {
+        let rate = SampleRate::HZ_8000;
+        match tone {
+            AwayTone::Soft => {
+                let left = times * rate.samples(signal.on_ms + signal.off_ms);
+                Self { tone: Some(Cadence::new(rate, signal)), left, due: now, is_farewell: false }
+            }
+            AwayTone::Off => Self::silence(now),
+        }
+    }
+
+    /// When [`Self::next`] has a piece.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// The piece that is due, if one is.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<[i16; OPUS_FRAME]> {
+        if self.due > now {
+            return None;
+        }
+        self.due += INTERVAL;
+        if self.due <= now {
+            // Behind by more than a packet: what was not played then is not played now.
+            self.due = now + INTERVAL;
+        }
+        Some(std::array::from_fn(|_| self.next_sample()))
+    }
+
+    /// Whether it was a farewell and all of it is played.
+    pub(crate) fn has_said_farewell(&self) -> bool {
+        self.is_farewell && self.left == 0
+    }
+
+    fn next_sample(&mut self) -> i16 {
+        let Some(tone) = self.tone.as_mut().filter(|_| self.left > 0) else { return 0 };
+        self.left -= 1;
+        units::to_i16(tone.next_sample())
+    }
+}

@@ -1,0 +1,160 @@
+//! Measures how long nobody hears the other while a shopper turns a page in a call: a real browser follows the shop's own
+//! links, 20 pages a call, against SIPp and a talker. Run by `cargo xtask bench resume`; `-- 3` makes it 3 calls, not 10.
+//!
+//! What the far end hears is timed by its RTP, from packet with sound to packet with sound. What the shopper hears is timed
+//! in the panels, from the last sound of the old page's to the first of the new one's.
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::browser::{Browser, Chromedriver, Microphone};
+use e2e::namespace::{self, BRIDGE};
+use e2e::quantiles;
+use e2e::ringlet::{Ringlet, SHOP_URL, Setup};
+use e2e::sipp::Sipp;
+use e2e::talker::Talker;
+use e2e::tone::Recording;
+use e2e::wait::eventually;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::time::sleep;
+
+/// Calls, unless the command line says otherwise.
+const CALLS: u32 = 10;
+
+/// The pages that are turned in each call, one after the other, again and again.
+const PAGES: [&str; 4] = ["/shoes.html", "/returns.html", "/cart.html", "/"];
+const TURNS: usize = 20;
+
+/// The issue's target for both 95th percentiles, in ms.
+const P95_MS: f64 = 1_000.0;
+
+const MEDIA_PORT: u16 = 40_000;
+
+/// A page that takes longer is a fault, not a measurement.
+const TURN_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long both sides must be heard before the page is turned, so that a second gap of the same turn counts, too.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// Notes in the panel when its first sound came, and for the next panel when its last did; Unix time in ms.
+const STOPWATCH: &str = "
+    if (location.pathname !== '/panel') return;
+    const now = () => performance.timeOrigin + performance.now();
+    const seen = window.seen = { begun: performance.timeOrigin, before: Number(localStorage.lastSound) };
+    let last = 0;
+    addEventListener('pagehide', () => { localStorage.lastSound = last; });
+    const slot = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'srcObject');
+    Object.defineProperty(HTMLMediaElement.prototype, 'srcObject', { ...slot, set(stream) {
+      slot.set.call(this, stream);
+      if (!stream) return;
+      const context = new AudioContext(), ear = context.createScriptProcessor(256, 1, 1);
+      ear.onaudioprocess = ({ inputBuffer }) => {
+        if (!inputBuffer.getChannelData(0).some((sample) => Math.abs(sample) > 0.02)) return;
+        last = now();
+        seen.first ??= last;
+      };
+      context.createMediaStreamSource(stream).connect(ear).connect(context.destination);
+    } });";
+
+/// How long each side heard nothing while a page was turned, in ms.
+#[derive(Clone, Copy, Debug)]
+struct Gaps {
+    shopper: f64,
+    far_end: f64,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    namespace::require()?;
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let calls = std::env::args().nth(1).map_or(Ok(CALLS), |text| text.parse()).context("how many calls?")?;
+    let directory = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts/bench-resume"));
+    std::fs::create_dir_all(&directory)?;
+    let directory = directory.canonicalize()?;
+    let microphone = directory.join("microphone.wav");
+    Recording::sine(1_000, -12.0, 10).write_wav(&microphone)?;
+    let port = MEDIA_PORT.to_string();
+    let trunk = Sipp::start(&directory, "answers-at-once", calls, &[("media_port", &port)]).await?;
+    // The tone that tells the far end that the shopper turns a page would count as sound.
+    let setup = Setup { media: "away_tone = \"off\"", ..Setup::default() };
+    let bench = Bench {
+        talker: Talker::start(SocketAddr::new(BRIDGE, MEDIA_PORT)).await?,
+        driver: Chromedriver::start(&directory).await?,
+        server: Ringlet::start(&directory, &setup).await?,
+        microphone: Microphone::Plays(microphone),
+        trunk,
+    };
+    bench.run(&directory, calls).await
+}
+
+struct Bench {
+    talker: Talker,
+    driver: Chromedriver,
+    server: Ringlet,
+    microphone: Microphone,
+    trunk: Sipp,
+}
+
+impl Bench {
+    async fn run(mut self, directory: &Path, calls: u32) -> Result<()> {
+        let mut gaps = Vec::new();
+        for _ in 0..calls {
+            let browser = self.driver.open(directory, &self.microphone).await?;
+            browser.leave_the_microphone_unprocessed().await?;
+            browser.before_every_page(STOPWATCH).await?;
+            gaps.extend(self.call(&browser).await.with_context(|| self.server.tail())?);
+            browser.quit().await?;
+        }
+        self.trunk.passed(Duration::from_secs(10)).await?;
+        self.server.stop().await?;
+        quantiles::print("gap in what the shopper hears", gaps.iter().map(|gaps| gaps.shopper).collect(), Some(P95_MS));
+        quantiles::print("gap in what the far end hears", gaps.iter().map(|gaps| gaps.far_end).collect(), Some(P95_MS));
+        Ok(())
+    }
+
+    async fn call(&self, browser: &Browser) -> Result<Vec<Gaps>> {
+        self.talker.forget();
+        browser.show(SHOP_URL).await?;
+        browser.click_button().await?;
+        browser.is_answered().await?;
+        self.both_hear(browser).await?;
+        let mut gaps = Vec::new();
+        for page in PAGES.iter().cycle().take(TURNS) {
+            gaps.push(self.turn(browser, page).await.with_context(|| format!("turning to {page}"))?);
+        }
+        browser.hang_up().await?;
+        self.server.nothing_left().await?;
+        Ok(gaps)
+    }
+
+    async fn turn(&self, browser: &Browser, page: &str) -> Result<Gaps> {
+        self.talker.take_longest_gap();
+        browser.click_in_page(&format!("nav a[href=\"{page}\"], header a[href=\"{page}\"]")).await?;
+        eventually("the next page is there", TURN_LIMIT, async || {
+            let path = browser.in_page("return location.pathname").await?;
+            ensure!(path == page, "this is {path}");
+            Ok(())
+        })
+        .await?;
+        let seen = self.both_hear(browser).await?;
+        let at = |what: &str| seen.get(what).and_then(Value::as_f64).with_context(|| format!("not {what}: {seen}"));
+        let gap = self.talker.take_longest_gap();
+        Ok(Gaps { shopper: at("first")? - at("before")?, far_end: gap.as_secs_f64() * 1e3 })
+    }
+
+    /// Waits until both sides hear the other again, and some more; what the panel's stopwatch says.
+    async fn both_hear(&self, browser: &Browser) -> Result<Value> {
+        let seen = eventually("both sides hear each other", TURN_LIMIT, async || {
+            let seen = browser.in_panel("return seen").await?;
+            let begun = seen.get("begun").and_then(Value::as_f64).context("no panel")?;
+            ensure!(seen.get("first").is_some_and(Value::is_number), "the shopper hears nothing: {seen}");
+            let heard = self.talker.last_sound().context("the far end hears nothing")?;
+            ensure!(heard.duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3 > begun, "the far end hears nothing now");
+            Ok(seen)
+        })
+        .await?;
+        sleep(SETTLED).await;
+        Ok(seen)
+    }
+}

@@ -1,0 +1,265 @@
+//! An answered call follows its shopper from page to page of the shop: nobody is rung again, the record stays one, and both
+//! hear each other again without a click.
+
+use crate::Program;
+use anyhow::{Context as _, Result, ensure};
+use e2e::browser::{Browser, LOADER_ROOT};
+use e2e::ringlet::SHOP_URL;
+use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
+use e2e::tone::Recording;
+use e2e::wait::eventually;
+use protocol::error::ErrorCode;
+use protocol::visitor::EndReason;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// How long both are listened to after each turn of a page.
+const LISTEN_SECONDS: u64 = 3;
+
+/// What is cut off at both ends of a stretch of the far end's recording, in seconds: its clock is the test's only roughly.
+const BLURRED: f64 = 0.8;
+
+/// Below this a tone is not heard, in dBFS.
+const SILENT_DBFS: f64 = -50.0;
+
+pub(crate) fn tests(program: &mut Program<'_>) {
+    let phone = || Stage::with(FarEnd::Phone);
+    program.test("a_call_follows_links_reload_history_and_forms", phone(), over_pages);
+    program.test("mute_and_the_small_panel_last_over_the_page", phone(), as_it_was);
+    program.test("a_duplicated_tab_is_offered_to_move_the_call", phone(), duplicated_tab);
+    program.test("a_shopper_who_does_not_come_back_in_time_has_gone", impatient(), gone);
+    program.test("a_call_that_has_ended_meanwhile_is_told_and_the_panel_closes", phone(), ended_meanwhile);
+    program.test("a_shopper_without_microphone_hears_and_is_asked", phone(), not_granted_again);
+}
+
+fn impatient() -> Stage {
+    let mut stage = Stage::with(FarEnd::Phone);
+    stage.setup.deadlines = "resume_seconds = 2";
+    stage
+}
+
+async fn over_pages(scene: &mut Scene) -> Result<()> {
+    let answered = call(scene).await?;
+    let mut heard = vec![both(scene).await?];
+    follow(scene, "/shoes.html").await?;
+    heard.push(both(scene).await?);
+    follow(scene, "/returns.html").await?;
+    heard.push(both(scene).await?);
+    turn(scene, async |browser| browser.reload().await).await?;
+    heard.push(both(scene).await?);
+    turn(scene, async |browser| browser.back().await).await?;
+    heard.push(both(scene).await?);
+    turn(scene, async |browser| browser.forward().await).await?;
+    heard.push(both(scene).await?);
+    let submit = "const form = document.createElement('form'); form.action = '/cart.html'; document.body.append(form); form.submit()";
+    turn(scene, async |browser| browser.in_page(submit).await.map(drop)).await?;
+    heard.push(both(scene).await?);
+    let shown = scene.browser.in_panel("return document.getElementById('time').textContent").await?;
+    let (minutes, seconds) = shown.as_str().and_then(|time| time.split_once(':')).context("no time")?;
+    let shown = minutes.parse::<u64>()? * 60 + seconds.parse::<u64>()?;
+    let true_time = answered.elapsed().as_secs();
+    ensure!(shown.abs_diff(true_time) <= 2, "after {true_time} s the panel shows {shown} s");
+    scene.picture("last_page").await?;
+    each_heard_the_other(scene, &heard).await?;
+    let invites = scene.phone()?.invites();
+    ensure!(invites == 1, "the phone was sent {invites} INVITEs");
+    Ok(())
+}
+
+async fn as_it_was(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    let before = both(scene).await?;
+    scene.browser.click_in_panel("#mute").await?;
+    scene.browser.click_in_panel("#minimise").await?;
+    follow(scene, "/shoes.html").await?;
+    let looks = "const panel = document.getElementById('panel'), mute = document.getElementById('mute');
+        return [panel.classList.contains('small'), panel.hasAttribute('data-muted'), mute.ariaPressed, innerWidth].join()";
+    let looks = scene.browser.in_panel(looks).await?;
+    ensure!(looks == "true,true,true,320", "small, muted, pressed, wide: {looks}");
+    scene.picture("muted").await?;
+    let muted = both(scene).await?;
+    scene.browser.click_in_panel("#mute").await?;
+    let after = both(scene).await?;
+
+    let over = hang_up(scene).await?;
+    let phone_heard = scene.phone()?.heard().await?;
+    let (visitor, agent) = (f64::from(VISITOR_TONE), f64::from(AGENT_TONE));
+    muted.in_recording(&phone_heard, over)?.level(visitor).lt(&SILENT_DBFS).then_some(()).context("mute was lost")?;
+    for stretch in [before, after] {
+        stretch.in_recording(&phone_heard, over)?.require_only(visitor, VISITOR_DBFS, agent)?;
+    }
+    Ok(())
+}
+
+async fn duplicated_tab(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    let entry = scene.browser.in_page("return sessionStorage.ringlet").await?;
+    let entry = entry.as_str().context("the page has kept nothing")?;
+    // What a browser does when it duplicates a tab.
+    scene.browser.open_tab().await?;
+    scene.browser.before_every_page(&duplicate(entry)?).await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.says(ErrorCode::CallElsewhere.shopper(), SOON).await?;
+    scene.picture("offered").await?;
+    scene.browser.go_to_tab(0).await?;
+    ensure!(scene.browser.state().await? == "answered", "the first tab has lost the call");
+    scene.browser.go_to_tab(1).await?;
+    scene.browser.click_in_panel("#again").await?;
+    scene.browser.is_answered().await?;
+    let heard = both(scene).await?;
+    scene.browser.go_to_tab(0).await?;
+    scene.browser.says(ErrorCode::CallElsewhere.shopper(), SOON).await?;
+    ensure!(entry_of(&scene.browser).await?.is_none(), "the first tab still keeps the call");
+    scene.browser.go_to_tab(1).await?;
+    each_heard_the_other(scene, &[heard]).await?;
+    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    Ok(())
+}
+
+/// A script that puts an entry into a tab's storage, once.
+fn duplicate(entry: &str) -> Result<String> {
+    let entry = serde_json::to_string(entry)?;
+    Ok(format!(
+        "if (origin === '{SHOP_URL}' && !sessionStorage.copied) {{ sessionStorage.copied = 1; sessionStorage.ringlet = {entry} }}"
+    ))
+}
+
+async fn gone(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    scene.browser.show("about:blank").await?;
+    scene.phone()?.event("CALL_CLOSED", Duration::from_secs(10)).await?;
+    scene.recorded(EndReason::VisitorGone.word()).await?;
+    Ok(())
+}
+
+async fn ended_meanwhile(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    scene.browser.show("about:blank").await?;
+    scene.phone()?.hang_up().await?;
+    scene.recorded(EndReason::AgentHungUp.word()).await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.says(ErrorCode::CallOver.shopper(), SOON).await?;
+    ensure!(entry_of(&scene.browser).await?.is_none(), "the page still keeps the call");
+    eventually("the panel closes by itself", SOON, async || {
+        let frames = scene.browser.in_page(&format!("return {LOADER_ROOT}.querySelectorAll('iframe').length")).await?;
+        ensure!(frames == 0, "there are {frames} frames");
+        Ok(())
+    })
+    .await
+}
+
+async fn not_granted_again(scene: &mut Scene) -> Result<()> {
+    // As browsers do that were told "this time only".
+    let once = "const devices = navigator.mediaDevices, ask = devices?.getUserMedia.bind(devices);
+        if (location.pathname === '/panel') devices.getUserMedia = (what) => {
+          if (localStorage.asked && !window.allowed) return Promise.reject(new DOMException('', 'NotAllowedError'));
+          localStorage.asked = 1;
+          return ask(what);
+        }";
+    scene.browser.before_every_page(once).await?;
+    call(scene).await?;
+    let before = both(scene).await?;
+    follow(scene, "/shoes.html").await?;
+    scene.browser.says("Tap to speak", SOON).await?;
+    scene.picture("tap_to_speak").await?;
+    let without = both(scene).await?;
+    scene.browser.in_panel("window.allowed = true").await?;
+    scene.browser.click_in_panel("#tap").await?;
+    let after = both(scene).await?;
+    each_heard_the_other(scene, &[before, after]).await?;
+    let (said, agent) = (scene.phone()?.said().await?.steady(2.0)?, f64::from(AGENT_TONE));
+    without.browser.steady(2.0)?.require_only(agent, said.level(agent), f64::from(VISITOR_TONE))
+}
+
+/// Calls from the shop's first page; when it was answered.
+async fn call(scene: &mut Scene) -> Result<Instant> {
+    scene.browser.leave_the_microphone_unprocessed().await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    scene.phone()?.event("CALL_ESTABLISHED", Duration::from_secs(5)).await?;
+    let answered = Instant::now();
+    eventually("the page keeps the call", Duration::from_secs(5), async || {
+        entry_of(&scene.browser).await?.context("nothing is kept")
+    })
+    .await?;
+    Ok(answered)
+}
+
+/// Follows a link of the shop's navigation.
+async fn follow(scene: &Scene, page: &str) -> Result<()> {
+    let selector = format!("nav a[href=\"{page}\"]");
+    turn(scene, async |browser| browser.click_in_page(&selector).await).await
+}
+
+/// Leaves the page and waits for the call to be there again on another.
+async fn turn(scene: &Scene, leave: impl AsyncFnOnce(&Browser) -> Result<()>) -> Result<()> {
+    let browser = &scene.browser;
+    // A page from the browser's page cache brings its own mark along.
+    let mark = browser
+        .in_page("return document.leaving = (sessionStorage.turns = Number(sessionStorage.turns ?? 0) + 1)")
+        .await?;
+    leave(browser).await?;
+    eventually("there is another page", SOON, async || {
+        let found = browser.in_page("return document.leaving ?? null").await?;
+        ensure!(found != mark, "it is the same page");
+        Ok(())
+    })
+    .await?;
+    browser.is_answered().await
+}
+
+/// What the tab keeps of the call.
+async fn entry_of(browser: &Browser) -> Result<Option<String>> {
+    Ok(browser.in_page("return sessionStorage.ringlet ?? null").await?.as_str().map(str::to_owned))
+}
+
+/// A stretch of the call: what the browser heard in it, and when it was.
+struct Stretch {
+    browser: Recording,
+    began: Instant,
+    ended: Instant,
+}
+
+impl Stretch {
+    /// The middle of the stretch in a recording that ended at `over`.
+    fn in_recording(&self, recording: &Recording, over: Instant) -> Result<Recording> {
+        let before = |moment: Instant| over.duration_since(moment).as_secs_f64();
+        recording.before_end(before(self.began) - BLURRED, before(self.ended) + BLURRED)
+    }
+}
+
+/// Listens for a while.
+async fn both(scene: &Scene) -> Result<Stretch> {
+    let began = Instant::now();
+    // The panel knows the state before it has the far end's audio.
+    eventually("the panel plays something", SOON, async || scene.browser.listen().await).await?;
+    let browser = scene.browser.heard(LISTEN_SECONDS).await?;
+    Ok(Stretch { browser, began, ended: Instant::now() })
+}
+
+/// Hangs up; when the far end noticed.
+async fn hang_up(scene: &mut Scene) -> Result<Instant> {
+    scene.browser.hang_up().await?;
+    scene.phone()?.event("CALL_CLOSED", Duration::from_secs(5)).await?;
+    let over = Instant::now();
+    scene.recorded(EndReason::VisitorHungUp.word()).await?;
+    Ok(over)
+}
+
+/// Hangs up, and proves that in each stretch each side heard the other and nobody else.
+async fn each_heard_the_other(scene: &mut Scene, stretches: &[Stretch]) -> Result<()> {
+    let over = hang_up(scene).await?;
+    let (said, phone_heard) = (scene.phone()?.said().await?, scene.phone()?.heard().await?);
+    let (visitor, agent) = (f64::from(VISITOR_TONE), f64::from(AGENT_TONE));
+    let agent_level = said.steady(2.0)?.level(agent);
+    for (n, stretch) in stretches.iter().enumerate() {
+        let part = stretch.in_recording(&phone_heard, over)?;
+        part.require_only(visitor, VISITOR_DBFS, agent).with_context(|| format!("the far end, stretch {n}"))?;
+        let part = stretch.browser.steady(2.0)?;
+        part.require_only(agent, agent_level, visitor).with_context(|| format!("the shopper, stretch {n}"))?;
+    }
+    Ok(())
+}
