@@ -185,7 +185,8 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
         }
         let is_lost = next.sequence > end.sequence + 1;
         let frame = self.frame as i64;
-        if is_lost && open > 0 && self.asked != Some(next.sequence) && (open <= frame || early <= 0) {
+        let may_recover = is_lost && open > 0 && self.asked != Some(next.sequence) && self.held() + frame <= self.cap();
+        if may_recover && (open <= frame || early <= 0) {
             return Step::Recover(next, open.min(frame) as usize);
         }
         // Speech goes on where it would have; after a pause, or once faded, there is no hurry and the delay can be put right.

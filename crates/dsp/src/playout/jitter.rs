@@ -13,8 +13,9 @@ const PERCENTILE: f32 = 0.95;
 const PRIOR_BIN: usize = 11;
 const PRIOR_PACKETS: f32 = 4.0;
 
-/// Packets that the estimate remembers: 4 s of 20 ms ones. Fewer make a 95th percentile jump about.
-const MEMORY: f32 = 200.0;
+/// Packets that the estimate remembers: 2 s of 20 ms ones, so that a disturbance is forgotten in 5 s. Fewer make a 95th percentile jump
+/// about.
+const MEMORY: f32 = 100.0;
 
 /// The fastest transit is that of the last 2 s, so that it follows drift and changes of route.
 const BUCKETS: usize = 8;

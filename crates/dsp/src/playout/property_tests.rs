@@ -18,18 +18,24 @@ proptest! {
     #[test]
     fn output_never_runs_backwards_and_never_grows_past_the_cap(
         delays in prop::collection::vec(prop_oneof![8 => 0.0..60.0f64, 1 => 0.0..800.0f64], 400),
+        // From which packet on, and for how many, the network holds everything back to let it go at once.
+        outages in prop::collection::vec((0u32..400, 0u32..40), 0..5),
         losses in prop::collection::vec(prop::bool::weighted(0.1), 400),
         ppm in -500.0..500.0f64,
         block in prop_oneof![Just(1u64), Just(10), Just(20), Just(60)],
         max_delay_ms in 100u32..400,
         has_fec: bool,
+        has_plc: bool,
     ) {
         let sent = send(400, |number| {
             let index = number as usize;
-            (!losses[index]).then(|| delays[index] + f64::from(number) * 20.0 * ppm / 1e6 + 10.0)
+            let held_back = |(from, count): &(u32, u32)| (from + count).checked_sub(number).filter(|_| *from <= number);
+            let outage = outages.iter().filter_map(held_back).max().unwrap_or_default();
+            let delay = delays[index].max(f64::from(outage) * 20.0);
+            (!losses[index]).then(|| delay + f64::from(number) * 20.0 * ppm / 1e6 + 10.0)
         });
         let mut codec = Numbered::new(sound);
-        codec.has_fec = has_fec;
+        (codec.has_fec, codec.has_plc) = (has_fec, has_plc);
         let config = Config { max_delay_ms, ..Config::default() };
         let heard = listen(sent, codec, 9_000, block, config);
         prop_assert!(heard.codec.decoded.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", heard.codec.decoded);

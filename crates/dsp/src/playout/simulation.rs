@@ -39,6 +39,8 @@ pub(crate) enum Sound {
 pub(crate) struct Numbered {
     pub(crate) sound: fn(u32) -> Sound,
     pub(crate) has_fec: bool,
+    pub(crate) has_plc: bool,
+    pub(crate) concealed: usize,
     pub(crate) decoded: Vec<u32>,
     /// When each of those was decoded: at the beginning of which block, ms.
     pub(crate) decoded_at: Vec<u64>,
@@ -52,6 +54,8 @@ impl Numbered {
         Self {
             sound,
             has_fec: false,
+            has_plc: false,
+            concealed: 0,
             decoded: Vec::new(),
             decoded_at: Vec::new(),
             now: 0,
@@ -96,6 +100,17 @@ impl Codec for Numbered {
         }
         self.recovered.push(number);
         self.render(number, pcm)
+    }
+
+    fn conceal(&mut self, pcm: &mut [f32]) -> usize {
+        if !self.has_plc {
+            return 0;
+        }
+        // What libopus can: multiples of 2.5 ms.
+        assert!(!pcm.is_empty() && pcm.len().is_multiple_of(20) && pcm.len() <= 80, "{}", pcm.len());
+        pcm.fill(0.1);
+        self.concealed += pcm.len();
+        pcm.len()
     }
 
     fn reset(&mut self) {
