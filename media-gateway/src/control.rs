@@ -332,7 +332,8 @@ impl Controller {
                 }
             }
             SipEvent::Answered { call, sdp } => {
-                if sdp.is_empty() || self.connect(&call, sdp::parse_answer(&sdp)).await {
+                // Empty when the far end never said where it is and what it talks: unusable, like any other SDP without audio.
+                if self.connect(&call, sdp::parse_answer(&sdp)).await {
                     if let Some(entry) = self.calls.get_mut(&call) {
                         entry.is_answered = true;
                     }

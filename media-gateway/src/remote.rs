@@ -1,5 +1,6 @@
-//! A gateway that a signal-server elsewhere commands, over a WebSocket to its `/ws/gateway`. The calls stay up while the
-//! socket is down; what happened meanwhile is told when it is up again. Deliberately not here: acknowledgements. An event that
+//! A gateway that a signal-server elsewhere commands, over a WebSocket to its `/ws/gateway`. The gateway keeps its
+//! calls while the socket is down and tells what happened meanwhile when it is up again; that the signal-server ends them at the
+//! loss is its own choice so far. Deliberately not here: acknowledgements. An event that
 //! was on its way when the socket broke is lost, and the signal-server's deadlines make up for it.
 
 use std::collections::VecDeque;

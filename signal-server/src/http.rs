@@ -104,6 +104,8 @@ impl Http {
             let mut server = axum_server::from_tcp(listener).map_err(failed)?.acceptor(acceptor.clone());
             let http1 = &mut server.http_builder().http1();
             http1.timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD);
+            let http2 = &mut server.http_builder().http2();
+            http2.timer(TokioTimer::new()).keep_alive_interval(REQUEST_HEAD).keep_alive_timeout(REQUEST_HEAD);
             self.tasks.spawn(server.handle(handle.clone()).serve(service.clone()));
             self.handles.push(handle);
             self.addresses.push(address);

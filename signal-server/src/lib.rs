@@ -41,6 +41,7 @@ pub use config::{ApiKeySeed, Config, Deadlines, DestinationSeed, Limits, LinkSee
 pub use metrics::install_metrics;
 pub use origin::{NotAnOrigin, Origin};
 pub use server::{Error, Server, serve};
+pub use valid::is_address;
 
 use protocol::gateway::{Command, Event};
 use tokio::sync::mpsc;

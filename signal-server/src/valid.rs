@@ -12,12 +12,12 @@ pub(crate) fn is_name(text: &str) -> bool {
     (1..=MAX_NAME_CHARS).contains(&chars) && text.trim() == text && !text.chars().any(char::is_control)
 }
 
-/// A user part of a SIP URI (RFC 3261 section 25.1, less the escapes), or a `sip:` or `sips:` URI without headers: those
-/// could add header fields to the INVITE.
-pub(crate) fn is_address(text: &str) -> bool {
+/// A user part of a SIP URI (RFC 3261 section 25.1, less the escapes), or a `sip:` URI without headers: those could add
+/// header fields to the INVITE.
+pub fn is_address(text: &str) -> bool {
     let graphic = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"' | b'\\' | b'?');
     let bounded = (1..=MAX_ADDRESS_BYTES).contains(&text.len()) && text.bytes().all(graphic);
-    let uri = text.strip_prefix("sip:").or_else(|| text.strip_prefix("sips:"));
+    let uri = text.strip_prefix("sip:");
     bounded
         && match uri {
             Some(rest) => {
@@ -43,7 +43,7 @@ mod tests {
             ("+43123456", true),
             ("*43#", true),
             ("sip:1001@pbx.example", true),
-            ("sips:pbx.example:5061;transport=tcp", true),
+            ("sips:pbx.example:5061;transport=tcp", false),
             ("sip:1001@[2001:db8::1]:5060", true),
             ("", false),
             ("10 01", false),

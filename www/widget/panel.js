@@ -109,6 +109,9 @@ async function call(origin, { page, customer, token: destination, call: before }
   } catch (error) {
     // WebRTC is missing or switched off.
     console.error("Ringlet:", error);
+    clearTimeout(asking);
+    // Allowed after all: nothing would ever close it again.
+    asked?.then((stream) => stream.getTracks().forEach((track) => track.stop()), () => {});
     return end("RL-105", sentence("RL-105"));
   }
   try {

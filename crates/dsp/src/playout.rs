@@ -21,7 +21,7 @@ mod golden_tests;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
-mod simulation;
+mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -10,6 +10,7 @@ use rsipstack::{
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::PoisonError,
     time::Duration,
 };
 use tokio::time::timeout;
@@ -19,6 +20,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// RFC 3261 section 19.1.2.
 const DEFAULT_PORT: u16 = 5060;
+
+/// Trunk addresses that are remembered: a name may have several and change them, and all are looked up again for each call.
+const MAX_TRUNK_ADDRESSES: usize = 1024;
 
 /// Where a request goes, and over what.
 #[derive(Clone, Debug)]
@@ -66,7 +70,16 @@ impl Shared {
     /// The way to a trunk.
     pub(super) async fn hop_to_trunk(&self, trunk: &Trunk) -> Result<Hop, HopError> {
         let peer = self.resolve(&trunk.host, trunk.port).await?;
+        self.remember_trunk(peer.ip());
         self.connect(trunk.transport, peer).await
+    }
+
+    fn remember_trunk(&self, ip: IpAddr) {
+        let mut known = self.trunk_addresses.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_TRUNK_ADDRESSES {
+            known.clear();
+        }
+        known.insert(ip);
     }
 
     /// The way to the first hop of a request within a dialog (RFC 3261 section 8.1.2). A dialog over TCP keeps its

@@ -85,7 +85,7 @@ pub(super) fn request_uri(trunk: &Trunk, address: &str) -> Option<Uri> {
         address.to_owned()
     } else {
         // RFC 3261 section 25.1: unreserved and user-unreserved.
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte);
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/#".contains(&byte);
         if address.is_empty() || !address.bytes().all(allowed) {
             return None;
         }
@@ -99,7 +99,7 @@ pub(super) fn request_uri(trunk: &Trunk, address: &str) -> Option<Uri> {
             Transport::Tcp => ";transport=tcp",
         };
         // The number sign and the semicolon would end the user part early.
-        let user = address.replace(';', "%3B").replace('?', "%3F");
+        let user = address.replace(';', "%3B").replace('?', "%3F").replace('#', "%23");
         format!("sip:{user}@{host}:{}{transport}", trunk.port)
     };
     let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte));
@@ -452,6 +452,7 @@ mod tests {
         let trunk = Trunk::new("pbx", "pbx.example", 5080);
         let uri = |trunk: &Trunk, address| request_uri(trunk, address).map(|uri| uri.to_string());
         assert_eq!(uri(&trunk, "+43123456").as_deref(), Some("sip:+43123456@pbx.example:5080"));
+        assert_eq!(uri(&trunk, "*43#").as_deref(), Some("sip:*43%23@pbx.example:5080"));
         assert_eq!(uri(&trunk, "*21").as_deref(), Some("sip:*21@pbx.example:5080"));
         assert_eq!(uri(&trunk, "sip:desk@other.example").as_deref(), Some("sip:desk@other.example"));
         let tcp = Trunk { transport: Transport::Tcp, ..Trunk::new("pbx", "2001:db8::1", 5060) };

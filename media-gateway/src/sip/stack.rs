@@ -26,12 +26,12 @@ use rsipstack::{
     transport::{SipConnection, TcpListenerConnection, TransportLayer, udp::UdpConnection},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -77,6 +77,8 @@ const TIMER_C: Duration = Duration::from_secs(600);
 pub(super) struct Shared {
     pub(super) endpoint: EndpointInnerRef,
     pub(super) settings: Settings,
+    /// Where the trunks are, as far as they were looked up: they are served however many strangers crowd the port.
+    pub(super) trunk_addresses: Arc<RwLock<BTreeSet<IpAddr>>>,
     /// The sockets are closed: nobody gets responses any more.
     pub(super) closed: CancellationToken,
     /// The last call has ended after a shutdown.
@@ -151,9 +153,12 @@ impl SipStack {
             .with_cancel_token(closed.clone())
             .with_option(option)
             .build();
+        let literal = settings.trunks.iter().filter_map(|trunk| trunk.host.parse().ok());
+        let trunk_addresses = Arc::new(RwLock::new(literal.collect()));
         let shared = Arc::new(Shared {
             endpoint: endpoint.inner.clone(),
             settings,
+            trunk_addresses,
             closed,
             ended: CancellationToken::new(),
             local,
@@ -232,10 +237,10 @@ async fn listening(local: SocketAddr) -> Result<(), SipError> {
 
 /// Sheds the load of strangers while the tables are full.
 fn guard(shared: &Arc<Shared>) {
-    let trunks: Vec<IpAddr> = shared.settings.trunks.iter().filter_map(|trunk| trunk.host.parse().ok()).collect();
+    let trunks = shared.trunk_addresses.clone();
     let weak = Arc::downgrade(&shared.endpoint);
     shared.endpoint.transport_layer.set_whitelist(move |ip: IpAddr| {
-        let known = trunks.contains(&ip);
+        let known = trunks.read().unwrap_or_else(PoisonError::into_inner).contains(&ip);
         let weak = weak.clone();
         async move {
             let Some(endpoint) = weak.upgrade() else { return false };

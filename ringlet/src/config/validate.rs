@@ -157,6 +157,11 @@ fn check_merchant(check: &mut Check<'_>, index: usize, merchant: &Merchant, trun
             let what = format!("names no trunk: `{}`", destination.trunk);
             check.wrong(&path, &what, "Name one of the [[trunk]] tables.");
         }
+        if !signal_server::is_address(&destination.address) {
+            let path = [Key("merchant"), Index(index), Key("destination"), Index(place), Key("address")];
+            let cure = "Write a number or user part (\"1001\", \"+43123456\") or a URI that begins with \"sip:\".";
+            check.wrong(&path, "makes no SIP address", cure);
+        }
     }
     for (place, link) in merchant.link.iter().enumerate() {
         if !merchant.destination.iter().any(|destination| destination.id == link.destination) {
@@ -217,6 +222,10 @@ mod tests {
             (
                 "[[merchant]]\nid = \"a\"\nname = \"A\"\n[[merchant.destination]]\nid = \"d\"\ntrunk = \"t\"\naddress = \"1\"",
                 "r.toml:6:1: `trunk` names no trunk",
+            ),
+            (
+                "[[merchant]]\nid = \"a\"\nname = \"A\"\n[[merchant.destination]]\nid = \"d\"\ntrunk = \"t\"\naddress = \"\"",
+                "r.toml:7:1: `address` makes no SIP address",
             ),
             (
                 "[[merchant]]\nid = \"a\"\nname = \"A\"\n[[merchant.link]]\nid = \"l\"\nlabel = \"L\"\ndestination = \"d\"",

@@ -146,7 +146,9 @@ async fn relay(app: &App, socket: &mut Socket, call: &CallId, page: Page, mut qu
                 }
                 Received::Unknown(kind) => tracing::debug!(%call, kind, "ignoring a message of an unknown type"),
                 Received::Invalid(why) => {
-                    tracing::info!(%call, why, "a visitor's message cannot be read");
+                    tracing::info!(%call, "a visitor's message cannot be read");
+                    // The reason quotes the message, which may hold a customer's id.
+                    tracing::debug!(%call, why, "why the message cannot be read");
                     let code = ErrorCode::MessageInvalid;
                     socket.send(&VisitorEvent::Error { code, message: code.shopper().to_owned() }).await;
                     return socket.close(close_code::POLICY, code.word()).await;
@@ -166,7 +168,8 @@ async fn relay(app: &App, socket: &mut Socket, call: &CallId, page: Page, mut qu
 async fn refuse(socket: &mut Socket, refusal: &Refusal) {
     let code = refusal.code;
     metrics::counter!("ringlet_calls_refused_total", "code" => code.word()).increment(1);
-    tracing::info!(%code, merchant = refusal.merchant.as_deref(), detail = refusal.detail.as_deref(), "visitor refused");
+    tracing::info!(%code, merchant = refusal.merchant.as_deref(), "visitor refused");
+    tracing::debug!(%code, detail = refusal.detail.as_deref(), "why the visitor is refused");
     let reasons =
         [(ErrorCode::ServerStopping, EndReason::ServerStopping), (ErrorCode::CallOver, EndReason::VisitorGone)];
     let reason = reasons.into_iter().find(|it| it.0 == code).map_or(EndReason::Refused, |it| it.1);

@@ -1,7 +1,7 @@
 //! One golden table per policy: a script of a network, and what playout made of it, for people to judge.
 
 use super::Config;
-use super::simulation::{Numbered, Sound, listen, send};
+use super::testing::{Numbered, Sound, listen, send};
 use crate::testing::Random;
 
 fn speech(number: u32) -> Sound {

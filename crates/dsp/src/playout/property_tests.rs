@@ -1,7 +1,7 @@
 //! Random networks: whatever they do, playout keeps its bounds.
 
 use super::Config;
-use super::simulation::{Numbered, Sent, Sound, listen, send};
+use super::testing::{Numbered, Sent, Sound, listen, send};
 use proptest::prelude::*;
 
 fn sound(number: u32) -> Sound {

@@ -1,6 +1,6 @@
 //! What playout promises, each on its own.
 
-use super::simulation::{Numbered, Sound, listen, send};
+use super::testing::{Numbered, Sound, listen, send};
 use super::*;
 use crate::g711::Law;
 use crate::testing::Random;
