@@ -166,6 +166,10 @@ impl Controller {
                 let entry = self.calls.get_mut(&call).filter(|entry| entry.is_answered && entry.released.is_none());
                 if let Some(entry) = entry {
                     entry.is_away = true;
+                    if entry.sip_is_open {
+                        // The path may break before the loss of the page is told. The signal-server's window counts.
+                        entry.broken = None;
+                    }
                     self.order(&call, CallOrder::Away).await;
                 }
             }
