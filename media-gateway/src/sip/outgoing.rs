@@ -84,7 +84,7 @@ pub(super) fn request_uri(trunk: &Trunk, address: &str) -> Option<Uri> {
     let text = if is_uri {
         address.to_owned()
     } else {
-        // RFC 3261 section 25.1: unreserved and user-unreserved.
+        // RFC 3261 section 25.1: unreserved and user-unreserved, and the number sign of star codes.
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/#".contains(&byte);
         if address.is_empty() || !address.bytes().all(allowed) {
             return None;
@@ -98,9 +98,8 @@ pub(super) fn request_uri(trunk: &Trunk, address: &str) -> Option<Uri> {
             Transport::Udp => "",
             Transport::Tcp => ";transport=tcp",
         };
-        // The number sign and the semicolon would end the user part early.
-        let user = address.replace(';', "%3B").replace('?', "%3F").replace('#', "%23");
-        format!("sip:{user}@{host}:{}{transport}", trunk.port)
+        // rsipstack escapes what a user part may not hold when it writes the URI: `#` becomes `%23`.
+        format!("sip:{address}@{host}:{}{transport}", trunk.port)
     };
     let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte));
     clean.then(|| Uri::try_from(text.as_str()).ok()).flatten()
@@ -453,6 +452,7 @@ mod tests {
         let uri = |trunk: &Trunk, address| request_uri(trunk, address).map(|uri| uri.to_string());
         assert_eq!(uri(&trunk, "+43123456").as_deref(), Some("sip:+43123456@pbx.example:5080"));
         assert_eq!(uri(&trunk, "*43#").as_deref(), Some("sip:*43%23@pbx.example:5080"));
+        assert_eq!(uri(&trunk, "12;ext=3").as_deref(), Some("sip:12;ext=3@pbx.example:5080"));
         assert_eq!(uri(&trunk, "*21").as_deref(), Some("sip:*21@pbx.example:5080"));
         assert_eq!(uri(&trunk, "sip:desk@other.example").as_deref(), Some("sip:desk@other.example"));
         let tcp = Trunk { transport: Transport::Tcp, ..Trunk::new("pbx", "2001:db8::1", 5060) };
