@@ -173,12 +173,14 @@ impl Phone {
         self.0.handle(Input::MicrophoneAllowed);
     }
 
-    /// Sends keys (`0`–`9`, `*`, `#`, `A`–`D`) after those that still wait (RFC 4733). Says whether that was possible.
+    /// Sends keys (`0`–`9`, `*`, `#`, `A`–`D`) after those that still wait (RFC 4733). Says whether that was possible: before
+    /// the audio path is up, the browser would take them and send them nowhere.
     pub fn digits(&self, digits: &str) -> bool {
-        self.0.sender.dtmf().is_some_and(|sender| {
-            let tones = sender.tone_buffer() + digits;
-            sender.unchecked_into::<Keys>().try_insert(&tones, TONE_MS, GAP_MS).is_ok()
-        })
+        self.0.peer.state() == "connected"
+            && self.0.sender.dtmf().is_some_and(|sender| {
+                let tones = sender.tone_buffer() + digits;
+                sender.unchecked_into::<Keys>().try_insert(&tones, TONE_MS, GAP_MS).is_ok()
+            })
     }
 
     /// The engine has heard a key of the far end in its audio.

@@ -18,6 +18,8 @@ const SILENCE_DBOV = -60;
 const READ_WITHIN_MS = 5000;
 /** Keys that are shown as sent; older ones scroll out. */
 const KEYS_SHOWN = 16;
+/** How soon keys that came before the audio path are tried again. */
+const KEYS_AGAIN_MS = 50;
 
 /** @type {Record<string, string>} */
 const STATES = {
@@ -53,6 +55,8 @@ let ended = false;
 let clock = 0;
 let noteTimer = 0;
 let keysHeard = "";
+let keysWaiting = "";
+let keysTimer = 0;
 
 const compiled = init({ module_or_path: fetch(asset("phone-wasm")) });
 compiled.catch((error) => {
@@ -334,12 +338,25 @@ function heard() {
 
 /** @param {string} digit */
 function press(digit) {
-  if (!heard() || !phone?.digits(digit)) return;
-  const sent = part("sent");
-  sent.textContent = (sent.textContent + digit).slice(-KEYS_SHOWN);
+  if (!heard()) return;
+  keysWaiting = (keysWaiting + digit).slice(-KEYS_SHOWN);
   const key = document.querySelector(`[data-key="${digit}"]`);
   key?.classList.add("down");
   setTimeout(() => key?.classList.remove("down"), 150);
+  sendKeys();
+}
+
+/** The answer may come before the audio path is up; keys wait for it. */
+function sendKeys() {
+  clearTimeout(keysTimer);
+  if (!keysWaiting || !heard()) return;
+  if (!phone?.digits(keysWaiting)) {
+    keysTimer = setTimeout(sendKeys, KEYS_AGAIN_MS);
+    return;
+  }
+  const sent = part("sent");
+  sent.textContent = (sent.textContent + keysWaiting).slice(-KEYS_SHOWN);
+  keysWaiting = "";
 }
 
 /** @param {boolean} small */
