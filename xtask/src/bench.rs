@@ -1,13 +1,27 @@
 //! `cargo xtask bench NAME`: builds the release binary `bench-NAME` of `tests/e2e`, runs it in a network namespace and
 //! prints what it measured. The measuring itself is there, not here.
 
+mod audio;
+
 use crate::report::{Measurement, print_table};
 use crate::setup::{self, Needs};
 use crate::{namespace, shell, web};
 use anyhow::{Result, bail};
+use audio::Section;
 use clap::ValueEnum;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
+
+const SETUP: Section = Section {
+    name: "setup",
+    about: "from the click on",
+    package: "e2e",
+    binary: "bench-setup",
+    programs: &[],
+    python: &[],
+};
+const RESUME: Section = Section { name: "resume", about: "from page to page", binary: "bench-resume", ..SETUP };
 
 /// What can be measured.
 #[derive(Clone, Copy, ValueEnum)]
@@ -16,6 +30,8 @@ enum Bench {
     Setup,
     /// Gaps of audio, both ways, while a call follows its shopper from page to page.
     Resume,
+    /// What people hear: speech over lossy networks and whatever else the sections say (`--section`).
+    Audio,
 }
 
 #[derive(clap::Args)]
@@ -24,6 +40,9 @@ pub(crate) struct Args {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
+    /// Of `audio`: only these tables.
+    #[arg(long)]
+    section: Vec<String>,
     /// Handed to the bench binary as they stand.
     #[arg(last = true)]
     rest: Vec<String>,
@@ -31,19 +50,37 @@ pub(crate) struct Args {
 
 /// Measures; `false` if a target is missed.
 pub(crate) fn run(args: &Args) -> Result<bool> {
-    setup::ensure(Needs::Test)?;
-    web::build()?;
-    let name = match args.bench {
-        Bench::Setup => "bench-setup",
-        Bench::Resume => "bench-resume",
+    let chosen = |section: &&Section| args.section.is_empty() || args.section.iter().any(|name| name == section.name);
+    let sections: Vec<&Section> = match args.bench {
+        Bench::Setup => vec![&SETUP],
+        Bench::Resume => vec![&RESUME],
+        Bench::Audio => audio::SECTIONS.iter().filter(chosen).collect(),
     };
+    if sections.is_empty() {
+        let names: Vec<_> = audio::SECTIONS.iter().map(|section| section.name).collect();
+        bail!("no such section; there are: {}", names.join(", "));
+    }
+    setup::ensure(Needs::Test)?;
+    for section in &sections {
+        audio::ensure(section)?;
+    }
+    web::build()?;
     eprintln!("The first optimised build takes minutes.");
     // Two builds: in one, ringlet would get the features that the browser's driver asks for.
     let ringlet = shell::build_ringlet(true)?;
-    shell::run(shell::cargo().args(["build", "--release", "--package", "e2e", "--bin", name]))?;
-    let mut command = namespace::inside(&shell::target().join("release").join(name));
-    command.args(&args.rest).env("RINGLET_BIN", ringlet).stdin(Stdio::null());
-    eprintln!("Running {name} in a network namespace …");
+    let mut all_hold = true;
+    for section in sections {
+        all_hold &= measure(section, &ringlet, args)?;
+    }
+    Ok(all_hold)
+}
+
+fn measure(section: &Section, ringlet: &Path, args: &Args) -> Result<bool> {
+    let Section { package, binary, .. } = *section;
+    shell::run(shell::cargo().args(["build", "--release", "--package", package, "--bin", binary]))?;
+    let mut command = namespace::inside(&shell::target().join("release").join(binary));
+    command.args(&args.rest).env("RINGLET_BIN", ringlet).env("BENCH_PYTHON", audio::python()).stdin(Stdio::null());
+    eprintln!("Running {binary} in a network namespace …");
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut rows = Vec::new();
     let mut all_hold = true;
@@ -61,10 +98,11 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let status = child.wait()?;
     if !args.json && !rows.is_empty() {
+        shell::print(&format!("{}\n", section.about));
         print_table(&["", "value", "unit", "target", "holds", "compared with", "ratio"], &rows);
     }
     if rows.is_empty() {
-        bail!("{name} measured nothing ({status})");
+        bail!("{binary} measured nothing ({status})");
     }
     Ok(all_hold && status.success())
 }

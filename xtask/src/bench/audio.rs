@@ -1,0 +1,67 @@
+//! The sections of `cargo xtask bench audio`: what each runs and what it needs installed first. Each is a release binary of its own
+//! that prints measurements; to add one, add a line to [`SECTIONS`].
+
+use crate::setup;
+use crate::shell;
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// One table of `cargo xtask bench audio`.
+pub(crate) struct Section {
+    /// As it is chosen by `--section`.
+    pub(crate) name: &'static str,
+    /// What it says, as the table's heading.
+    pub(crate) about: &'static str,
+    /// The package that holds the binary.
+    pub(crate) package: &'static str,
+    /// The binary; it runs in the network namespace with `RINGLET_BIN`, and `BENCH_PYTHON` if it has `python` packages.
+    pub(crate) binary: &'static str,
+    /// Programs and the Debian packages that bring them.
+    pub(crate) programs: &'static [(&'static str, &'static str)],
+    /// PyPI packages, at exact versions: they go into a virtual environment in the target folder.
+    pub(crate) python: &'static [&'static str],
+}
+
+/// In the order in which they run.
+pub(crate) const SECTIONS: &[Section] = &[];
+
+/// Installs what the section needs and is not there.
+pub(crate) fn ensure(section: &Section) -> Result<()> {
+    let missing: Vec<&str> = section
+        .programs
+        .iter()
+        .filter(|(program, _)| shell::which(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if !missing.is_empty() {
+        eprintln!("Missing for the section {}: {}.", section.name, missing.join(", "));
+        setup::apt_install(&missing)?;
+    }
+    if section.python.is_empty() {
+        return Ok(());
+    }
+    // The list stands beside what it was installed from: another list is another environment.
+    let stamp = environment().join("installed");
+    let wanted = section.python.join("\n");
+    if std::fs::read_to_string(&stamp)
+        .is_ok_and(|installed| wanted.lines().all(|line| installed.lines().any(|it| it == line)))
+    {
+        return Ok(());
+    }
+    eprintln!("Missing for the section {}: PyPI's {}.", section.name, section.python.join(", "));
+    if !python().exists() {
+        shell::run(shell::program("python3").args(["-m", "venv"]).arg(environment()))?;
+    }
+    shell::run(shell::program(python()).args(["-m", "pip", "install", "--quiet"]).args(section.python))?;
+    let before = std::fs::read_to_string(&stamp).unwrap_or_default();
+    Ok(std::fs::write(stamp, format!("{before}{wanted}\n"))?)
+}
+
+/// The interpreter of the virtual environment.
+pub(crate) fn python() -> PathBuf {
+    environment().join("bin/python")
+}
+
+fn environment() -> PathBuf {
+    shell::target().join("bench-python")
+}
