@@ -179,6 +179,13 @@ export interface VisitorEventDigit {
   duration_ms: number;
 }
 
+/** What carries the audio: sent when the path is up, and again whenever the audio has moved. */
+export interface VisitorEventTransport {
+  type: "transport";
+  /** Which. */
+  transport: Transport;
+}
+
 /** Something is wrong; the call goes on if it can, `ended` follows if it cannot. */
 export interface VisitorEventError {
   type: "error";
@@ -206,5 +213,6 @@ export type VisitorEvent =
   | VisitorEventResume
   | VisitorEventResumed
   | VisitorEventDigit
+  | VisitorEventTransport
   | VisitorEventError
   | VisitorEventEnded;

@@ -312,6 +312,10 @@ impl Hub {
                 tracing::info!(%call, "answered");
                 histogram!("ringlet_call_answer_seconds").record(since_start.unwrap_or_default());
             }
+            Change::Transport { transport } => {
+                tracing::info!(%call, %transport, "the audio goes over");
+                counter!("ringlet_calls_transport_total", "transport" => transport.word()).increment(1);
+            }
             Change::Ended(ending) => {
                 counter!("ringlet_calls_ended_total", "reason" => ending.reason.word()).increment(1);
                 let sip_call_id = ending.stats.as_ref().and_then(|stats| stats.sip_call_id.as_deref());

@@ -215,6 +215,7 @@ impl Call {
             VisitorEvent::State { state } => self.outputs.push_back(Output::State(state, 0)),
             VisitorEvent::Resume { token } => self.outputs.push_back(Output::Keep(token)),
             VisitorEvent::Resumed { state, answered_ms } => self.outputs.push_back(Output::State(state, answered_ms)),
+            VisitorEvent::Transport { .. } => {}
             VisitorEvent::Digit { digit, .. } => {
                 if let Some(digit) = digit.chars().next() {
                     self.key(Way::Signalled, digit, now);

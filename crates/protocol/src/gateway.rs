@@ -6,6 +6,8 @@
 use crate::{CallId, GatewayId, TrunkName};
 use serde::{Deserialize, Serialize};
 
+pub use crate::visitor::Transport;
+
 /// The version in [`Event::Registered`].
 pub const VERSION: u32 = 1;
 
@@ -156,6 +158,13 @@ pub enum Event {
         /// What was counted.
         stats: CallStats,
     },
+    /// What carries the audio to and from the browser: said after [`Event::MediaUp`], and again whenever it has moved.
+    Transport {
+        /// The call.
+        call: CallId,
+        /// What carries it now.
+        transport: Transport,
+    },
 }
 
 /// The two ends of a call.
@@ -214,7 +223,8 @@ impl Event {
             | Self::FarEndHungUp { call }
             | Self::Digit { call, .. }
             | Self::Failed { call, .. }
-            | Self::Closed { call, .. } => Some(call),
+            | Self::Closed { call, .. }
+            | Self::Transport { call, .. } => Some(call),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Times are milliseconds since 1970-01-01 UTC. Not here: who may do what, and what makes a field valid.
 
 use crate::error::ErrorCode;
-use crate::visitor::EndReason;
+use crate::visitor::{EndReason, Transport};
 use crate::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
 use serde::{Deserialize, Serialize};
 
@@ -176,6 +176,8 @@ pub struct Call {
     pub detail: Option<String>,
     /// What the gateway counted.
     pub stats: Option<CallCounters>,
+    /// What carried the audio to and from the browser, last; absent while there was none.
+    pub transport: Option<Transport>,
 }
 
 /// RTP packets of a call.

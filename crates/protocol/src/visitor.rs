@@ -34,6 +34,18 @@ words! {
 }
 
 words! {
+    /// What carries the audio between browser and gateway.
+    pub enum Transport {
+        /// SRTP in datagrams: the way of choice.
+        Udp = "udp",
+        /// SRTP over a TCP connection (RFC 6544, framed by RFC 4571), where the network lets no UDP pass.
+        Tcp = "tcp",
+        /// Frames over a WebSocket, where the network lets nothing but HTTPS pass.
+        WebSocket = "websocket",
+    }
+}
+
+words! {
     /// Why a call ended. Stands in the call's record, in `ended` and in the metric `ringlet_calls_ended_total`.
     pub enum EndReason {
         /// The shopper hung up after the answer.
@@ -166,6 +178,11 @@ messages! {
             digit: String,
             /// How long it was held, in milliseconds.
             duration_ms: u32,
+        },
+        /// What carries the audio: sent when the path is up, and again whenever the audio has moved.
+        Transport = "transport" {
+            /// Which.
+            transport: Transport,
         },
         /// Something is wrong; the call goes on if it can, `ended` follows if it cannot.
         Error = "error" {

@@ -10,7 +10,7 @@ use crate::{
     Output, Plan,
 };
 use protocol::error::ErrorCode;
-use protocol::gateway::{CallStats, Command, Event, Side};
+use protocol::gateway::{CallStats, Command, Event, Side, Transport};
 use protocol::visitor::{CallState, EndReason, VERSION, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::VecDeque;
@@ -45,6 +45,8 @@ pub(crate) struct Call {
     unanswered: usize,
     /// Audio can flow to the browser.
     pub(crate) media_up: bool,
+    /// What carries the browser's audio, as the record has it.
+    transport: Option<Transport>,
     /// The far end has rung or sent early media.
     rang: bool,
     pub(crate) answered_at: Option<Instant>,
@@ -90,6 +92,7 @@ impl Call {
             gateway: None,
             unanswered: 0,
             media_up: false,
+            transport: None,
             rang: false,
             answered_at: None,
             timers: TimerTable::default(),
@@ -212,6 +215,12 @@ impl Call {
                 self.media_up = false;
                 self.arm_sooner(Timer::Media, fx.config.media_lost, fx);
             }
+            Event::Transport { transport, .. } if self.has_path() => {
+                if self.transport.replace(transport) != Some(transport) {
+                    self.record(Change::Transport { transport }, fx.now, fx);
+                }
+                self.tell(VisitorEvent::Transport { transport }, fx);
+            }
             Event::Ringing { .. } if state == CallState::Dialing => self.progress(CallState::Ringing, fx),
             Event::EarlyMedia { .. } if matches!(state, CallState::Dialing | CallState::Ringing) => {
                 self.progress(CallState::EarlyMedia, fx);
@@ -244,6 +253,7 @@ impl Call {
             | Event::EarlyMedia { .. }
             | Event::Answered { .. }
             | Event::Digit { from: Side::Visitor, .. }
+            | Event::Transport { .. }
             | Event::Closed { .. } => {}
         }
     }

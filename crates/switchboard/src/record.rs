@@ -3,7 +3,7 @@
 use crate::Plan;
 use protocol::GatewayId;
 use protocol::error::ErrorCode;
-use protocol::gateway::CallStats;
+use protocol::gateway::{CallStats, Transport};
 use protocol::visitor::EndReason;
 
 /// One change of a call's record, in the order in which they can come.
@@ -25,6 +25,11 @@ pub enum Change {
     Answered,
     /// The call is over and nothing of it is left. Always last.
     Ended(Ending),
+    /// What carries the audio to and from the browser: when the path is first up, and whenever the audio has moved.
+    Transport {
+        /// Another than before.
+        transport: Transport,
+    },
 }
 
 /// Why and how a call ended.

@@ -2,7 +2,7 @@
 
 use super::{CallChange, Millis, Store};
 use protocol::rest::{Call, CallCounters, CallFilter};
-use protocol::visitor::EndReason;
+use protocol::visitor::{EndReason, Transport};
 use protocol::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName, error::ErrorCode};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, Transaction};
@@ -10,7 +10,7 @@ use switchboard::{Change, Ending, Plan};
 
 const COLUMNS: &str = "SELECT id, merchant_id, link_id, destination_id, trunk, address, origin, page, customer, gateway, \
     started_at, dialed_at, ringing_at, answered_at, ended_at, reason, code, sip_status, sip_call_id, detail, \
-    visitor_packets, agent_packets, visitor_lost, agent_lost FROM calls WHERE ";
+    visitor_packets, agent_packets, visitor_lost, agent_lost, transport FROM calls WHERE ";
 
 impl Store {
     /// Writes changes in order, all or none.
@@ -83,6 +83,9 @@ async fn apply(
             .bind(call.as_str())
             .bind(at.0)
             .bind(gateway.as_str()),
+        Change::Transport { transport } => {
+            sqlx::query("UPDATE calls SET transport = $2 WHERE id = $1").bind(call.as_str()).bind(transport.word())
+        }
         Change::Ringing => sqlx::query("UPDATE calls SET ringing_at = $2 WHERE id = $1").bind(call.as_str()).bind(at.0),
         Change::Answered => {
             sqlx::query("UPDATE calls SET answered_at = $2 WHERE id = $1").bind(call.as_str()).bind(at.0)
@@ -182,5 +185,6 @@ fn call(row: SqliteRow) -> Result<Call, sqlx::Error> {
                 })
             })
             .transpose()?,
+        transport: words("transport")?.and_then(|word| Transport::from_word(&word)),
     })
 }

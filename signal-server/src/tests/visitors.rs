@@ -3,7 +3,7 @@
 use super::harness::{Client, PUBLIC, SHOP, SIGNING_SECRET, TestApp, closed};
 use crate::Limits;
 use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
-use protocol::gateway::{Command, Event, Side};
+use protocol::gateway::{Command, Event, Side, Transport};
 use protocol::visitor::{CallState, EndReason, MAX_MESSAGE_BYTES, VisitorEvent, VisitorRequest};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -33,6 +33,10 @@ async fn a_call_is_carried_from_hello_to_its_record() {
     assert!(matches!(visitor.event().await, VisitorEvent::Resume { .. }));
     app.gateway.say(Event::Digit { call: call.clone(), from: Side::Agent, digit: '7', duration_ms: 100 }).await;
     assert_eq!(visitor.event().await, VisitorEvent::Digit { digit: "7".to_owned(), duration_ms: 100 });
+    for transport in [Transport::Tcp, Transport::Udp] {
+        app.gateway.say(Event::Transport { call: call.clone(), transport }).await;
+        assert_eq!(visitor.event().await, VisitorEvent::Transport { transport });
+    }
     app.gateway.say(Event::FarEndHungUp { call: call.clone() }).await;
     assert_eq!(visitor.ended().await, (EndReason::AgentHungUp, None));
     assert!(matches!(app.gateway.command().await, Command::Release { .. }));
@@ -45,6 +49,7 @@ async fn a_call_is_carried_from_hello_to_its_record() {
     assert_eq!(record.gateway.as_ref().map(|it| it.as_str()), Some("gateway-1"));
     assert_eq!(record.sip_call_id.as_deref(), Some("abc@10.0.0.1"));
     assert_eq!(record.stats.map(|it| (it.visitor_packets, it.agent_lost)), Some((500, 2)));
+    assert_eq!(record.transport, Some(Transport::Udp), "the last that carried the audio");
     let times = [Some(record.started_at), record.dialed_at, record.ringing_at, record.answered_at, record.ended_at];
     assert!(times.iter().all(Option::is_some) && times.is_sorted(), "{times:?}");
 }

@@ -117,6 +117,7 @@ async fn refusal(request: &VisitorRequest) -> Result<ErrorCode> {
         | VisitorEvent::State { .. }
         | VisitorEvent::Resume { .. }
         | VisitorEvent::Resumed { .. }
+        | VisitorEvent::Transport { .. }
         | VisitorEvent::Digit { .. }
         | VisitorEvent::Ended { .. } => bail!("the server said {text}"),
     }

@@ -4,7 +4,7 @@ use super::assert_fresh;
 use super::readers::{Json, written};
 use crate::error::ErrorCode;
 use crate::gateway::{CallStats, Command, Event, Failure, Side};
-use crate::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
+use crate::visitor::{CallState, EndReason, Transport, VisitorEvent, VisitorRequest};
 use crate::{CallId, GatewayId, TrunkName, VariantShape};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -69,6 +69,7 @@ pub(super) fn visitor_events() -> Vec<VisitorEvent> {
         },
     ];
     events.extend(CallState::ALL.iter().map(|state| VisitorEvent::State { state: *state }));
+    events.extend(Transport::ALL.iter().map(|transport| VisitorEvent::Transport { transport: *transport }));
     events.extend(EndReason::ALL.iter().map(|reason| VisitorEvent::Ended {
         reason: *reason,
         code: reason.code(),
@@ -138,6 +139,7 @@ fn gateway_events() -> Vec<Event> {
     ];
     let failures = [Failure::OfferUnusable, Failure::AnswerUnusable, Failure::Full, Failure::Undialable];
     events.extend(failures.map(|failure| Event::Failed { call: call(), failure, detail: detail() }));
+    events.extend(Transport::ALL.iter().map(|transport| Event::Transport { call: call(), transport: *transport }));
     events
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{Change, Config, Ending, Epoch, Input, Output, Page, Plan, Switchboard};
 use protocol::error::ErrorCode;
-use protocol::gateway::{CallStats, Command, Event, Failure, Side, VERSION};
+use protocol::gateway::{CallStats, Command, Event, Failure, Side, Transport, VERSION};
 use protocol::visitor::{VisitorEvent, VisitorRequest};
 use protocol::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
 use std::time::{Duration, Instant};
@@ -126,6 +126,7 @@ fn visitor_line(event: &VisitorEvent) -> String {
         VisitorEvent::State { state } => state.to_string(),
         VisitorEvent::Resumed { state, answered_ms } => format!("resumed {state} {answered_ms}"),
         VisitorEvent::Resume { token } => format!("the switchboard signs nothing: {token}"),
+        VisitorEvent::Transport { transport } => format!("transport {transport}"),
         VisitorEvent::Digit { digit, duration_ms } => format!("digit {digit} {duration_ms}"),
         VisitorEvent::Error { code, .. } => format!("error {code}"),
         VisitorEvent::Ended { reason, code, message } => {
@@ -151,6 +152,7 @@ fn change_line(change: &Change) -> String {
         Change::Dialed { gateway } => format!("dialed {gateway}"),
         Change::Ringing => "ringing".to_owned(),
         Change::Answered => "answered".to_owned(),
+        Change::Transport { transport } => format!("transport {transport}"),
         Change::Ended(Ending { reason, code, sip_status, detail, stats }) => {
             let mut line = format!("ended {reason}");
             line.extend(code.map(|code| format!(" {code}")));
@@ -252,6 +254,10 @@ pub(super) fn reports(gateway: &str, event: Event) -> Input {
 
 pub(super) fn sdp_answer() -> Input {
     reports("g1", Event::Answer { call: call(), sdp: "A".to_owned() })
+}
+
+pub(super) fn over(transport: Transport) -> Input {
+    reports("g1", Event::Transport { call: call(), transport })
 }
 
 pub(super) fn media_up() -> Input {

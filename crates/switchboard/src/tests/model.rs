@@ -3,7 +3,7 @@
 
 use crate::{Config, Epoch, Input, Page};
 use protocol::error::ErrorCode;
-use protocol::gateway::{Event, Failure, VERSION};
+use protocol::gateway::{Event, Failure, Transport, VERSION};
 use protocol::visitor::{CallState, EndReason, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,10 @@ pub(super) struct Facts {
     early: bool,
     answered: Option<Instant>,
     pub(super) heard: bool,
+    /// What carries the audio, or carried it last.
+    pub(super) transport: Option<Transport>,
+    /// What carries the audio of the page that has the call.
+    pub(super) page_transport: Option<Transport>,
     /// Answered before there was audio.
     unheard: Option<Instant>,
     /// Audio broke.
@@ -229,7 +233,7 @@ impl Model {
         facts.pages += 1;
         facts.tokens.push(facts.pages);
         facts.away = None;
-        (facts.page_offered, facts.heard) = (false, false);
+        (facts.page_offered, facts.heard, facts.page_transport) = (false, false, None);
         (facts.unheard, facts.broken) = (Some(now), None);
         for request in held {
             self.request(call, &request, now);
@@ -265,6 +269,8 @@ impl Model {
             early: false,
             answered: None,
             heard: false,
+            transport: None,
+            page_transport: None,
             unheard: None,
             broken: None,
             away: None,
@@ -337,6 +343,10 @@ impl Model {
             Event::MediaUp { .. } if facts.has_path() => {
                 (facts.heard, facts.unheard, facts.broken) = (true, None, None)
             }
+            Event::Transport { transport, .. } if facts.has_path() => {
+                facts.transport = Some(*transport);
+                facts.page_transport = Some(*transport);
+            }
             Event::MediaDown { .. } if facts.has_path() => {
                 (facts.heard, facts.broken) = (false, facts.broken.or(Some(now)))
             }
@@ -365,6 +375,7 @@ impl Model {
             | Event::EarlyMedia { .. }
             | Event::Answered { .. }
             | Event::Registered { .. }
+            | Event::Transport { .. }
             | Event::Closed { .. } => {}
         }
         if let Some((reason, status)) = end {

@@ -7,7 +7,7 @@ use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Output, Page};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
-use protocol::gateway::{CallStats, Command, Event, Failure, Side, VERSION};
+use protocol::gateway::{CallStats, Command, Event, Failure, Side, Transport, VERSION};
 use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::cell::RefCell;
@@ -98,6 +98,8 @@ fn events() -> impl Strategy<Value = EventOf> {
     let events: Vec<fn(CallId) -> Event> = vec![
         |call| Event::Answer { call, sdp: String::new() },
         |call| Event::MediaUp { call },
+        |call| Event::Transport { call, transport: Transport::Udp },
+        |call| Event::Transport { call, transport: Transport::Tcp },
         |call| Event::MediaDown { call, detail: String::new() },
         |call| Event::Ringing { call },
         |call| Event::EarlyMedia { call },
@@ -174,6 +176,7 @@ fn schedules() -> impl Strategy<Value = Vec<Op>> {
 #[derive(Default)]
 struct Told {
     changes: Vec<usize>,
+    transport: Option<Transport>,
     offered_to: Option<GatewayId>,
     offers: u32,
     dialed: bool,
@@ -184,6 +187,7 @@ struct Told {
 #[derive(Default)]
 struct Shown {
     state: Option<CallState>,
+    transport: Option<Transport>,
     welcomed: bool,
     /// It knows why it will be closed.
     dismissed: bool,
@@ -393,7 +397,10 @@ impl World {
                 facts.state() != CallState::Connecting,
                 "the dialing of {id}"
             );
+            assert_eq!(told.and_then(|told| told.transport), facts.transport, "the transport of {id}");
             if facts.away.is_none() {
+                let shown = self.shown.get(&facts.page).and_then(|shown| shown.transport);
+                assert_eq!(shown, facts.page_transport, "the transport that {id} is shown");
                 let state = self.shown.get(&facts.page).and_then(|shown| shown.state).unwrap_or(CallState::Connecting);
                 assert_eq!(state, facts.state(), "the state of {id}");
             }
@@ -413,6 +420,7 @@ impl World {
                         assert!(!std::mem::replace(&mut shown.welcomed, true), "welcomed twice");
                     }
                     VisitorEvent::State { state } | VisitorEvent::Resumed { state, .. } => shown.state = Some(state),
+                    VisitorEvent::Transport { transport } => shown.transport = Some(transport),
                     VisitorEvent::Ended { code: Some(ErrorCode::CallOver), .. }
                     | VisitorEvent::Error { code: ErrorCode::CallElsewhere, .. } => shown.dismissed = true,
                     VisitorEvent::Ended { reason, code, .. } => {
@@ -502,6 +510,12 @@ impl World {
             Change::Ringing => 2,
             Change::Answered => 3,
             Change::Ended(_) => 4,
+            Change::Transport { transport } => {
+                let told = self.told.entry(call.clone()).or_default();
+                assert_ne!(told.transport.replace(*transport), Some(*transport), "{call}: moved to where it was");
+                assert!(!told.changes.is_empty() && !told.changes.contains(&4), "{call}: moved without a record");
+                return;
+            }
         };
         let told = self.told.entry(call.clone()).or_default();
         assert_eq!(told.changes.is_empty(), rank == 0, "a record starts once, and first");

@@ -3,7 +3,7 @@
 use super::bench::*;
 use crate::{Change, Config, Input, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, Output};
 use protocol::error::ErrorCode;
-use protocol::gateway::{Event, Failure, Side, VERSION};
+use protocol::gateway::{Event, Failure, Side, Transport, VERSION};
 use protocol::visitor::VisitorRequest;
 use protocol::{CallId, GatewayId};
 use std::time::Duration;
@@ -273,6 +273,20 @@ fn audio_that_breaks_may_come_back_within_its_deadline() {
         (Step::Wait(9), ""),
         (media_down().into(), ""),
         (Step::Wait(1), "visitor ended media_failed RL-108 · visitor closed · g1 release c1 media_failed"),
+    ]);
+}
+
+#[test]
+fn what_carries_the_audio_is_told_and_recorded_whenever_it_has_moved() {
+    let mut bench = in_call();
+    bench.walk([
+        (over(Transport::Tcp).into(), "record transport tcp at 0 · visitor transport tcp"),
+        (Step::Wait(3), ""),
+        (over(Transport::Tcp).into(), "visitor transport tcp"),
+        (over(Transport::Udp).into(), "record transport udp at 3 · visitor transport udp"),
+        // The next page has not made its path yet: what is said is about the last one's.
+        (visitor_lost().into(), "g1 away c1"),
+        (over(Transport::Tcp).into(), ""),
     ]);
 }
 
