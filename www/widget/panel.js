@@ -7,6 +7,7 @@
 
 import init, { Phone, sentence } from "phone";
 import { AudioGraph, asset } from "./audio.js";
+import * as settings from "./settings.js";
 
 /** A permission that was given before is there sooner; then the question need not be mentioned. */
 const ASKING_AFTER_MS = 700;
@@ -78,7 +79,7 @@ parent.postMessage({ ringlet: "loaded" }, "*");
 /**
  * @typedef {object} Before what the page before this one has kept of its call
  * @property {string} token
- * @property {{muted?: boolean, small?: boolean}} [panel]
+ * @property {settings.Settings} [panel]
  */
 
 /**
@@ -95,10 +96,13 @@ async function call(origin, { page, customer, token: destination, call: before }
   const asked = ask();
   const asking = setTimeout(() => note("Please allow the microphone.", true), ASKING_AFTER_MS);
   startGraph();
+  const { muted = false, small = false, keypad: open = false } = before?.panel ?? {};
+  settings.restore(before?.panel, keep);
   if (before) {
-    mute(!!before.panel?.muted);
+    mute(muted);
+    keypad(open);
     // Says the size as well: no observer of sizes is run in a frame that does not show yet.
-    minimise(!!before.panel?.small);
+    minimise(small);
   }
   try {
     await compiled;
@@ -269,7 +273,7 @@ function end(code, message) {
   if (code === "RL-404" && location.hash !== "#again") return reload("#again");
   const elsewhere = code === "RL-308";
   // Of these the call itself may outlive the panel: the button leads back to it.
-  const back = elsewhere && resuming ? "Move the call here" : code === "RL-107" && token ? "Back to the call" : "";
+  const back = !token ? "" : elsewhere ? "Move the call here" : code === "RL-107" ? "Back to the call" : "";
   const failed = code && !elsewhere && code !== "RL-309";
   ended = true;
   clearInterval(clock);
@@ -286,10 +290,16 @@ function end(code, message) {
   last.hidden = part("over").hidden = false;
   const again = part("again");
   if (back) again.textContent = back;
-  if (elsewhere) again.onclick = () => reload("#move");
+  if (elsewhere) {
+    again.onclick = () => {
+      tell();
+      reload("#move");
+    };
+  }
   again.hidden = elsewhere && !back;
   if (document.hasFocus()) (again.hidden ? part("close") : again).focus();
-  port?.postMessage({ state: "ended", keep: back ? undefined : null });
+  // A tab that the call was moved away from does not follow it over its next pages, unless it is moved back.
+  port?.postMessage({ state: "ended", keep: back && (resuming || !elsewhere) ? undefined : null });
   if (code === "RL-309") setTimeout(() => part("close").click(), READ_WITHIN_MS);
 }
 
@@ -300,10 +310,13 @@ function reload(why) {
   location.reload();
 }
 
-/** Tells the page what its next page needs to know. */
+/** Tells the page what its next page needs to know, while there is a call to know of. */
 function keep() {
-  const small = panel.classList.contains("small");
-  if (token && !ended) port?.postMessage({ keep: { token, panel: { muted: panel.hasAttribute("data-muted"), small } } });
+  if (token && !ended) tell();
+}
+
+function tell() {
+  port?.postMessage({ keep: { token, panel: settings.current() } });
 }
 
 /** Gives microphone and audio back; the browser's recording sign goes out. */
@@ -365,7 +378,7 @@ function minimise(small) {
   part("minimise").setAttribute("aria-expanded", String(!small));
   part("minimise").setAttribute("aria-label", small ? "Show the call" : "Minimise");
   resize();
-  keep();
+  settings.set("small", small);
 }
 
 function resize() {
@@ -379,7 +392,14 @@ function mute(muted) {
   if (microphone) microphone.enabled = !muted;
   graph?.mute(muted);
   part("mute").setAttribute("aria-pressed", String(muted));
-  keep();
+  settings.set("muted", muted);
+}
+
+/** @param {boolean} open */
+function keypad(open) {
+  part("keypad").hidden = !open;
+  part("keys").setAttribute("aria-expanded", String(open));
+  settings.set("keypad", open);
 }
 
 part("mute").onclick = () => mute(!panel.hasAttribute("data-muted"));
@@ -389,10 +409,7 @@ part("tap").onclick = () => {
   audio.play().catch(askForTap);
   if (denied) speak(ask()).then(() => { denied = false; }, askForTap);
 };
-part("keys").onclick = () => {
-  const hidden = part("keypad").toggleAttribute("hidden");
-  part("keys").setAttribute("aria-expanded", String(!hidden));
-};
+part("keys").onclick = () => keypad(!!part("keypad").hidden);
 part("keypad").onclick = ({ target }) => {
   const key = /** @type {HTMLElement} */ (target).closest("button")?.dataset.key;
   if (key) press(key);

@@ -39,6 +39,8 @@ pub(crate) struct Call {
     pub(crate) epoch: Epoch,
     /// Which counts still: the last that a page must have had the time to keep.
     pub(crate) oldest: Epoch,
+    /// Those of pages that were told the call is elsewhere, at most [`MAX_ASIDE`](crate::resume::MAX_ASIDE): good for a takeover.
+    pub(crate) aside: Vec<Epoch>,
     /// Who carries the call, from the first offer on.
     gateway: Option<GatewayId>,
     /// Offers that the gateway has not answered. What it says of the audio path before is about an earlier page's.
@@ -89,6 +91,7 @@ impl Call {
             contender: None,
             epoch: Epoch::default(),
             oldest: Epoch::default(),
+            aside: Vec::new(),
             gateway: None,
             unanswered: 0,
             media_up: false,

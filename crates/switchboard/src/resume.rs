@@ -2,7 +2,7 @@
 //! nobody has it. Not here: the signature and the origin of a token, which the shell has checked.
 //!
 //! A token is spent when a page that came with it says `ready`. Until then it counts beside the new one: the page may be left
-//! before it could keep that.
+//! before it could keep that. A page that was told the call is elsewhere may move it to itself with the token that it has, once.
 
 use crate::call::{Call, Effects, Said, Stage};
 use crate::timers::Timer;
@@ -21,6 +21,10 @@ pub struct Page(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u32);
 
+/// Pages of one call that were told it is elsewhere and may still move it to themselves. A shopper with more tabs than that
+/// finds the call in one of the last.
+pub(crate) const MAX_ASIDE: usize = 4;
+
 /// Where the visitor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Visitor {
@@ -34,6 +38,7 @@ pub(crate) enum Visitor {
 #[derive(Debug)]
 pub(crate) struct Contender {
     pub(crate) page: Page,
+    epoch: Epoch,
     /// What it has said meanwhile, at most [`MAX_HELD_REQUESTS`].
     held: Vec<VisitorRequest>,
 }
@@ -41,15 +46,19 @@ pub(crate) struct Contender {
 impl Call {
     /// A page asks for the call.
     pub(crate) fn handle_resume(&mut self, page: Page, epoch: Epoch, takeover: bool, fx: &mut Effects<'_>) {
-        if !matches!(self.stage, Stage::Live(CallState::Answered)) || !self.admits(epoch) {
+        if !matches!(self.stage, Stage::Live(CallState::Answered)) || !self.admits(epoch, takeover) {
             return refuse_as_over(&self.id, page, fx.outputs);
         }
-        let contender = Contender { page, held: Vec::new() };
+        if takeover {
+            self.aside.retain(|spent| *spent != epoch);
+        }
+        let contender = Contender { page, epoch, held: Vec::new() };
         match self.visitor {
             Visitor::Away => self.seat(contender, fx),
             Visitor::Here(old) if takeover => {
                 refuse_as_elsewhere(&self.id, old, fx.outputs);
                 self.refuse_contender(fx);
+                self.set_aside(self.epoch);
                 self.seat(contender, fx);
             }
             Visitor::Here(old) => {
@@ -107,12 +116,23 @@ impl Call {
     pub(crate) fn refuse_contender(&mut self, fx: &mut Effects<'_>) {
         self.timers.disarm(Timer::Contest);
         if let Some(contender) = self.contender.take() {
+            self.set_aside(contender.epoch);
             refuse_as_elsewhere(&self.id, contender.page, fx.outputs);
         }
     }
 
-    fn admits(&self, epoch: Epoch) -> bool {
-        epoch > Epoch::default() && (self.oldest..=self.epoch).contains(&epoch)
+    fn admits(&self, epoch: Epoch, takeover: bool) -> bool {
+        epoch > Epoch::default()
+            && ((self.oldest..=self.epoch).contains(&epoch) || takeover && self.aside.contains(&epoch))
+    }
+
+    /// Lets the page that has this token move the call to itself later.
+    fn set_aside(&mut self, epoch: Epoch) {
+        self.aside.retain(|other| *other != epoch);
+        if self.aside.len() == MAX_ASIDE {
+            self.aside.remove(0);
+        }
+        self.aside.push(epoch);
     }
 
     /// Gives the page the call: it makes a leg of its own, for which the set-up's deadline of audio counts anew.

@@ -12,6 +12,9 @@ use crate::config::AwayTone;
 /// How often a piece of [`OPUS_FRAME`] samples is due.
 const INTERVAL: Duration = Duration::from_millis(20);
 
+/// A page that turns within this goes by unremarked: a tone for each would tell the far end of what it would not have noticed.
+const UNREMARKED_MS: u32 = 300;
+
 /// "One moment": high enough to stand out from speech, soft enough not to startle.
 const AWAY: Signal = Signal { frequencies: (Hertz(660.0), None), level: Dbm0(-26.0), on_ms: 180, off_ms: 20 };
 
@@ -21,6 +24,8 @@ const GONE: Signal = Signal { frequencies: (Hertz(330.0), None), level: Dbm0(-22
 /// The stream of samples that stands in for the visitor's.
 pub(crate) struct StandIn {
     tone: Option<Cadence>,
+    /// Samples of silence before the tone.
+    waits: u32,
     /// Samples of the tone that are not yet played.
     left: u32,
     due: Instant,
@@ -30,12 +35,19 @@ pub(crate) struct StandIn {
 impl StandIn {
     /// Silence.
     pub(crate) fn silence(now: Instant) -> Self {
-        Self { tone: None, left: 0, due: now, is_farewell: false }
+        Self { tone: None, waits: 0, left: 0, due: now, is_farewell: false }
     }
 
-    /// The tone for a page that goes, then silence.
+    /// Silence for as long as nobody minds, the tone for a page that goes, then silence.
     pub(crate) fn away(tone: AwayTone, now: Instant) -> Self {
-        Self::playing(tone, AWAY, 1, now)
+        Self { waits: SampleRate::HZ_8000.samples(UNREMARKED_MS), ..Self::playing(tone, AWAY, 1, now) }
+    }
+
+    /// The next page is there, and its audio soon: a tone that has not begun is put off once more.
+    pub(crate) fn next_page(&mut self) {
+        if self.waits > 0 {
+            self.waits = SampleRate::HZ_8000.samples(UNREMARKED_MS);
+        }
     }
 
     /// The tones for a visitor who has not come back.
@@ -48,7 +60,7 @@ impl StandIn {
         match tone {
             AwayTone::Soft => {
                 let left = times * rate.samples(signal.on_ms + signal.off_ms);
-                Self { tone: Some(Cadence::new(rate, signal)), left, due: now, is_farewell: false }
+                Self { tone: Some(Cadence::new(rate, signal)), waits: 0, left, due: now, is_farewell: false }
             }
             AwayTone::Off => Self::silence(now),
         }
@@ -78,6 +90,10 @@ impl StandIn {
     }
 
     fn next_sample(&mut self) -> i16 {
+        if self.waits > 0 {
+            self.waits -= 1;
+            return 0;
+        }
         let Some(tone) = self.tone.as_mut().filter(|_| self.left > 0) else { return 0 };
         self.left -= 1;
         units::to_i16(tone.next_sample())

@@ -154,7 +154,7 @@ impl Bridge {
         self.decoder.forget();
         self.encoder.renumber(sequence >> 1);
         if self.rtp.media().is_some() {
-            self.stand_in.get_or_insert_with(|| StandIn::silence(now));
+            self.stand_in.get_or_insert_with(|| StandIn::silence(now)).next_page();
         }
     }
 

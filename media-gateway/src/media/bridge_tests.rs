@@ -449,8 +449,40 @@ fn a_far_end_whose_visitor_is_away_hears_one_soft_tone_then_silence_without_a_ho
     let level = |range: std::ops::Range<usize>, pitch| {
         spectrum::tone_level(pcm.get(range).unwrap_or_default(), SampleRate::HZ_8000, Hertz(pitch)).0
     };
-    assert!((-35.0..-25.0).contains(&level(8_100..9_300, 660.0)), "{}", level(8_100..9_300, 660.0));
-    assert!(level(10_000..16_000, 660.0) < -80.0 && level(8_400..16_000, 440.0) < -60.0);
+    // 300 ms go by unremarked.
+    assert!(level(8_200..10_400, 660.0) < -60.0, "{}", level(8_200..10_400, 660.0));
+    assert!((-35.0..-25.0).contains(&level(10_500..11_700, 660.0)), "{}", level(10_500..11_700, 660.0));
+    assert!(level(12_400..16_000, 660.0) < -80.0 && level(8_400..16_000, 440.0) < -60.0);
+    Ok(())
+}
+
+#[test]
+fn a_page_that_turns_fast_is_not_remarked_upon() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak(0..50)?;
+    bench.bridge.away(bench.now);
+    bench.wait(260 * MS)?;
+    bench.bridge.replace_visitor(40_001, bench.now);
+    bench.wait(260 * MS)?;
+    bench.speak(1_000..1_050)?;
+    let pcm = bench.pcm();
+    let away = pcm.get(8_200..12_000).ok_or("too little")?;
+    assert!(spectrum::tone_level(away, SampleRate::HZ_8000, Hertz(660.0)).0 < -60.0);
+    Ok(())
+}
+
+#[test]
+fn a_page_that_brings_no_audio_is_remarked_upon_all_the_same() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak(0..50)?;
+    bench.bridge.away(bench.now);
+    bench.wait(260 * MS)?;
+    bench.bridge.replace_visitor(40_001, bench.now);
+    bench.wait(500 * MS)?;
+    let pcm = bench.pcm();
+    let tone = pcm.get(12_600..13_800).ok_or("too little")?;
+    let level = spectrum::tone_level(tone, SampleRate::HZ_8000, Hertz(660.0)).0;
+    assert!((-35.0..-25.0).contains(&level), "{level}");
     Ok(())
 }
 

@@ -72,12 +72,13 @@ async fn as_it_was(scene: &mut Scene) -> Result<()> {
     call(scene).await?;
     let before = both(scene).await?;
     scene.browser.click_in_panel("#mute").await?;
+    scene.browser.click_in_panel("#keys").await?;
     scene.browser.click_in_panel("#minimise").await?;
     follow(scene, "/shoes.html").await?;
     let looks = "const panel = document.getElementById('panel'), mute = document.getElementById('mute');
-        return [panel.classList.contains('small'), panel.hasAttribute('data-muted'), mute.ariaPressed, innerWidth].join()";
+        return [panel.classList.contains('small'), panel.hasAttribute('data-muted'), mute.ariaPressed, document.getElementById('keys').ariaExpanded, innerWidth].join()";
     let looks = scene.browser.in_panel(looks).await?;
-    ensure!(looks == "true,true,true,320", "small, muted, pressed, wide: {looks}");
+    ensure!(looks == "true,true,true,true,320", "small, muted, pressed, keys open, wide: {looks}");
     scene.picture("muted").await?;
     let muted = both(scene).await?;
     scene.browser.click_in_panel("#mute").await?;
@@ -112,8 +113,16 @@ async fn duplicated_tab(scene: &mut Scene) -> Result<()> {
     scene.browser.go_to_tab(0).await?;
     scene.browser.says(ErrorCode::CallElsewhere.shopper(), SOON).await?;
     ensure!(entry_of(&scene.browser).await?.is_none(), "the first tab still keeps the call");
+    scene.picture("moved_away").await?;
+    // And back again.
+    scene.browser.click_in_panel("#again").await?;
+    scene.browser.is_answered().await?;
+    let back = both(scene).await?;
+    ensure!(entry_of(&scene.browser).await?.is_some(), "the first tab does not keep the call");
     scene.browser.go_to_tab(1).await?;
-    each_heard_the_other(scene, &[heard]).await?;
+    scene.browser.says(ErrorCode::CallElsewhere.shopper(), SOON).await?;
+    scene.browser.go_to_tab(0).await?;
+    each_heard_the_other(scene, &[heard, back]).await?;
     ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
     Ok(())
 }

@@ -6,4 +6,5 @@ mod bench;
 mod model;
 mod pages;
 mod schedules;
+mod turns;
 mod walkthroughs;

@@ -1,6 +1,7 @@
 //! The reference model: of each call it keeps facts with their times, and derives state and deadlines from them. It has
 //! no timers, no transitions and no outputs, so that it can hardly be wrong in the same way as the switchboard.
 
+use crate::resume::MAX_ASIDE;
 use crate::{Config, Epoch, Input, Page};
 use protocol::error::ErrorCode;
 use protocol::gateway::{Event, Failure, Transport, VERSION};
@@ -46,6 +47,10 @@ pub(super) struct Facts {
     pub(super) contender: Option<(Page, Instant, Vec<VisitorRequest>)>,
     /// How many pages have had the call.
     pub(super) pages: u32,
+    /// The token that it asks with.
+    contender_token: u32,
+    /// The tokens of pages that were told the call is elsewhere.
+    pub(super) aside: Vec<u32>,
     /// The tokens that were sent, from the oldest that counts to the newest.
     pub(super) tokens: Vec<u32>,
     /// Whether the page that has the call has offered.
@@ -103,6 +108,21 @@ impl Facts {
 
     fn contest(&self, config: &Config) -> Option<Instant> {
         self.contender.as_ref().map(|(_, since, _)| *since + config.contest)
+    }
+
+    /// Tells whoever asks for the call that it is elsewhere.
+    fn dismiss(&mut self) -> Option<Page> {
+        let (page, ..) = self.contender.take()?;
+        self.set_aside(self.contender_token);
+        Some(page)
+    }
+
+    fn set_aside(&mut self, token: u32) {
+        self.aside.retain(|other| *other != token);
+        self.aside.push(token);
+        self.aside.reverse();
+        self.aside.truncate(MAX_ASIDE);
+        self.aside.reverse();
     }
 
     /// Whether what the gateway says of the audio path is about this page's.
@@ -195,7 +215,7 @@ impl Model {
                 continue;
             }
             if facts.contest(&self.config).is_some_and(|at| at <= now)
-                && let Some((page, ..)) = facts.contender.take()
+                && let Some(page) = facts.dismiss()
             {
                 self.closed.insert(page);
             }
@@ -211,19 +231,22 @@ impl Model {
 
     /// A page is turned away unless the call is answered, the token counts, and nobody else has it.
     fn resume(&mut self, call: &CallId, page: Page, epoch: Epoch, takeover: bool, now: Instant) {
-        let facts = self.calls.get_mut(call).filter(|call| call.ended.is_none() && call.tokens.contains(&epoch.0));
-        let Some(facts) = facts else {
+        let counts = |call: &Facts| call.tokens.contains(&epoch.0) || takeover && call.aside.contains(&epoch.0);
+        let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none() && counts(call)) else {
             self.closed.insert(page);
             return;
         };
-        self.closed.extend(facts.contender.take().map(|(page, ..)| page));
+        self.closed.extend(facts.dismiss());
+        facts.aside.retain(|token| *token != epoch.0 || !takeover);
         if facts.away.is_some() {
             self.seat(call, page, Vec::new(), now);
         } else if takeover {
+            facts.set_aside(facts.pages);
             self.closed.insert(facts.page);
             self.seat(call, page, Vec::new(), now);
         } else {
             facts.contender = Some((page, now, Vec::new()));
+            facts.contender_token = epoch.0;
         }
     }
 
@@ -277,6 +300,8 @@ impl Model {
             page,
             contender: None,
             pages: 1,
+            contender_token: 0,
+            aside: Vec::new(),
             tokens: Vec::new(),
             page_offered: false,
             unanswered: 0,

@@ -1,6 +1,7 @@
 //! An answered call that goes from page to page, in two columns as in `walkthroughs.rs`.
 
 use super::bench::*;
+use crate::resume::MAX_ASIDE;
 use crate::{Config, Input, MAX_HELD_REQUESTS, Page};
 use protocol::gateway::Side;
 use protocol::visitor::VisitorRequest;
@@ -122,6 +123,47 @@ fn a_duplicated_tab_does_not_get_the_call_but_may_move_it() {
         (hangup().into(), ""),
         (offer_of(3).into(), "g1 offer O3"),
     ]);
+}
+
+#[test]
+fn a_page_that_lost_the_call_to_another_tab_may_move_it_back_but_only_by_moving_it() {
+    let mut bench = in_call();
+    bench.prepare([takes_over(2, 1), ready_of(2)]);
+    bench.walk([
+        (resumes(3, 1), "page 3 ended visitor_gone RL-309 · page 3 closed"),
+        (
+            takes_over(4, 1),
+            "page 2 error RL-308 · page 2 closed · page 4 welcome Acme/Sales · page 4 resumed answered 0 · page 4 token 3",
+        ),
+        (ready_of(4), ""),
+        (takes_over(5, 1), "page 5 ended visitor_gone RL-309 · page 5 closed"),
+        (
+            takes_over(6, 2),
+            "page 4 error RL-308 · page 4 closed · page 6 welcome Acme/Sales · page 6 resumed answered 0 · page 6 token 4",
+        ),
+    ]);
+}
+
+#[test]
+fn a_duplicated_tab_may_move_the_call_even_after_the_first_has_turned_its_page() {
+    let mut bench = in_call();
+    bench.walk([(resumes(2, 1).into(), "visitor probed"), (Step::Wait(1), "page 2 error RL-308 · page 2 closed")]);
+    bench.prepare([lost(1), resumes(3, 1), ready_of(3)]);
+    bench.walk([(
+        takes_over(4, 1),
+        "page 3 error RL-308 · page 3 closed · page 4 welcome Acme/Sales · page 4 resumed answered 1000 · page 4 token 3",
+    )]);
+}
+
+#[test]
+fn tokens_of_tabs_set_aside_are_bounded() {
+    let mut bench = in_call();
+    for page in 2..20 {
+        bench.prepare([takes_over(page, u32::try_from(page).unwrap_or_default() - 1), ready_of(page)]);
+    }
+    let kept = MAX_ASIDE as u32;
+    bench.walk([(takes_over(30, 18 - kept), "page 30 ended visitor_gone RL-309 · page 30 closed")]);
+    assert_eq!(bench.send(takes_over(31, 19 - kept)).len(), 5, "of the last {kept} each may move it");
 }
 
 #[test]

@@ -3,174 +3,19 @@
 
 use super::bench::{Bench, plan};
 use super::model::Model;
+use super::turns::{Op, SLOTS, TRUNKS, Which, schedules};
 use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Output, Page};
-use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
-use protocol::gateway::{CallStats, Command, Event, Failure, Side, Transport, VERSION};
+use protocol::gateway::{CallStats, Command, Event, Side, Transport};
 use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
-const SLOTS: usize = 4;
-const GATEWAYS: usize = 3;
-const TRUNKS: [&str; 2] = ["pstn", "pbx"];
 /// An input may end every call, and flush one call's candidates.
 const MAX_OUTPUTS: usize = MAX_CANDIDATES + SLOTS * 8;
-
-/// One turn of a schedule. Slots hold the latest call of a line; `Progress` takes it the ordinary next step.
-#[derive(Clone, Debug)]
-enum Op {
-    Progress {
-        slot: usize,
-    },
-    Arrive {
-        slot: usize,
-        trunk: usize,
-    },
-    Say {
-        slot: usize,
-        from: Which,
-        request: VisitorRequest,
-    },
-    LoseVisitor {
-        slot: usize,
-        which: Which,
-    },
-    /// A new page asks with the newest token but so many.
-    Resume {
-        slot: usize,
-        older: u32,
-        takeover: bool,
-    },
-    Report {
-        slot: usize,
-        stranger: Option<usize>,
-        event: EventOf,
-    },
-    Register {
-        gateway: usize,
-        version: u32,
-        capacity: u32,
-        trunks: usize,
-        carries: Option<usize>,
-    },
-    LoseGateway {
-        gateway: usize,
-    },
-    Stop,
-    /// The same input once more.
-    Again,
-    Wait(Duration),
-    /// Time passes, the switchboard is told only afterwards.
-    Oversleep(Duration),
-    /// Time passes, an input comes before the timeout.
-    Jump(Duration),
-}
-
-/// Which of a call's pages.
-#[derive(Clone, Copy, Debug)]
-enum Which {
-    Current,
-    Contender,
-    /// One that the call has never had, or has no more.
-    Other,
-}
-
-fn pages() -> impl Strategy<Value = Which> {
-    prop_oneof![8 => Just(Which::Current), 2 => Just(Which::Contender), 1 => Just(Which::Other)]
-}
-
-/// An event of whichever call.
-#[derive(Clone, Copy)]
-struct EventOf(fn(CallId) -> Event);
-
-impl fmt::Debug for EventOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.0)(CallId::new("")).fmt(f)
-    }
-}
-
-fn events() -> impl Strategy<Value = EventOf> {
-    let events: Vec<fn(CallId) -> Event> = vec![
-        |call| Event::Answer { call, sdp: String::new() },
-        |call| Event::MediaUp { call },
-        |call| Event::Transport { call, transport: Transport::Udp },
-        |call| Event::Transport { call, transport: Transport::Tcp },
-        |call| Event::MediaDown { call, detail: String::new() },
-        |call| Event::Ringing { call },
-        |call| Event::EarlyMedia { call },
-        |call| Event::Answered { call },
-        |call| Event::Rejected { call, status: 486, phrase: String::new() },
-        |call| Event::Rejected { call, status: 603, phrase: String::new() },
-        |call| Event::Rejected { call, status: 404, phrase: String::new() },
-        |call| Event::Rejected { call, status: 500, phrase: String::new() },
-        |call| Event::TrunkUnreachable { call, detail: String::new() },
-        |call| Event::FarEndHungUp { call },
-        |call| Event::Digit { call, from: Side::Agent, digit: '1', duration_ms: 80 },
-        |call| Event::Digit { call, from: Side::Visitor, digit: '2', duration_ms: 80 },
-        |call| Event::Failed { call, failure: Failure::OfferUnusable, detail: String::new() },
-        |call| Event::Failed { call, failure: Failure::Full, detail: String::new() },
-        |call| Event::Closed { call, stats: CallStats::default() },
-    ];
-    prop::sample::select(events).prop_map(EventOf)
-}
-
-fn requests() -> impl Strategy<Value = VisitorRequest> {
-    let failed = |code| VisitorRequest::Failed { code, detail: None };
-    prop::sample::select(vec![
-        VisitorRequest::Offer { sdp: String::new() },
-        VisitorRequest::Candidate { candidate: String::new() },
-        VisitorRequest::Candidate { candidate: "host".to_owned() },
-        VisitorRequest::Ready {},
-        VisitorRequest::Ready {},
-        VisitorRequest::Hangup {},
-        failed(ErrorCode::MicrophoneDenied),
-        failed(ErrorCode::PhoneNotLoaded),
-    ])
-}
-
-fn times() -> impl Strategy<Value = Duration> {
-    prop_oneof![
-        4 => (0..3_000_u64).prop_map(Duration::from_millis),
-        3 => (0..50_u64).prop_map(Duration::from_secs),
-        1 => (0..900_u64).prop_map(Duration::from_secs),
-    ]
-}
-
-fn registrations() -> impl Strategy<Value = Op> {
-    (0..GATEWAYS, 0..10_u32, 0..4_u32, 1..4_usize, prop::option::weighted(0.3, 0..SLOTS)).prop_map(
-        |(gateway, luck, capacity, trunks, carries)| {
-            let version = if luck == 0 { VERSION + 1 } else { VERSION };
-            Op::Register { gateway, version, capacity, trunks, carries }
-        },
-    )
-}
-
-fn schedules() -> impl Strategy<Value = Vec<Op>> {
-    let op = prop_oneof![
-        40 => (0..SLOTS).prop_map(|slot| Op::Progress { slot }),
-        4 => (0..SLOTS, 0..TRUNKS.len()).prop_map(|(slot, trunk)| Op::Arrive { slot, trunk }),
-        8 => (0..SLOTS, pages(), requests()).prop_map(|(slot, from, request)| Op::Say { slot, from, request }),
-        4 => (0..SLOTS, pages()).prop_map(|(slot, which)| Op::LoseVisitor { slot, which }),
-        6 => (0..SLOTS, prop_oneof![6 => Just(0), 1 => 0..3_u32], prop::bool::weighted(0.2))
-            .prop_map(|(slot, older, takeover)| Op::Resume { slot, older, takeover }),
-        12 => (0..SLOTS, prop::option::weighted(0.1, 0..GATEWAYS), events())
-            .prop_map(|(slot, stranger, event)| Op::Report { slot, stranger, event }),
-        4 => registrations(),
-        1 => (0..GATEWAYS).prop_map(|gateway| Op::LoseGateway { gateway }),
-        1 => prop::bool::weighted(0.2).prop_map(|stop| if stop { Op::Stop } else { Op::Wait(Duration::ZERO) }),
-        8 => Just(Op::Again),
-        12 => times().prop_map(Op::Wait),
-        3 => times().prop_map(Op::Oversleep),
-        3 => times().prop_map(Op::Jump),
-    ];
-    let opening = prop::collection::vec(registrations(), 0..4);
-    (opening, prop::collection::vec(op, 0..120)).prop_map(|(opening, ops)| opening.into_iter().chain(ops).collect())
-}
 
 /// What the outputs have told of one call.
 #[derive(Default)]
@@ -251,6 +96,17 @@ impl World {
                 let newest = self.model.calls.get(&call).map_or(1, |facts| facts.pages);
                 let epoch = Epoch(newest.saturating_sub(older));
                 self.input(Input::Resume { call, page, epoch, takeover });
+            }
+            Op::MoveBack(slot, which) => {
+                for back in [false, true] {
+                    let (call, page) = (self.call(slot), self.fresh_page());
+                    let facts = self.model.calls.get(&call);
+                    let aside = facts.and_then(|facts| facts.aside.iter().rev().nth(which));
+                    let epoch = if back { aside.copied() } else { facts.map(|facts| facts.pages) };
+                    let epoch = Epoch(epoch.unwrap_or_default());
+                    self.input(Input::Resume { call: call.clone(), page, epoch, takeover: true });
+                    self.input(Input::Visitor { call, page, request: VisitorRequest::Ready {} });
+                }
             }
             Op::Report { slot, stranger, event } => {
                 let call = self.call(slot);
@@ -338,6 +194,7 @@ impl World {
             }
             _ if facts.unanswered > 0 => Event::Answer { call, sdp: String::new() },
             CallState::Connecting => return says(VisitorRequest::Ready {}),
+            CallState::Answered if facts.tokens.len() > 1 => return says(VisitorRequest::Ready {}),
             CallState::Answered if !facts.heard => Event::MediaUp { call },
             CallState::Dialing if !facts.heard => Event::MediaUp { call },
             CallState::Dialing => Event::Ringing { call },

@@ -37,13 +37,48 @@ const TURN_LIMIT: Duration = Duration::from_secs(20);
 /// How long both sides must be heard before the page is turned, so that a second gap of the same turn counts, too.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// Notes in the panel when its first sound came, and for the next panel when its last did; Unix time in ms.
+/// Notes in the panel when its first sound came, and for the next panel when its last did; and between them, when each step
+/// towards sound was done. Unix time in ms.
 const STOPWATCH: &str = "
-    if (location.pathname !== '/panel') return;
     const now = () => performance.timeOrigin + performance.now();
-    const seen = window.seen = { begun: performance.timeOrigin, before: Number(localStorage.lastSound) };
+    if (location.pathname !== '/panel') return;
+    const seen = window.seen = { before: Number(localStorage.lastSound), left: Number(localStorage.left), begun: performance.timeOrigin };
+    const note = (step) => { seen[step] ??= now(); };
     let last = 0;
-    addEventListener('pagehide', () => { localStorage.lastSound = last; });
+    addEventListener('pagehide', () => { localStorage.lastSound = last; localStorage.left = now(); }, true);
+    addEventListener('message', () => note('opened'), { capture: true, once: true });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) seen.responded ??= performance.timeOrigin + entry.responseStart;
+    }).observe({ type: 'navigation', buffered: true });
+    const watch = (of, name, before, after) => {
+      const real = of[name];
+      of[name] = function (...given) {
+        if (before) note(before);
+        const done = real.apply(this, given);
+        if (after) done.then(() => note(after), () => {});
+        return done;
+      };
+    };
+    watch(WebAssembly, 'instantiateStreaming', 'fetched', 'compiled');
+    watch(RTCPeerConnection.prototype, 'setLocalDescription', 'offering', 'offered');
+    watch(RTCPeerConnection.prototype, 'setRemoteDescription', 'answered');
+    watch(RTCRtpSender.prototype, 'replaceTrack', 'speaking');
+    watch(MediaDevices.prototype, 'getUserMedia', 'asked', 'allowed');
+    const Peer = RTCPeerConnection, Socket = WebSocket;
+    window.RTCPeerConnection = class extends Peer {
+      constructor(...given) {
+        super(...given);
+        this.addEventListener('iceconnectionstatechange', () => this.iceConnectionState === 'connected' && note('paired'));
+        this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && note('connected'));
+      }
+    };
+    window.WebSocket = class extends Socket {
+      constructor(...given) {
+        note('socket');
+        super(...given);
+        this.addEventListener('open', () => note('open'));
+      }
+    };
     const slot = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'srcObject');
     Object.defineProperty(HTMLMediaElement.prototype, 'srcObject', { ...slot, set(stream) {
       slot.set.call(this, stream);
@@ -52,16 +87,38 @@ const STOPWATCH: &str = "
       ear.onaudioprocess = ({ inputBuffer }) => {
         if (!inputBuffer.getChannelData(0).some((sample) => Math.abs(sample) > 0.02)) return;
         last = now();
-        seen.first ??= last;
+        note('first');
       };
       context.createMediaStreamSource(stream).connect(ear).connect(context.destination);
     } });";
 
+/// The steps that the stopwatch notes, in the order of a table.
+const STEPS: [(&str, &str); 16] = [
+    ("left", "the old panel is told to go"),
+    ("begun", "the new page's loader has made the panel's frame"),
+    ("responded", "the panel's page arrives"),
+    ("opened", "the loader hands over the token"),
+    ("asked", "the microphone is asked for"),
+    ("allowed", "the microphone is there"),
+    ("socket", "the socket is opened"),
+    ("open", "the socket is open"),
+    ("fetched", "the phone is asked for"),
+    ("compiled", "the phone is compiled"),
+    ("offering", "the offer is asked for"),
+    ("offered", "the offer is there"),
+    ("answered", "the answer is there"),
+    ("paired", "ICE has a pair"),
+    ("connected", "DTLS is done"),
+    ("speaking", "the microphone's track is sent"),
+];
+
 /// How long each side heard nothing while a page was turned, in ms.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Gaps {
     shopper: f64,
     far_end: f64,
+    /// When each of [`STEPS`] was done, counted from the last sound.
+    steps: Vec<Option<f64>>,
 }
 
 #[tokio::main]
@@ -110,6 +167,10 @@ impl Bench {
         self.server.stop().await?;
         quantiles::print("gap in what the shopper hears", gaps.iter().map(|gaps| gaps.shopper).collect(), Some(P95_MS));
         quantiles::print("gap in what the far end hears", gaps.iter().map(|gaps| gaps.far_end).collect(), Some(P95_MS));
+        for (n, (_, name)) in STEPS.iter().enumerate() {
+            let times = gaps.iter().filter_map(|gaps| gaps.steps.get(n).copied().flatten()).collect();
+            quantiles::print(&format!("after the last sound, {name}"), times, None);
+        }
         Ok(())
     }
 
@@ -140,7 +201,9 @@ impl Bench {
         let seen = self.both_hear(browser).await?;
         let at = |what: &str| seen.get(what).and_then(Value::as_f64).with_context(|| format!("not {what}: {seen}"));
         let gap = self.talker.take_longest_gap();
-        Ok(Gaps { shopper: at("first")? - at("before")?, far_end: gap.as_secs_f64() * 1e3 })
+        let before = at("before")?;
+        let steps = STEPS.iter().map(|(step, _)| at(step).ok().map(|at| at - before)).collect();
+        Ok(Gaps { shopper: at("first")? - before, far_end: gap.as_secs_f64() * 1e3, steps })
     }
 
     /// Waits until both sides hear the other again, and some more; what the panel's stopwatch says.

@@ -1,0 +1,44 @@
+/**
+ * What the shopper has set in this call. It goes with the call from page to page: the panel hands it to the shop page's
+ * loader beside the token, since a third-party frame's own storage may be forbidden.
+ *
+ * It knows no setting's meaning, so whoever has one to keep adds a line to `Settings` and applies it in `restore`'s callback
+ * of panel.js. Values must survive JSON. Nothing secret belongs here: the shop's scripts can read it.
+ */
+
+/**
+ * @typedef {object} Settings
+ * @property {boolean} [muted] the microphone is muted
+ * @property {boolean} [small] the panel is minimised
+ * @property {boolean} [keypad] the key pad is open
+ */
+
+/** @type {Settings} */
+let settings = {};
+/** @type {() => void} */
+let changed = () => {};
+
+/** What is set now. @returns {Readonly<Settings>} */
+export const current = () => settings;
+
+/**
+ * Sets one value, and tells if it is another than before.
+ * @template {keyof Settings} Name
+ * @param {Name} name
+ * @param {Settings[Name]} value
+ */
+export function set(name, value) {
+  if (settings[name] === value) return;
+  settings = { ...settings, [name]: value };
+  changed();
+}
+
+/**
+ * Begins with what a page before has kept.
+ * @param {Settings | undefined} kept
+ * @param {() => void} onChange called after each change from now on
+ */
+export function restore(kept, onChange) {
+  settings = { ...kept };
+  changed = onChange;
+}
