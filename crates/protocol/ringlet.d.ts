@@ -40,6 +40,8 @@ export type ErrorCode =
   | "RL-106"
   | "RL-107"
   | "RL-108"
+  | "RL-110"
+  | "RL-111"
   | "RL-201"
   | "RL-202"
   | "RL-203"
@@ -103,6 +105,21 @@ export interface VisitorRequestReady {
   type: "ready";
 }
 
+/** Audio goes as `frame`s over this socket from now on, whatever becomes of the WebRTC path, which is kept; or */
+/** over the WebRTC path again. */
+export interface VisitorRequestFrames {
+  type: "frames";
+  /** What the browser wants to hear and will send; absent: the WebRTC path works again. */
+  codec?: FrameCodec;
+}
+
+/** The shopper pressed keys while audio goes as frames. */
+export interface VisitorRequestKeys {
+  type: "keys";
+  /** Each of `0`–`9`, `*`, `#`, `A`–`D`; at most `MAX_KEYS`. */
+  digits: string;
+}
+
 /** The shopper hangs up, before or after the answer. */
 export interface VisitorRequestHangup {
   type: "hangup";
@@ -122,6 +139,8 @@ export type VisitorRequest =
   | VisitorRequestOffer
   | VisitorRequestCandidate
   | VisitorRequestReady
+  | VisitorRequestFrames
+  | VisitorRequestKeys
   | VisitorRequestHangup
   | VisitorRequestFailed;
 

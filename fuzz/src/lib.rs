@@ -59,6 +59,19 @@ pub fn dtmf(data: &[u8]) {
     }
 }
 
+/// What is read of a message between signal-server and gateway, and of the frame inside, is written the same.
+pub fn frame(data: &[u8]) {
+    let mut out = [0; frame::MAX_ADDRESSED_BYTES];
+    if let Ok(frame) = frame::Frame::read(data) {
+        let length = frame.write(&mut out);
+        assert_eq!(&out[..length], data);
+    }
+    if let Ok((call, bytes)) = frame::read_addressed(data) {
+        let length = frame::write_addressed(call, bytes, &mut out);
+        assert_eq!(&out[..length], data);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -84,5 +97,10 @@ mod tests {
     #[test]
     fn dtmf_holds_over_its_corpus() {
         over_corpus("dtmf", super::dtmf);
+    }
+
+    #[test]
+    fn frame_holds_over_its_corpus() {
+        over_corpus("frame", super::frame);
     }
 }

@@ -173,6 +173,8 @@ impl Controller {
                     self.order(&call, CallOrder::Away).await;
                 }
             }
+            Command::Frames { call, codec } => self.order_if_live(&call, CallOrder::Frames(codec)).await,
+            Command::Press { call, digits } => self.order_if_live(&call, CallOrder::Press(digits)).await,
             Command::Release { call, why } => {
                 if self.calls.contains_key(&call) {
                     self.release(&call, &why).await;
@@ -297,7 +299,16 @@ impl Controller {
                 self.fail(&call, Failure::OfferUnusable, detail);
                 self.finish(&call);
             }
-            MediaEvent::Up { call } => self.tell(&call, |call| Event::MediaUp { call }),
+            MediaEvent::Up { call } => {
+                // A path that broke is made up for.
+                if let Some(entry) = self.calls.get_mut(&call).filter(|entry| entry.sip_is_open) {
+                    entry.broken = None;
+                }
+                self.tell(&call, |call| Event::MediaUp { call });
+            }
+            MediaEvent::Transport { call, transport } => {
+                self.tell(&call, |call| Event::Transport { call, transport });
+            }
             MediaEvent::Down { call, .. } if self.calls.get(&call).is_some_and(|entry| entry.is_away) => {}
             MediaEvent::Down { call, detail } => {
                 if let Some(entry) = self.calls.get_mut(&call) {
@@ -386,6 +397,12 @@ impl Controller {
     async fn farewell_said(&mut self, id: &CallId) {
         if let Some(why) = self.calls.get_mut(id).and_then(|call| call.farewell.take()) {
             self.end_legs(id, &why).await;
+        }
+    }
+
+    async fn order_if_live(&self, id: &CallId, order: CallOrder) {
+        if self.calls.get(id).is_some_and(|call| call.media_is_open && call.released.is_none()) {
+            self.order(id, order).await;
         }
     }
 

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use metrics::gauge;
-use protocol::gateway::{Command, Event};
+use protocol::gateway::{CallFrame, Command, Event};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -21,6 +21,8 @@ use crate::sip::{SipError, SipHandle, SipStack};
 const COMMAND_QUEUE: usize = 1024;
 /// Events that wait for the signal-server.
 const EVENT_QUEUE: usize = 1024;
+/// Visitors' frames that wait for the media thread: 20 ms of a thousand calls.
+const FRAME_QUEUE: usize = 1024;
 /// Questions for the calls there are.
 const REGISTRATION_QUEUE: usize = 4;
 
@@ -35,6 +37,10 @@ pub struct Gateway {
     pub commands: mpsc::Sender<Command>,
     /// Reports, [`Event::Registered`] first; when the receiver is gone the gateway stops.
     pub events: mpsc::Receiver<Event>,
+    /// Takes the frames of visitors without WebRTC.
+    pub frames: mpsc::Sender<CallFrame>,
+    /// Frames for those visitors; they are lost while nobody takes them.
+    pub frames_out: mpsc::Receiver<CallFrame>,
     /// Everything else.
     pub handle: GatewayHandle,
 }
@@ -82,7 +88,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let media_address = socket.local_addr().map_err(|source| StartError::MediaSocket { address, source })?;
     let candidates = candidates(&config, media_address)?;
     let settings = MediaSettings { socket, candidates, ringback: config.ringback, away_tone: config.away_tone };
-    let (media, media_events, thread) = media::start(settings).map_err(|error| StartError::Media(error.to_string()))?;
+    let (media, media_output, thread) = media::start(settings).map_err(|error| StartError::Media(error.to_string()))?;
     let (sip, sip_events) = SipStack::start((&config).into()).await?;
     let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
     let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
@@ -106,10 +112,24 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         pending: std::collections::VecDeque::new(),
     };
     info!(gateway = %config.name, media = %media_address, sip = %handle.sip.local_addr(), "the gateway is up");
-    let channels =
-        Channels { commands, events, media: media_events, sip: sip_events, registrations, stop: handle.stop.clone() };
+    let channels = Channels {
+        commands,
+        events,
+        media: media_output.events,
+        sip: sip_events,
+        registrations,
+        stop: handle.stop.clone(),
+    };
     tokio::spawn(run(controller, channels, thread, handle.clone()));
-    Ok(Gateway { commands: command_sender, events: event_receiver, handle })
+    let (frames, mut frame_receiver) = mpsc::channel(FRAME_QUEUE);
+    let sink = media_output.sink;
+    tokio::spawn(async move {
+        while let Some(frame) = frame_receiver.recv().await {
+            sink.send(frame);
+        }
+    });
+    let (commands, events, frames_out) = (command_sender, event_receiver, media_output.frames);
+    Ok(Gateway { commands, events, frames, frames_out, handle })
 }
 
 impl GatewayHandle {

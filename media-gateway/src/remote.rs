@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use protocol::gateway::{Command, Event};
+use protocol::gateway::{CallFrame, Command, Event};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -106,6 +106,8 @@ async fn pump(gateway: &mut Gateway, mut socket: Socket, kept: &mut VecDeque<Eve
     }
     let mut ping = tokio::time::interval(PING_INTERVAL);
     let mut last_heard = Instant::now();
+    // Audio that waited for the connection is old.
+    while gateway.frames_out.try_recv().is_ok() {}
     loop {
         while let Some(event) = kept.front() {
             if let Err(lost) = send(&mut socket, event).await {
@@ -119,6 +121,11 @@ async fn pump(gateway: &mut Gateway, mut socket: Socket, kept: &mut VecDeque<Eve
                 Some(event) => keep(kept, event),
                 None => return Pumped::Stopped,
             },
+            Some(frame) = gateway.frames_out.recv() => {
+                if let Err(lost) = send_frame(&mut socket, &frame).await {
+                    return lost;
+                }
+            }
             message = socket.next() => {
                 last_heard = Instant::now();
                 match message {
@@ -126,6 +133,13 @@ async fn pump(gateway: &mut Gateway, mut socket: Socket, kept: &mut VecDeque<Eve
                         Ok(command) => if hand_over(gateway, kept, command).await.is_none() { return Pumped::Stopped },
                         // A newer signal-server may know more commands than we do.
                         Err(error) => warn!(%error, "a command is not understood"),
+                    },
+                    Some(Ok(Message::Binary(bytes))) => match frame::read_addressed(&bytes) {
+                        Ok((call, bytes)) => {
+                            // Full: what is late is of no use.
+                            let _ = gateway.frames.try_send(CallFrame { call: call.into(), bytes: bytes.to_vec() });
+                        }
+                        Err(error) => debug!(%error, "a frame is not understood"),
                     },
                     Some(Ok(Message::Close(frame))) => return Pumped::Lost(format!("closed: {frame:?}")),
                     Some(Ok(other)) => debug!(length = other.len(), "a message of no consequence"),
@@ -190,6 +204,13 @@ async fn send(socket: &mut Socket, event: &Event) -> Result<(), Pumped> {
             Ok(())
         }
     }
+}
+
+async fn send_frame(socket: &mut Socket, CallFrame { call, bytes }: &CallFrame) -> Result<(), Pumped> {
+    let mut message = vec![0; frame::MAX_ADDRESSED_BYTES];
+    let length = frame::write_addressed(call.as_str(), bytes, &mut message);
+    message.truncate(length);
+    if length == 0 { Ok(()) } else { send_message(socket, Message::binary(message)).await }
 }
 
 async fn send_message(socket: &mut Socket, message: Message) -> Result<(), Pumped> {

@@ -32,9 +32,10 @@ pub(crate) async fn run(file: File, halves: Halves) -> anyhow::Result<()> {
             // Before the gateway: what it counts until then would not be counted.
             signal_server::install_metrics().context("metrics cannot be collected")?;
             let gateway = media_gateway::start(file.gateway()?).await.context("the media gateway cannot start")?;
-            let local = LocalGateway { commands: gateway.commands, events: gateway.events };
+            let media_gateway::Gateway { commands, events, frames, frames_out, handle } = gateway;
+            let local = LocalGateway { commands, events, frames, frames_out };
             let served = serve(&file, Some(local), stop).await;
-            gateway.handle.shutdown(GATEWAY_SHUTDOWN).await;
+            handle.shutdown(GATEWAY_SHUTDOWN).await;
             served
         }
     }

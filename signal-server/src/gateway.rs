@@ -3,6 +3,7 @@
 
 use crate::LocalGateway;
 use crate::app::App;
+use crate::frames::{FrameQueue, GATEWAY_FRAMES};
 use crate::hub::{Connection, GATEWAY_QUEUE, GatewayLink, HubHandle, Message};
 use crate::metrics::Counted;
 use crate::problem::Problem;
@@ -10,8 +11,8 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use protocol::GatewayId;
-use protocol::gateway::{Command, Event};
+use protocol::gateway::{CallFrame, Command, Event};
+use protocol::{CallId, GatewayId, frame};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -62,7 +63,7 @@ pub(crate) async fn upgrade(State(app): State<App>, headers: HeaderMap, upgrade:
 }
 
 async fn serve(hub: &HubHandle, socket: &mut Socket) {
-    let Ok(Some(registered)) = timeout(REGISTERED, socket.event()).await else {
+    let Ok(Some(registered)) = timeout(REGISTERED, socket.event_or_frame(hub)).await else {
         return socket.close(close_code::POLICY).await;
     };
     let Some(gateway) = registered_as(&registered) else {
@@ -70,7 +71,13 @@ async fn serve(hub: &HubHandle, socket: &mut Socket) {
         return socket.close(close_code::POLICY).await;
     };
     let (commands, queue) = mpsc::channel(GATEWAY_QUEUE);
-    let link = GatewayLink { connection: Connection::fresh(), commands, close: CancellationToken::new() };
+    let frames = FrameQueue::new(GATEWAY_FRAMES);
+    let link = GatewayLink {
+        connection: Connection::fresh(),
+        commands,
+        frames: frames.clone(),
+        close: CancellationToken::new(),
+    };
     let (connection, close) = (link.connection, link.close.clone());
     tracing::info!(%gateway, "gateway connected");
     if !hub.tell(Message::GatewayConnected { gateway: gateway.clone(), link, registered }).await {
@@ -78,7 +85,7 @@ async fn serve(hub: &HubHandle, socket: &mut Socket) {
     }
     tokio::select! {
         () = close.cancelled() => {}
-        () = relay(hub, socket, &gateway, connection, queue) => {}
+        () = relay(hub, socket, &gateway, connection, queue, &frames) => {}
     }
     socket.close(close_code::NORMAL).await;
     tracing::info!(%gateway, "gateway disconnected");
@@ -91,6 +98,7 @@ async fn relay(
     gateway: &GatewayId,
     connection: Connection,
     mut commands: mpsc::Receiver<Command>,
+    frames: &FrameQueue<CallFrame>,
 ) {
     let mut ping = interval(PING);
     loop {
@@ -101,7 +109,12 @@ async fn relay(
                     return;
                 }
             }
-            event = socket.event() => {
+            frame = frames.pop() => {
+                if !socket.send_frame(&frame).await {
+                    return;
+                }
+            }
+            event = socket.event_or_frame(hub) => {
                 let Some(event) = event else { return };
                 if !hub.tell(Message::Gateway { gateway: gateway.clone(), connection, event }).await {
                     return;
@@ -125,27 +138,44 @@ pub(crate) async fn serve_local(hub: HubHandle, mut local: LocalGateway) {
         return tracing::error!("the gateway of this process has ended before it registered");
     };
     let (commands, mut queue) = mpsc::channel(GATEWAY_QUEUE);
-    let link = GatewayLink { connection: Connection::fresh(), commands, close: CancellationToken::new() };
+    let frames = FrameQueue::new(GATEWAY_FRAMES);
+    let link = GatewayLink {
+        connection: Connection::fresh(),
+        commands,
+        frames: frames.clone(),
+        close: CancellationToken::new(),
+    };
     let (connection, close) = (link.connection, link.close.clone());
     if !hub.tell(Message::GatewayConnected { gateway: gateway.clone(), link, registered }).await {
         return;
     }
+    let LocalGateway { commands: gateway_commands, events: mut gateway_events, frames: sink, mut frames_out } = local;
+    let audio = async {
+        loop {
+            tokio::select! {
+                // A gateway that does not keep up loses the newest, which is no worse.
+                frame = frames.pop() => drop(sink.try_send(frame)),
+                Some(frame) = frames_out.recv() => hub.deliver_frame(&frame.call, frame.bytes.into()),
+            }
+        }
+    };
     // Two loops, each of which may wait for the other side: the hub never waits for a gateway, so no circle closes.
     let down = async {
         while let Some(command) = queue.recv().await {
-            if local.commands.send(command).await.is_err() {
+            if gateway_commands.send(command).await.is_err() {
                 break;
             }
         }
     };
     let up = async {
-        while let Some(event) = local.events.recv().await {
+        while let Some(event) = gateway_events.recv().await {
             if !hub.tell(Message::Gateway { gateway: gateway.clone(), connection, event }).await {
                 break;
             }
         }
     };
     tokio::select! {
+        () = audio => {}
         () = down => {}
         () = up => {}
         () = close.cancelled() => {}
@@ -165,8 +195,8 @@ struct Socket {
 }
 
 impl Socket {
-    /// The next message; `None` when the connection is over or says what cannot be read.
-    async fn event(&mut self) -> Option<Event> {
+    /// The next message; `None` when the connection is over or says what cannot be read. Frames that come before it are handed over.
+    async fn event_or_frame(&mut self, hub: &HubHandle) -> Option<Event> {
         loop {
             let frame = self.socket.recv().await?;
             self.heard = Instant::now();
@@ -178,8 +208,12 @@ impl Socket {
                         tracing::error!(%error, "ignoring a gateway's message that cannot be read");
                     }
                 },
+                Ok(Frame::Binary(bytes)) => match frame::read_addressed(&bytes) {
+                    Ok((call, frame)) => hub.deliver_frame(&CallId::from(call), bytes.slice_ref(frame)),
+                    Err(error) => tracing::debug!(%error, "a gateway's frame is not understood"),
+                },
                 Ok(Frame::Ping(_) | Frame::Pong(_)) => {}
-                Ok(Frame::Binary(_) | Frame::Close(_)) => return None,
+                Ok(Frame::Close(_)) => return None,
                 Err(error) => {
                     tracing::warn!(%error, "a gateway's socket broke");
                     return None;
@@ -196,6 +230,13 @@ impl Socket {
                 false
             }
         }
+    }
+
+    async fn send_frame(&mut self, CallFrame { call, bytes }: &CallFrame) -> bool {
+        let mut message = vec![0; frame::MAX_ADDRESSED_BYTES];
+        let length = frame::write_addressed(call.as_str(), bytes, &mut message);
+        message.truncate(length);
+        length == 0 || self.write(Frame::Binary(message.into())).await
     }
 
     async fn write(&mut self, frame: Frame) -> bool {

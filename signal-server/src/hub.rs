@@ -1,12 +1,14 @@
 //! The one task that owns the switchboard. It carries inputs in and side effects out, and decides nothing: what becomes of
 //! a call is the switchboard's business, who may call was settled before.
 
+use crate::frames::{FrameQueue, Listeners};
 use crate::id;
 use crate::limits::CallPermit;
 use crate::store::{CallChange, Millis, Records};
 use crate::token::ResumeTokens;
+use bytes::Bytes;
 use metrics::{counter, gauge, histogram};
-use protocol::gateway::{Command, Event};
+use protocol::gateway::{CallFrame, Command, Event};
 use protocol::visitor::{VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::BTreeMap;
@@ -36,9 +38,9 @@ const IDLE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) enum Message {
     /// An admitted visitor.
-    Arrived { call: CallId, page: Page, plan: Box<Plan>, events: mpsc::Sender<ToPage>, permit: CallPermit },
+    Arrived { call: CallId, page: Page, plan: Box<Plan>, link: PageLink, permit: CallPermit },
     /// A page with a `resume` token.
-    Resume { call: CallId, page: Page, epoch: Epoch, takeover: bool, events: mpsc::Sender<ToPage> },
+    Resume { call: CallId, page: Page, epoch: Epoch, takeover: bool, link: PageLink },
     /// A page's message.
     Visitor { call: CallId, page: Page, request: VisitorRequest },
     /// A page's socket is gone.
@@ -58,6 +60,16 @@ pub(crate) enum ToPage {
     Event(VisitorEvent),
     /// End unless the browser gives a sign of life soon.
     Probe,
+    /// Where its binary messages go from now on; `None`: nowhere.
+    Frames(Option<FrameQueue<CallFrame>>),
+}
+
+/// How the hub reaches a page.
+#[derive(Clone, Debug)]
+pub(crate) struct PageLink {
+    pub(crate) events: mpsc::Sender<ToPage>,
+    /// Audio for it.
+    pub(crate) frames: FrameQueue<Bytes>,
 }
 
 /// Tells a gateway's connections apart, so that the last words of an old one do not count for the new one.
@@ -76,6 +88,8 @@ impl Connection {
 pub(crate) struct GatewayLink {
     pub(crate) connection: Connection,
     pub(crate) commands: mpsc::Sender<Command>,
+    /// Visitors' audio for it.
+    pub(crate) frames: FrameQueue<CallFrame>,
     /// Ends the connection.
     pub(crate) close: CancellationToken,
 }
@@ -92,9 +106,15 @@ pub(crate) struct Status {
 pub(crate) struct HubHandle {
     messages: mpsc::Sender<Message>,
     status: watch::Receiver<Status>,
+    listeners: Listeners,
 }
 
 impl HubHandle {
+    /// Hands a gateway's frame over to the visitor, past the hub's own queue.
+    pub(crate) fn deliver_frame(&self, call: &CallId, bytes: Bytes) {
+        self.listeners.deliver(call, bytes);
+    }
+
     /// Tells the hub; `false` when it has ended.
     pub(crate) async fn tell(&self, message: Message) -> bool {
         self.messages.send(message).await.is_ok()
@@ -121,7 +141,8 @@ pub(crate) struct Hub {
     messages: mpsc::Receiver<Message>,
     calls: BTreeMap<CallId, Line>,
     /// The sockets of visitors' pages; those that were told to close are not here any more.
-    pages: BTreeMap<Page, mpsc::Sender<ToPage>>,
+    pages: BTreeMap<Page, PageLink>,
+    listeners: Listeners,
     gateways: BTreeMap<GatewayId, GatewayLink>,
     resume_tokens: ResumeTokens,
     records: Records,
@@ -147,8 +168,10 @@ impl Hub {
         let (status, watching) = watch::channel(Status::default());
         let switchboard = Switchboard::new(config);
         let (calls, pages, gateways) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let hub = Self { switchboard, messages, calls, pages, gateways, resume_tokens, records, status };
-        (HubHandle { messages: sender, status: watching }, hub)
+        let listeners = Listeners::default();
+        let handle = HubHandle { messages: sender, status: watching, listeners: listeners.clone() };
+        let hub = Self { switchboard, messages, calls, pages, listeners, gateways, resume_tokens, records, status };
+        (handle, hub)
     }
 
     /// Runs until the shutdown is asked for, then until nothing is left or the deadlines have passed.
@@ -210,14 +233,14 @@ impl Hub {
 
     fn take(&mut self, message: Message) {
         let input = match message {
-            Message::Arrived { call, page, plan, events, permit } => {
+            Message::Arrived { call, page, plan, link, permit } => {
                 counter!("ringlet_calls_started_total").increment(1);
                 self.calls.insert(call.clone(), Line { started: Instant::now(), _permit: permit });
-                self.pages.insert(page, events);
+                self.pages.insert(page, link);
                 Input::Arrived { call, page, plan }
             }
-            Message::Resume { call, page, epoch, takeover, events } => {
-                self.pages.insert(page, events);
+            Message::Resume { call, page, epoch, takeover, link } => {
+                self.pages.insert(page, link);
                 Input::Resume { call, page, epoch, takeover }
             }
             Message::Visitor { call, page, request } => Input::Visitor { call, page, request },
@@ -268,6 +291,7 @@ impl Hub {
                 Output::ProbeVisitor { call, page } => self.tell_page(&call, page, ToPage::Probe),
                 // The socket closes when it has sent what is queued.
                 Output::CloseVisitor { page, .. } => drop(self.pages.remove(&page)),
+                Output::Frames { call, gateway, page } => self.carry_frames(&call, &gateway, page),
                 Output::Gateway { gateway, command } => self.tell_gateway(&gateway, command),
                 Output::RefuseGateway { gateway, refusal } => {
                     tracing::error!(%gateway, %refusal, "the gateway cannot be used");
@@ -286,10 +310,19 @@ impl Hub {
     }
 
     fn tell_page(&mut self, call: &CallId, page: Page, message: ToPage) {
-        if self.pages.get(&page).is_some_and(|events| events.try_send(message).is_err()) {
+        if self.pages.get(&page).is_some_and(|link| link.events.try_send(message).is_err()) {
             tracing::info!(%call, "the visitor's socket does not keep up: closing it");
             self.pages.remove(&page);
         }
+    }
+
+    fn carry_frames(&mut self, call: &CallId, gateway: &GatewayId, page: Option<Page>) {
+        let ends = page.and_then(|page| Some((page, self.pages.get(&page)?, self.gateways.get(gateway)?)));
+        let Some((page, visitor, gateway)) = ends else { return self.listeners.set(call, None) };
+        let sink = gateway.frames.clone();
+        visitor.frames.clear();
+        self.listeners.set(call, Some(visitor.frames.clone()));
+        self.tell_page(call, page, ToPage::Frames(Some(sink)));
     }
 
     fn tell_gateway(&self, gateway: &GatewayId, command: Command) {
@@ -321,6 +354,7 @@ impl Hub {
                 let sip_call_id = ending.stats.as_ref().and_then(|stats| stats.sip_call_id.as_deref());
                 tracing::info!(%call, reason = %ending.reason, sip_status = ending.sip_status, sip_call_id, "call ended");
                 tracing::debug!(%call, detail = ending.detail, "why the call ended");
+                self.listeners.set(&call, None);
                 self.calls.remove(&call);
             }
         }

@@ -19,6 +19,7 @@ mod assets;
 mod client_address;
 mod config;
 mod controllers;
+mod frames;
 mod gateway;
 mod http;
 mod hub;
@@ -43,7 +44,7 @@ pub use origin::{NotAnOrigin, Origin};
 pub use server::{Error, Server, serve};
 pub use valid::is_address;
 
-use protocol::gateway::{Command, Event};
+use protocol::gateway::{CallFrame, Command, Event};
 use tokio::sync::mpsc;
 
 /// A gateway in the same process. It has to outlive the server's shutdown, during which it is told to release its calls.
@@ -53,4 +54,8 @@ pub struct LocalGateway {
     pub commands: mpsc::Sender<Command>,
     /// What it reports; [`Event::Registered`] first.
     pub events: mpsc::Receiver<Event>,
+    /// Takes the frames of visitors without WebRTC; they are lost while it is full.
+    pub frames: mpsc::Sender<CallFrame>,
+    /// Frames for those visitors.
+    pub frames_out: mpsc::Receiver<CallFrame>,
 }

@@ -11,13 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All that decides what comes out.
-const INPUTS: [&str; 11] = [
+const INPUTS: [&str; 12] = [
     "www/loader",
     "www/widget",
     "www/shop",
     "www/package-lock.json",
     "softphone-wasm",
     "crates/dsp",
+    "crates/frame",
     "crates/protocol",
     "Cargo.toml",
     "Cargo.lock",

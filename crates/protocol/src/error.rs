@@ -58,6 +58,14 @@ catalogue! {
         shopper: "No audio connection came about: this network seems to block calls.",
         engineer: "ICE found no working pair or DTLS failed. The gateway's UDP port must be reachable under `media.public_ips`."
     },
+    UdpBlocked = "RL-110" {
+        shopper: "This network blocks calls over UDP; using a slower way.",
+        engineer: "No ICE pair worked within 2 s of the answer, so audio goes as frames over the WebSocket. Let clients reach the gateway's media port over UDP, or over TCP. The call moves up by itself when a pair is found."
+    },
+    AudioPathBroken = "RL-111" {
+        shopper: "The audio connection broke; using a slower way.",
+        engineer: "ICE lost its pair during the call, so audio goes as frames over the WebSocket. The call moves up by itself when a pair is found."
+    },
     OriginNotAllowed = "RL-201" {
         shopper: "Calls are not enabled for this website.",
         engineer: "The page's origin is not among the merchant's allowed origins. Add it under `origins` of the merchant."

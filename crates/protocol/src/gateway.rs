@@ -1,8 +1,11 @@
 //! What the signal-server and a media gateway say to each other: JSON texts over one WebSocket, or values over a channel
 //! when both live in one process. The signal-server commands, the gateway reports; neither waits for a reply in line.
 //!
-//! A call on a gateway has at most two legs: the visitor's (WebRTC) and the far end's (SIP).
+//! A call on a gateway has at most two legs: the visitor's (WebRTC) and the far end's (SIP). Where no WebRTC passes, the
+//! visitor's audio goes as [`frame`]s: binary messages with the call's id before each ([`frame::write_addressed`]), or
+//! values over a channel.
 
+use crate::visitor::FrameCodec;
 use crate::{CallId, GatewayId, TrunkName};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +51,21 @@ pub enum Command {
     VisitorAway {
         /// The call.
         call: CallId,
+    },
+    /// The visitor's audio goes as [`frame`]s from now on, or over WebRTC again. Answered by [`Event::MediaUp`], or by
+    /// [`Event::MediaDown`] when the WebRTC path does not work. Without a visitor's leg, nothing happens.
+    Frames {
+        /// The call.
+        call: CallId,
+        /// What the browser wants to hear; `None`: WebRTC.
+        codec: Option<FrameCodec>,
+    },
+    /// The visitor pressed keys, which are sent on as if they had come with the audio.
+    Press {
+        /// The call.
+        call: CallId,
+        /// Each of `0`–`9`, `*`, `#`, `A`–`D`. Others are ignored.
+        digits: String,
     },
     /// End both legs, whatever their state: CANCEL, BYE or nothing. Answered by [`Event::Closed`]; unknown calls too.
     /// While the visitor is away, the far end hears that nobody will come before its BYE.
@@ -167,6 +185,15 @@ pub enum Event {
     },
 }
 
+/// A [`frame`] with the call whose visitor's audio it is, on its way between signal-server and gateway in one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFrame {
+    /// The call.
+    pub call: CallId,
+    /// What [`Frame::read`](crate::frame::Frame::read) reads.
+    pub bytes: Vec<u8>,
+}
+
 /// The two ends of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -237,6 +264,8 @@ impl Command {
             | Self::Candidate { call, .. }
             | Self::Dial { call, .. }
             | Self::VisitorAway { call }
+            | Self::Frames { call, .. }
+            | Self::Press { call, .. }
             | Self::Release { call, .. } => call,
         }
     }

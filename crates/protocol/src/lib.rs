@@ -20,5 +20,6 @@ pub mod visitor;
 #[cfg(all(test, feature = "serde"))]
 mod tests;
 
+pub use frame;
 pub use ids::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
 pub use message::{Field, FieldShape, ReadError, Reader, VariantShape, Writer, typescript};

@@ -4,6 +4,9 @@
 //! shopper has allowed the microphone (only then is anybody rung), `state` as the call proceeds, `hangup` or `ended`.
 //! Keys that the shopper presses do not pass here: they go out with the audio (RFC 4733).
 //!
+//! Where the network lets no WebRTC pass, `frames` moves the audio to the same socket: from then on binary messages both
+//! ways are [`frame`]s, and keys go as `keys`.
+//!
 //! An answered call survives the page: the next page says `hello` with the `resume` token and goes on from `welcome`,
 //! `resumed` and a new `resume`. [`ErrorCode::CallElsewhere`] or [`ErrorCode::CallOver`] and the end of the socket say
 //! that it cannot; the former can be overruled by `takeover`.
@@ -16,6 +19,9 @@ pub const VERSION: u32 = 1;
 
 /// The longest text that either side accepts, in bytes. An SDP with many candidates stays below 16 KiB.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Keys in one `keys` message: more than anybody presses before the panel sends them.
+pub const MAX_KEYS: usize = 32;
 
 words! {
     /// Where a call stands, as the shopper is told.
@@ -87,6 +93,16 @@ words! {
     }
 }
 
+words! {
+    /// How audio is coded that goes as frames over the WebSocket.
+    pub enum FrameCodec {
+        /// PCMU or PCMA (RFC 3551), whichever the far end talks; the browser sends the law that it hears.
+        G711 = "g711",
+        /// Opus, which the browser can decode as well as G.711.
+        Opus = "opus",
+    }
+}
+
 messages! {
     /// What the visitor's browser sends.
     pub enum VisitorRequest {
@@ -122,6 +138,17 @@ messages! {
         },
         /// The microphone is allowed: the far end may be rung.
         Ready = "ready" {},
+        /// Audio goes as [`frame`]s over this socket from now on, whatever becomes of the WebRTC path, which is kept; or
+        /// over the WebRTC path again.
+        Frames = "frames" {
+            /// What the browser wants to hear and will send; absent: the WebRTC path works again.
+            codec: Option<FrameCodec>,
+        },
+        /// The shopper pressed keys while audio goes as frames.
+        Keys = "keys" {
+            /// Each of `0`–`9`, `*`, `#`, `A`–`D`; at most [`MAX_KEYS`].
+            digits: String,
+        },
         /// The shopper hangs up, before or after the answer.
         Hangup = "hangup" {},
         /// The browser cannot go on.

@@ -11,7 +11,7 @@ use crate::{
 };
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Command, Event, Side, Transport};
-use protocol::visitor::{CallState, EndReason, VERSION, VisitorEvent, VisitorRequest};
+use protocol::visitor::{CallState, EndReason, FrameCodec, MAX_KEYS, VERSION, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -62,6 +62,8 @@ pub(crate) struct Said {
     ready: bool,
     /// The offer has gone to the gateway.
     offered: bool,
+    /// Audio goes as frames over the page's socket.
+    pub(crate) frames: bool,
     /// How many candidates have come.
     candidates: usize,
     /// Those that came before the offer.
@@ -122,6 +124,10 @@ impl Call {
                 (self.said.ready, self.oldest) = (true, self.epoch);
                 self.dial_if_possible(fx);
             }
+            VisitorRequest::Frames { codec } if self.said.offered => self.carry_frames(codec, fx),
+            VisitorRequest::Keys { digits } if self.said.offered && digits.len() <= MAX_KEYS => {
+                self.command(Command::Press { call: self.id.clone(), digits }, fx);
+            }
             VisitorRequest::Hangup {} if state == CallState::Answered => self.end(EndReason::VisitorHungUp, fx),
             VisitorRequest::Hangup {} => self.end(EndReason::Cancelled, fx),
             VisitorRequest::Failed { code, detail } => {
@@ -130,7 +136,9 @@ impl Call {
             VisitorRequest::Hello { .. }
             | VisitorRequest::Offer { .. }
             | VisitorRequest::Candidate { .. }
-            | VisitorRequest::Ready {} => {
+            | VisitorRequest::Ready {}
+            | VisitorRequest::Frames { .. }
+            | VisitorRequest::Keys { .. } => {
                 let code = ErrorCode::MessageInvalid;
                 self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
             }
@@ -405,6 +413,15 @@ impl Call {
         if let Visitor::Here(page) = self.visitor {
             fx.outputs.push_back(Output::Visitor { call: self.id.clone(), page, event });
         }
+    }
+
+    /// Lets the visitor's audio go as frames over the page's socket, or over WebRTC.
+    pub(crate) fn carry_frames(&mut self, codec: Option<FrameCodec>, fx: &mut Effects<'_>) {
+        let Some(gateway) = self.gateway.clone() else { return };
+        self.said.frames = codec.is_some();
+        let page = if let (Some(_), Visitor::Here(page)) = (codec, self.visitor) { Some(page) } else { None };
+        fx.outputs.push_back(Output::Frames { call: self.id.clone(), gateway, page });
+        self.command(Command::Frames { call: self.id.clone(), codec }, fx);
     }
 
     pub(crate) fn command(&self, command: Command, fx: &mut Effects<'_>) {

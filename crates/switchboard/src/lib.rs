@@ -139,6 +139,15 @@ pub enum Output {
         /// The command.
         command: Command,
     },
+    /// Carry frames between the page's socket and the gateway, each way, until told otherwise or until either is gone.
+    Frames {
+        /// The call.
+        call: CallId,
+        /// Which gateway has it.
+        gateway: GatewayId,
+        /// Whose socket; `None`: carry none any more.
+        page: Option<Page>,
+    },
     /// A gateway cannot be used: say so in the log and close its connection.
     RefuseGateway {
         /// Which.

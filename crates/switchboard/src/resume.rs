@@ -4,7 +4,7 @@
 //! A token is spent when a page that came with it says `ready`. Until then it counts beside the new one: the page may be left
 //! before it could keep that. A page that was told the call is elsewhere may move it to itself with the token that it has, once.
 
-use crate::call::{Call, Effects, Said, Stage};
+use crate::call::{Call, Effects, Stage};
 use crate::timers::Timer;
 use crate::{MAX_HELD_REQUESTS, Output};
 use protocol::CallId;
@@ -137,8 +137,11 @@ impl Call {
 
     /// Gives the page the call: it makes a leg of its own, for which the set-up's deadline of audio counts anew.
     fn seat(&mut self, contender: Contender, fx: &mut Effects<'_>) {
+        if std::mem::take(&mut self.said).frames {
+            // They went over the earlier page's socket.
+            self.carry_frames(None, fx);
+        }
         self.visitor = Visitor::Here(contender.page);
-        self.said = Said::default();
         self.media_up = false;
         self.timers.disarm(Timer::Visitor);
         self.timers.disarm(Timer::Contest);

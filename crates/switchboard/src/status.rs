@@ -40,6 +40,8 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         | ErrorCode::MicrophoneForbiddenByPage => EndReason::MicrophoneDenied,
         ErrorCode::MediaPathFailed => EndReason::MediaFailed,
         ErrorCode::BrowserTooOld
+        | ErrorCode::UdpBlocked
+        | ErrorCode::AudioPathBroken
         | ErrorCode::PhoneNotLoaded
         | ErrorCode::SocketLost
         | ErrorCode::OriginNotAllowed

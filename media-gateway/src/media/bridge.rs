@@ -6,9 +6,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use dsp::SampleRate;
 use dsp::g711::Law;
 use dsp::telephone_event::Packet;
+use dsp::{Digit, SampleRate};
 use protocol::gateway::{CallStats, Side};
 use tracing::{debug, trace};
 
@@ -19,7 +19,7 @@ use super::ringback::RingbackTone;
 use super::rtcp::Reporter;
 use super::rtp::{AgentPayload, RtpLeg};
 use super::sequence::{Arrival, Sequence};
-use super::transcode::{Decoder, Encoder, Frame, OPUS_FRAME};
+use super::transcode::{Coding, Decoder, Encoder, Frame, OPUS_FRAME};
 use super::webrtc::{VisitorPacket, VisitorPayload};
 use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Remote};
@@ -32,6 +32,9 @@ const MAX_AGENT_SAMPLES: usize = 960;
 
 /// The longest ptime that we send: 60 ms of G.711.
 const MAX_PTIME_SAMPLES: usize = 480;
+
+/// How long a key of [`Bridge::press`] sounds: what the panel lets the browser's own keys sound.
+const KEY_HELD: Duration = Duration::from_millis(120);
 
 /// The random numbers that a bridge starts from (RFC 3550 section 5.1).
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +122,9 @@ impl Bridge {
         self.reporter.begin(now);
         let samples = (remote.ptime.as_millis() * 8).clamp(80, MAX_PTIME_SAMPLES as u128);
         self.decoder.set_ptime(samples as u16);
+        if let Coding::G711(_) = self.encoder.coding() {
+            self.encoder.recode(Coding::G711(law(remote.codec)));
+        }
         self.rtp.configure(remote);
     }
 
@@ -158,6 +164,39 @@ impl Bridge {
         }
     }
 
+    /// The visitor's audio goes another way from now on, coded like `coding` towards the visitor, in packets numbered from `sequence`. The
+    /// far end's timeline goes on. Returns the number that would have come next on the way before.
+    pub(crate) fn redirect_visitor(&mut self, coding: Coding, sequence: u64, now: Instant) -> u64 {
+        self.visitor.forget();
+        self.visitor_ssrc = None;
+        self.visitor_gap = false;
+        self.decoder.forget();
+        if self.rtp.media().is_some() {
+            self.stand_in.get_or_insert_with(|| StandIn::silence(now));
+        }
+        self.encoder.redirect(coding, sequence)
+    }
+
+    /// Codes like this towards the visitor, the same way.
+    pub(crate) fn recode_visitor(&mut self, coding: Coding) {
+        self.encoder.recode(coding);
+    }
+
+    /// The far end's codec, once it is known.
+    pub(crate) fn agent_codec(&self) -> Option<Codec> {
+        self.rtp.media().map(|remote| remote.codec)
+    }
+
+    /// The visitor pressed keys: they are reported and sent on, one after the other.
+    pub(crate) fn press(&mut self, digits: &str, now: Instant) {
+        let Self { outbox, relay, decoder, .. } = self;
+        for digit in digits.chars().filter_map(Digit::from_char) {
+            visitor_key(Key::Pressed { digit, held: KEY_HELD }, outbox, relay, decoder, now);
+            visitor_key(Key::Released { digit, held: KEY_HELD }, outbox, relay, decoder, now);
+        }
+        self.send_keys(now);
+    }
+
     /// Takes a packet of the visitor.
     pub(crate) fn handle_visitor(&mut self, packet: &VisitorPacket, now: Instant) {
         if self.is_away {
@@ -174,7 +213,7 @@ impl Bridge {
             return;
         }
         match packet.kind {
-            VisitorPayload::Opus => self.visitor_audio(packet, now),
+            VisitorPayload::Opus | VisitorPayload::G711(_) => self.visitor_audio(packet, now),
             VisitorPayload::Event(clock) => {
                 self.visitor_gap = false;
                 let VisitorPacket { ssrc, timestamp, marker, .. } = *packet;
@@ -284,9 +323,16 @@ impl Bridge {
         self.stand_in = None;
         let Some(remote) = self.rtp.media().filter(Remote::receives) else { return };
         let Self { decoder, rtp, outbox, relay, .. } = self;
-        let decoded = decoder.push(&packet.payload, packet.timestamp, is_gap, now, |frame| {
-            send_frame(frame, &remote, relay, rtp, outbox);
-        });
+        let send = |frame: Frame<'_>| send_frame(frame, &remote, relay, rtp, outbox);
+        let decoded = match packet.kind {
+            VisitorPayload::G711(law) => {
+                decoder.push_g711(law, &packet.payload, packet.timestamp, now, send);
+                Ok(())
+            }
+            VisitorPayload::Opus | VisitorPayload::Event(_) => {
+                decoder.push(&packet.payload, packet.timestamp, is_gap, now, send)
+            }
+        };
         if let Err(error) = decoded {
             debug!(ssrc = packet.ssrc, sequence = packet.sequence, %error, "no Opus");
         }

@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use metrics::Counter;
 use mio::net::UdpSocket;
 use protocol::CallId;
-use protocol::gateway::CallStats;
+use protocol::gateway::{CallFrame, CallStats, Transport};
+use protocol::visitor::FrameCodec;
+use tokio::sync::mpsc;
 use tracing::{debug, info, trace};
 
 use super::bridge::Bridge;
+use super::frames::{self, FramePath};
 use super::outbox::BridgeOutput;
+use super::transcode::Coding;
 use super::webrtc::{OpusPacket, WebRtcLeg, WebRtcOutput};
 use super::{CallOrder, MediaEvent};
 
@@ -28,6 +32,8 @@ pub(crate) struct Shared {
     pub socket: UdpSocket,
     /// Events that wait for room in the channel.
     pub backlog: VecDeque<MediaEvent>,
+    /// Frames for visitors.
+    pub frames: mpsc::Sender<CallFrame>,
     /// Counters.
     pub counters: Counters,
 }
@@ -38,6 +44,12 @@ pub(crate) struct Counters {
     pub visitor_in: Counter,
     /// Packets to browsers.
     pub visitor_out: Counter,
+    /// Frames from visitors.
+    pub frames_in: Counter,
+    /// Frames to visitors.
+    pub frames_out: Counter,
+    /// Frames to visitors that the signal-server did not take in time.
+    pub frames_dropped: Counter,
     /// Packets from far ends.
     pub agent_in: Counter,
     /// Packets to far ends.
@@ -56,6 +68,9 @@ impl Counters {
         Self {
             visitor_in: packets("webrtc", "in"),
             visitor_out: packets("webrtc", "out"),
+            frames_in: packets("websocket", "in"),
+            frames_out: packets("websocket", "out"),
+            frames_dropped: metrics::counter!("ringlet_frames_dropped_total", "at" => "gateway"),
             agent_in: packets("sip", "in"),
             agent_out: packets("sip", "out"),
             reports_out: metrics::counter!("ringlet_reports_total", "leg" => "sip", "way" => "out"),
@@ -66,6 +81,14 @@ impl Counters {
 }
 
 impl Shared {
+    /// Sends a frame to the signal-server; it is lost while that does not keep up.
+    fn send_frame(&mut self, frame: CallFrame) {
+        match self.frames.try_send(frame) {
+            Ok(()) => self.counters.frames_out.increment(1),
+            Err(_) => self.counters.frames_dropped.increment(1),
+        }
+    }
+
     /// Queues an event; a key only while there is room.
     pub(crate) fn report(&mut self, event: MediaEvent) {
         if self.backlog.len() < MAX_BACKLOG || !matches!(event, MediaEvent::Digit { .. }) {
@@ -95,12 +118,28 @@ pub(crate) struct Call {
     /// The browser's addresses that lead to this call.
     pub addresses: Vec<SocketAddr>,
     bridge: Bridge,
+    /// The visitor's audio goes as frames.
+    frames: Option<FramePath>,
+    /// The WebRTC leg works.
+    webrtc_up: bool,
+    /// Reports that wait for [`Self::drain`].
+    news: Vec<MediaEvent>,
 }
 
 impl Call {
     /// A call without a far end.
     pub(crate) fn new(id: CallId, webrtc: WebRtcLeg, bridge: Bridge) -> Self {
-        Self { id, webrtc, sockets: None, timer: None, addresses: Vec::new(), bridge }
+        Self {
+            id,
+            webrtc,
+            sockets: None,
+            timer: None,
+            addresses: Vec::new(),
+            bridge,
+            frames: None,
+            webrtc_up: false,
+            news: Vec::new(),
+        }
     }
 
     /// Does as it is told.
@@ -113,20 +152,41 @@ impl Call {
                 self.bridge.connect(remote, now);
             }
             CallOrder::Answered => self.bridge.answered(),
-            CallOrder::Away => self.bridge.away(now),
+            CallOrder::Frames(codec) => self.use_frames(codec, now),
+            CallOrder::Press(digits) => self.bridge.press(&digits, now),
+            CallOrder::Away => {
+                self.leave_frames(now);
+                self.bridge.away(now);
+            }
             CallOrder::Farewell => self.bridge.say_farewell(now),
         }
     }
 
     /// Goes on with another leg of the visitor, whose packets are numbered from `sequence`. Gives back the old one.
     pub(crate) fn replace(&mut self, webrtc: WebRtcLeg, sequence: u16, now: Instant) -> WebRtcLeg {
-        self.bridge.replace_visitor(sequence, now);
+        self.webrtc_up = false;
+        match &mut self.frames {
+            // The same browser tries anew; what is heard does not change.
+            Some(frames) => frames.webrtc_sequence = u64::from(sequence >> 1),
+            None => self.bridge.replace_visitor(sequence, now),
+        }
         std::mem::replace(&mut self.webrtc, webrtc)
     }
 
     /// Takes a datagram from the WebRTC socket.
     pub(crate) fn handle_visitor(&mut self, source: SocketAddr, local: SocketAddr, datagram: &[u8], now: Instant) {
         self.webrtc.handle_datagram(source, local, datagram, now);
+    }
+
+    /// Takes a frame of the visitor. One that comes while WebRTC carries the audio is late or nobody's, and dropped.
+    pub(crate) fn handle_frame(&mut self, bytes: &[u8], now: Instant) {
+        if self.frames.is_none() {
+            return;
+        }
+        match frames::read(bytes) {
+            Ok(packet) => self.bridge.handle_visitor(&packet, now),
+            Err(error) => trace!(call = %self.id, %error, "frame dropped"),
+        }
     }
 
     /// Takes a datagram from the far end's socket.
@@ -155,7 +215,8 @@ impl Call {
 
     /// Does everything that wants to be done. To be called after every input (str0m's single-mutation rule).
     pub(crate) fn drain(&mut self, shared: &mut Shared, now: Instant) {
-        let Self { id, webrtc, bridge, sockets, .. } = self;
+        let Self { id, webrtc, bridge, sockets, frames, webrtc_up, news, .. } = self;
+        news.drain(..).for_each(|event| shared.report(event));
         loop {
             while let Some(output) = webrtc.poll_output(now) {
                 match output {
@@ -164,15 +225,24 @@ impl Call {
                     }
                     WebRtcOutput::Packet(packet) => {
                         shared.counters.visitor_in.increment(1);
-                        bridge.handle_visitor(&packet, now);
+                        // While both ways bring audio, one is taken: nothing is heard twice.
+                        if frames.is_none() {
+                            bridge.handle_visitor(&packet, now);
+                        }
                     }
                     WebRtcOutput::Up => {
-                        info!(call = %id, "the browser's audio path is up");
-                        shared.report(MediaEvent::Up { call: id.clone() });
+                        info!(call = %id, frames = frames.is_some(), "the browser's audio path is up");
+                        *webrtc_up = true;
+                        if frames.is_none() {
+                            shared.report(MediaEvent::Up { call: id.clone() });
+                        }
                     }
                     WebRtcOutput::Down(detail) => {
-                        info!(call = %id, detail, "the browser's audio path is down");
-                        shared.report(MediaEvent::Down { call: id.clone(), detail });
+                        info!(call = %id, frames = frames.is_some(), detail, "the browser's audio path is down");
+                        *webrtc_up = false;
+                        if frames.is_none() {
+                            shared.report(MediaEvent::Down { call: id.clone(), detail });
+                        }
                     }
                 }
             }
@@ -181,6 +251,11 @@ impl Call {
             }
             match bridge.poll_output() {
                 None => break,
+                Some(BridgeOutput::ToVisitor(coded)) if frames.is_some() => {
+                    if let Some(bytes) = frames::write(&coded) {
+                        shared.send_frame(CallFrame { call: id.clone(), bytes });
+                    }
+                }
                 Some(BridgeOutput::ToVisitor(coded)) => {
                     let (sequence, timestamp) = (coded.sequence, coded.timestamp);
                     webrtc.send_opus(
@@ -204,6 +279,30 @@ impl Call {
                 }
             }
         }
+    }
+
+    fn use_frames(&mut self, codec: Option<FrameCodec>, now: Instant) {
+        let Some(codec) = codec else { return self.leave_frames(now) };
+        let coding = frames::coding(codec, self.bridge.agent_codec());
+        if self.frames.is_some() {
+            return self.bridge.recode_visitor(coding);
+        }
+        info!(call = %self.id, ?coding, "audio goes as frames");
+        let webrtc_sequence = self.bridge.redirect_visitor(coding, 0, now);
+        self.frames = Some(FramePath { webrtc_sequence });
+        self.news.push(MediaEvent::Up { call: self.id.clone() });
+        self.news.push(MediaEvent::Transport { call: self.id.clone(), transport: Transport::WebSocket });
+    }
+
+    fn leave_frames(&mut self, now: Instant) {
+        let Some(FramePath { webrtc_sequence }) = self.frames.take() else { return };
+        info!(call = %self.id, self.webrtc_up, "audio goes over WebRTC");
+        self.bridge.redirect_visitor(Coding::Opus, webrtc_sequence, now);
+        self.news.push(if self.webrtc_up {
+            MediaEvent::Up { call: self.id.clone() }
+        } else {
+            MediaEvent::Down { call: self.id.clone(), detail: "frames are over, and WebRTC does not pass".to_owned() }
+        });
     }
 
     /// When [`Self::handle_timeout`] is due.

@@ -9,6 +9,7 @@ mod bridge;
 mod bridge_tests;
 mod call;
 mod dtmf;
+mod frames;
 mod latch;
 mod outbox;
 pub(crate) mod ports;
@@ -26,7 +27,8 @@ mod worker;
 pub(crate) use webrtc::browser;
 
 use protocol::CallId;
-use protocol::gateway::{CallStats, Side};
+use protocol::gateway::{CallStats, Side, Transport};
+use protocol::visitor::FrameCodec;
 
 use crate::sip::sdp::Remote;
 
@@ -78,6 +80,11 @@ pub(crate) enum CallOrder {
     Connect(Remote),
     /// The far end has answered: no more ringback.
     Answered,
+    /// The visitor's audio goes as frames from now on, or over WebRTC again. Answered by [`MediaEvent::Up`] or
+    /// [`MediaEvent::Down`] when that changes anything.
+    Frames(Option<FrameCodec>),
+    /// The visitor pressed keys.
+    Press(String),
     /// The visitor's page is gone: the far end hears a tone, then silence, until another leg's audio comes.
     Away,
     /// Nobody has come back: the far end hears that. Answered by [`MediaEvent::FarewellSaid`].
@@ -117,6 +124,13 @@ pub(crate) enum MediaEvent {
         call: CallId,
         /// For the log.
         detail: String,
+    },
+    /// What carries the audio to and from the browser, after [`MediaEvent::Up`] and whenever it has moved.
+    Transport {
+        /// The call.
+        call: CallId,
+        /// What.
+        transport: Transport,
     },
     /// A key was pressed.
     Digit {

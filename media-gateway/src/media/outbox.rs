@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::transcode::Coded;
+use super::transcode::{Coded, Coding};
 use protocol::gateway::Side;
 
 /// Outputs that wait. One input makes at most a burst of 120 ms: 12 packets, a few keys beside. What exceeds this is dropped.
@@ -14,7 +14,7 @@ const MAX_WAITING: usize = 64;
 /// What a bridge wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BridgeOutput<'a> {
-    /// Opus for the visitor.
+    /// Audio for the visitor.
     ToVisitor(Coded<'a>),
     /// An RTP packet for the far end.
     ToAgent {
@@ -50,18 +50,18 @@ pub(crate) struct Outbox {
 
 #[derive(Debug)]
 enum Waiting {
-    ToVisitor { sequence: u64, timestamp: u32, marker: bool, payload: Range<usize> },
+    ToVisitor { coding: Coding, sequence: u64, timestamp: u32, marker: bool, payload: Range<usize> },
     ToAgent { destination: SocketAddr, datagram: Range<usize> },
     Report { destination: SocketAddr, datagram: Range<usize> },
     Digit { from: Side, digit: char, duration_ms: u32 },
 }
 
 impl Outbox {
-    /// Opus for the visitor.
+    /// Audio for the visitor.
     pub(crate) fn send_visitor(&mut self, packet: Coded<'_>) {
-        let Coded { sequence, timestamp, marker, payload } = packet;
+        let Coded { coding, sequence, timestamp, marker, payload } = packet;
         let payload = self.keep(payload);
-        self.push(Waiting::ToVisitor { sequence, timestamp, marker, payload });
+        self.push(Waiting::ToVisitor { coding, sequence, timestamp, marker, payload });
     }
 
     /// RTP for the far end.
@@ -88,9 +88,9 @@ impl Outbox {
             return None;
         };
         Some(match next {
-            Waiting::ToVisitor { sequence, timestamp, marker, payload } => {
+            Waiting::ToVisitor { coding, sequence, timestamp, marker, payload } => {
                 let payload = self.bytes.get(payload).unwrap_or_default();
-                BridgeOutput::ToVisitor(Coded { sequence, timestamp, marker, payload })
+                BridgeOutput::ToVisitor(Coded { coding, sequence, timestamp, marker, payload })
             }
             Waiting::ToAgent { destination, datagram } => {
                 BridgeOutput::ToAgent { destination, datagram: self.bytes.get(datagram).unwrap_or_default() }

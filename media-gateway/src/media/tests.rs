@@ -8,12 +8,15 @@ use dsp::g711::Law;
 use dsp::tone::Sine;
 use dsp::{Dbm0, Digit, Hertz, SampleRate, spectrum, units};
 use protocol::CallId;
-use protocol::gateway::Side;
+use protocol::frame::{Frame, Kind};
+use protocol::gateway::{CallFrame, Side, Transport};
+use protocol::visitor::FrameCodec;
 use rtp_types::{RtpPacket, RtpPacketBuilder};
 use tokio::sync::mpsc;
 
 use super::ports::RtpSockets;
 use super::webrtc::browser::{Browser, TestResult};
+use super::worker::{FrameSink, MediaOutput};
 use super::{CallOrder, MediaCommand, MediaEvent, MediaHandle, MediaSettings, start};
 use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
@@ -25,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Bench {
     media: MediaHandle,
     events: mpsc::Receiver<MediaEvent>,
+    frames: mpsc::Receiver<CallFrame>,
+    sink: FrameSink,
     thread: Option<JoinHandle<()>>,
     runtime: tokio::runtime::Runtime,
     call: CallId,
@@ -41,7 +46,7 @@ impl Bench {
         socket.set_nonblocking(true)?;
         let candidates = vec![socket.local_addr()?];
         let settings = MediaSettings { socket, candidates, ringback: Ringback::Europe, away_tone: AwayTone::Soft };
-        let (media, events, thread) = start(settings)?;
+        let (media, output, thread) = start(settings)?;
         let call = CallId::new("call");
         let (browser, sdp) = Browser::new()?;
         let [rtp, rtcp] = [UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?];
@@ -50,7 +55,9 @@ impl Bench {
         let gateway_rtp = rtp.local_addr()?;
         let far_end = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         far_end.set_nonblocking(true)?;
-        let mut bench = Self { media, events, thread: Some(thread), runtime, call, browser, gateway_rtp, far_end };
+        let MediaOutput { events, frames, sink } = output;
+        let thread = Some(thread);
+        let mut bench = Self { media, events, frames, sink, thread, runtime, call, browser, gateway_rtp, far_end };
         bench.tell(|call| MediaCommand::Offer { call, sdp });
         let answer = bench.event()?;
         let MediaEvent::Answer { sdp, .. } = answer else { return Err(format!("no answer: {answer:?}").into()) };
@@ -137,6 +144,117 @@ impl Drop for Bench {
             assert!(thread.join().is_ok(), "the media thread panicked");
         }
     }
+}
+
+/// The visitor's frames, one each 20 ms of real time.
+struct Speaker {
+    sink: FrameSink,
+    call: CallId,
+    sine: Sine,
+    due: Instant,
+    sequence: u16,
+}
+
+impl Speaker {
+    fn new(bench: &Bench, tone: f32) -> Self {
+        let sine = Sine::new(SampleRate::HZ_8000, Hertz(tone), Dbm0(-10.0));
+        Self { sink: bench.sink.clone(), call: bench.call.clone(), sine, due: Instant::now(), sequence: 65_530 }
+    }
+
+    fn speak(&mut self) {
+        if Instant::now() < self.due {
+            return;
+        }
+        self.due += Duration::from_millis(20);
+        let pcm: [i16; 160] = std::array::from_fn(|_| units::to_i16(self.sine.next_sample()));
+        let mut payload = [0; 160];
+        Law::A.encode(&pcm, &mut payload);
+        let timestamp = u32::from(self.sequence).wrapping_mul(160);
+        let frame = Frame { kind: Kind::Pcma, marker: false, sequence: self.sequence, timestamp, payload: &payload };
+        let mut bytes = vec![0; 200];
+        let length = frame.write(&mut bytes);
+        bytes.truncate(length);
+        self.sink.send(CallFrame { call: self.call.clone(), bytes });
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+}
+
+fn a_law(packets: &[RtpPacket<'_>]) -> Vec<i16> {
+    let coded: Vec<u8> = packets.iter().flat_map(|packet| packet.payload().to_vec()).collect();
+    let mut pcm = vec![0; coded.len()];
+    Law::A.decode(&coded, &mut pcm);
+    pcm
+}
+
+#[test]
+fn audio_goes_as_frames_beside_webrtc_and_moves_up_and_only_one_way_is_heard() -> TestResult {
+    let mut bench = Bench::new()?;
+    bench.answer(Codec::Pcma)?;
+    bench.order(CallOrder::Frames(Some(FrameCodec::G711)));
+    assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
+    assert!(matches!(bench.event()?, MediaEvent::Transport { transport: Transport::WebSocket, .. }));
+    // WebRTC works all the while, and brings another tone.
+    bench.browser.speak(440.0);
+    let speaker = std::cell::RefCell::new(Speaker::new(&bench, 700.0));
+    let got = bench.live(Law::A, Some(1000.0), |_, got| {
+        speaker.borrow_mut().speak();
+        got.len() > 70
+    })?;
+    let packets: Vec<_> = got.iter().flat_map(|bytes| RtpPacket::parse(bytes)).collect();
+    let by_frames: Vec<i16> = a_law(&packets).into_iter().skip_while(|sample| sample.unsigned_abs() < 100).collect();
+    assert_only_tone(by_frames.get(800..8000).unwrap_or_default(), 700.0, 440.0);
+    assert!(bench.browser.heard.is_empty(), "{} samples came over WebRTC", bench.browser.heard.len());
+    let mut heard = Vec::new();
+    while let Ok(CallFrame { call, bytes }) = bench.frames.try_recv() {
+        let frame = Frame::read(&bytes)?;
+        assert_eq!((call, frame.kind), (bench.call.clone(), Kind::Pcma), "the far end's law");
+        assert_eq!(frame.sequence, heard.len() as u16);
+        heard.push(frame.payload.to_vec());
+    }
+    let mut pcm = vec![0; heard.len() * 160];
+    Law::A.decode(&heard.concat(), &mut pcm);
+    assert_only_tone(pcm.get(1600..).unwrap_or_default(), 1000.0, 440.0);
+
+    bench.order(CallOrder::Press("7".to_owned()));
+    bench.live(Law::A, None, |_, got| ends(got) == 3)?;
+    assert!(matches!(bench.event()?, MediaEvent::Digit { from: Side::Visitor, digit: '7', .. }));
+    bench.order(CallOrder::Frames(None));
+    assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
+    let after = bench.live(Law::A, Some(1000.0), |browser, got| {
+        // What is still on its way is nobody's.
+        speaker.borrow_mut().speak();
+        got.len() > 70 && browser.heard.len() > 9_600
+    })?;
+    let after: Vec<_> = after.iter().flat_map(|bytes| RtpPacket::parse(bytes)).collect();
+    assert_only_tone(a_law(&after).get(3200..9600).unwrap_or_default(), 440.0, 700.0);
+    assert_only_tone(bench.browser.heard.get(1600..9600).unwrap_or_default(), 1000.0, 440.0);
+    let ssrcs: Vec<_> = packets.iter().chain(&after).map(RtpPacket::ssrc).collect();
+    assert!(ssrcs.windows(2).all(|pair| pair.first() == pair.last()), "the far end's stream is one");
+    Ok(())
+}
+
+#[test]
+fn frames_end_with_the_page_and_without_webrtc_the_path_is_down() -> TestResult {
+    let mut bench = Bench::new()?;
+    bench.answer(Codec::Pcmu)?;
+    bench.order(CallOrder::Frames(Some(FrameCodec::G711)));
+    assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
+    assert!(matches!(bench.event()?, MediaEvent::Transport { .. }));
+    bench.browser.close()?;
+    // The browser's goodbye is no news: audio goes as frames.
+    bench.live(Law::Mu, None, |_, got| got.len() > 20)?;
+    assert!(bench.events.try_recv().is_err());
+    bench.order(CallOrder::Frames(None));
+    assert!(matches!(bench.event()?, MediaEvent::Down { .. }));
+    let mut speaker = Speaker::new(&bench, 700.0);
+    bench.order(CallOrder::Frames(None));
+    bench.order(CallOrder::Frames(Some(FrameCodec::G711)));
+    assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
+    assert!(matches!(bench.event()?, MediaEvent::Transport { .. }));
+    bench.order(CallOrder::Away);
+    speaker.speak();
+    assert!(matches!(bench.event()?, MediaEvent::Down { .. }));
+    Ok(())
 }
 
 fn assert_only_tone(pcm: &[i16], frequency: f32, other: f32) {

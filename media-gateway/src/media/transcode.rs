@@ -1,10 +1,11 @@
-//! Opus ↔ G.711, both at 8 kHz: what a phone line can carry is all that is coded, so nothing is resampled. Here are also the
+//! Opus or G.711 ↔ G.711, all at 8 kHz: what a phone line can carry is all that is coded, so nothing is resampled. Here are also the
 //! timelines: from the RTP timestamps of one side to those of the other, over loss, silence and restarts.
 //!
 //! Deliberately no jitter buffer: packets go on as they come, and the ends, which play them, hold them back as they must.
 
 use std::time::{Duration, Instant};
 
+use dsp::g711::Law;
 use tracing::debug;
 
 use super::rtp::AGENT_CLOCK;
@@ -109,6 +110,28 @@ impl Decoder {
         Ok(())
     }
 
+    /// Takes G.711 in order of sequence, its timestamp at 8 kHz; what is missing before it is silence.
+    pub(crate) fn push_g711(
+        &mut self,
+        law: Law,
+        payload: &[u8],
+        timestamp: u32,
+        now: Instant,
+        mut emit: impl FnMut(Frame<'_>),
+    ) {
+        let mut pcm = [0; MAX_OPUS_SAMPLES];
+        let length = law.decode(payload, &mut pcm);
+        // One clock for both codecs, so that a sender may change between them.
+        let timestamp = timestamp.wrapping_mul(TICKS_PER_SAMPLE);
+        let missing = self.expected.map_or(MAX_SILENCE, |expected| timestamp.wrapping_sub(expected) / TICKS_PER_SAMPLE);
+        if missing > 0 {
+            self.skip(missing, now, &mut emit);
+        }
+        self.framer.extend(pcm.get(..length).unwrap_or_default(), &mut emit);
+        self.expected = Some(timestamp.wrapping_add(length as u32 * TICKS_PER_SAMPLE));
+        self.last_input = Some(now);
+    }
+
     /// Takes samples that are made here, one piece after the other without a gap. Whole frames go to `emit`.
     pub(crate) fn push_local(&mut self, samples: &[i16], now: Instant, mut emit: impl FnMut(Frame<'_>)) {
         if self.expected.take().is_some() {
@@ -135,22 +158,33 @@ impl Decoder {
     }
 }
 
+/// How the visitor's audio is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// Opus, its timestamps at 48 kHz.
+    Opus,
+    /// G.711, its timestamps at 8 kHz.
+    G711(Law),
+}
+
 /// A coded piece of audio for the visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Coded<'a> {
+    /// How.
+    pub coding: Coding,
     /// Counts up; a number is left out where the far end's packets were lost, so that the browser conceals.
     pub sequence: u64,
-    /// At 48 kHz.
+    /// At the clock of the coding.
     pub timestamp: u32,
     /// The first after silence.
     pub marker: bool,
-    /// One Opus packet.
+    /// 20 ms.
     pub payload: &'a [u8],
 }
 
-/// From samples at 8 kHz to Opus packets of 20 ms.
+/// From samples at 8 kHz to packets of 20 ms, of Opus unless told otherwise.
 pub(crate) struct Encoder {
-    opus: opus::Encoder,
+    coder: Coder,
     /// The far end's timestamp that follows what was taken last, at 8 kHz.
     expected: Option<u32>,
     last_input: Option<Instant>,
@@ -172,13 +206,30 @@ impl Encoder {
         opus.set_inband_fec(true)?;
         opus.set_packet_loss_perc(EXPECTED_LOSS)?;
         let framer = Framer::new(OPUS_FRAME, timestamp);
-        Ok(Self { opus, expected: None, last_input: None, framer, sequence: u64::from(sequence) })
+        let coder = Coder { opus, coding: Coding::Opus };
+        Ok(Self { coder, expected: None, last_input: None, framer, sequence: u64::from(sequence) })
     }
 
     /// The packets go to another browser from now on, with the same condition for `sequence` as at the beginning.
     pub(crate) fn renumber(&mut self, sequence: u16) {
-        self.sequence = u64::from(sequence);
+        self.redirect(Coding::Opus, u64::from(sequence));
+    }
+
+    /// The packets go another way from now on, coded like this, from `sequence` on. Returns the number that would have come next.
+    pub(crate) fn redirect(&mut self, coding: Coding, sequence: u64) -> u64 {
+        self.coder.coding = coding;
         self.framer.marker = true;
+        std::mem::replace(&mut self.sequence, sequence)
+    }
+
+    /// How packets are coded.
+    pub(crate) fn coding(&self) -> Coding {
+        self.coder.coding
+    }
+
+    /// Codes packets in another way; they go where they went.
+    pub(crate) fn recode(&mut self, coding: Coding) {
+        self.coder.coding = coding;
     }
 
     /// Takes samples of the far end in order of sequence; `is_gap` tells that packets before them never came. Whole packets
@@ -191,45 +242,55 @@ impl Encoder {
         now: Instant,
         mut emit: impl FnMut(Coded<'_>),
     ) {
-        let Self { opus, framer, sequence, .. } = self;
+        let Self { coder, framer, sequence, .. } = self;
         let missing = self.expected.map_or(MAX_SILENCE, |expected| timestamp.wrapping_sub(expected));
         if is_gap && missing <= MAX_CONCEALED {
             // What completes the open frame is silence; whole lost frames are left out by number, so that the browser
             // conceals them; the odd rest is silence again, so that frames stay whole.
             let closing = framer.open().min(missing);
-            framer.silence(closing, &mut |frame| encode(opus, sequence, frame, &mut emit));
+            framer.silence(closing, &mut |frame| encode(coder, sequence, frame, &mut emit));
             let frames = (missing - closing) / OPUS_FRAME as u32;
             *sequence += u64::from(frames);
             framer.head = framer.head.wrapping_add(frames * OPUS_FRAME as u32);
             framer.silence((missing - closing) % OPUS_FRAME as u32, &mut |frame| {
-                encode(opus, sequence, frame, &mut emit)
+                encode(coder, sequence, frame, &mut emit)
             });
         } else if missing > 0 {
             let silence = if missing < MAX_SILENCE { missing } else { elapsed(self.last_input, now) };
-            framer.skip(silence, &mut |frame| encode(opus, sequence, frame, &mut emit));
+            framer.skip(silence, &mut |frame| encode(coder, sequence, frame, &mut emit));
         }
-        framer.extend(samples, &mut |frame| encode(opus, sequence, frame, &mut emit));
+        framer.extend(samples, &mut |frame| encode(coder, sequence, frame, &mut emit));
         self.expected = Some(timestamp.wrapping_add(samples.len() as u32));
         self.last_input = Some(now);
     }
 
     /// Takes samples that are made here, one piece after the other without a gap.
     pub(crate) fn push_local(&mut self, samples: &[i16], now: Instant, mut emit: impl FnMut(Coded<'_>)) {
-        let Self { opus, framer, sequence, .. } = self;
+        let Self { coder, framer, sequence, .. } = self;
         if self.expected.take().is_some() {
-            framer.skip(elapsed(self.last_input, now), &mut |frame| encode(opus, sequence, frame, &mut emit));
+            framer.skip(elapsed(self.last_input, now), &mut |frame| encode(coder, sequence, frame, &mut emit));
         }
-        framer.extend(samples, &mut |frame| encode(opus, sequence, frame, &mut emit));
+        framer.extend(samples, &mut |frame| encode(coder, sequence, frame, &mut emit));
         self.last_input = Some(now);
     }
 }
 
-fn encode(opus: &mut opus::Encoder, sequence: &mut u64, frame: Frame<'_>, emit: &mut impl FnMut(Coded<'_>)) {
+struct Coder {
+    opus: opus::Encoder,
+    coding: Coding,
+}
+
+fn encode(coder: &mut Coder, sequence: &mut u64, frame: Frame<'_>, emit: &mut impl FnMut(Coded<'_>)) {
     let mut packet = [0; MAX_OPUS_PACKET];
-    match opus.encode(frame.samples, &mut packet) {
+    let (coded, clock) = match coder.coding {
+        Coding::Opus => (coder.opus.encode(frame.samples, &mut packet), TICKS_PER_SAMPLE),
+        Coding::G711(law) => (Ok(law.encode(frame.samples, &mut packet)), 1),
+    };
+    match coded {
         Ok(length) => emit(Coded {
+            coding: coder.coding,
             sequence: *sequence,
-            timestamp: frame.timestamp.wrapping_mul(TICKS_PER_SAMPLE),
+            timestamp: frame.timestamp.wrapping_mul(clock),
             marker: frame.marker,
             payload: packet.get(..length).unwrap_or_default(),
         }),

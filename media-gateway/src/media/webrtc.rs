@@ -13,6 +13,7 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use dsp::SampleRate;
+use dsp::g711::Law;
 use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
 use str0m::format::{Codec, FormatParams};
@@ -106,6 +107,8 @@ pub(crate) enum VisitorPayload {
     Opus,
     /// A telephone event, its timestamp at the given clock (RFC 4733).
     Event(SampleRate),
+    /// G.711, its timestamp at 8 kHz; in frames only.
+    G711(Law),
 }
 
 /// An Opus packet for the visitor.

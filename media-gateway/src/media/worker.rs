@@ -13,6 +13,7 @@ use metrics::{Histogram, gauge};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use protocol::CallId;
+use protocol::gateway::CallFrame;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tracing::{debug, error, trace};
@@ -26,6 +27,10 @@ use crate::config::{AwayTone, Ringback};
 
 /// Commands that wait. A call makes about ten in its life; this many at once would be a burst of a hundred new calls.
 const COMMAND_QUEUE: usize = 1024;
+/// Frames that wait, either way: 20 ms of a thousand calls. What exceeds it is lost, as datagrams are.
+const FRAME_QUEUE: usize = 1024;
+/// Frames of visitors in one turn.
+const FRAME_BUDGET: usize = 64;
 /// Events that wait in the channel; more wait in the backlog.
 const EVENT_QUEUE: usize = 1024;
 /// Events of one epoll_wait.
@@ -86,15 +91,45 @@ pub(crate) struct MediaHandle {
     waker: Arc<Waker>,
 }
 
+/// What comes from the media thread.
+pub(crate) struct MediaOutput {
+    /// What happens to calls.
+    pub events: mpsc::Receiver<MediaEvent>,
+    /// Audio for visitors without WebRTC.
+    pub frames: mpsc::Receiver<CallFrame>,
+    /// Takes their audio.
+    pub sink: FrameSink,
+}
+
+/// Where the frames of visitors without WebRTC go.
+#[derive(Clone)]
+pub(crate) struct FrameSink {
+    frames: mpsc::Sender<CallFrame>,
+    waker: Arc<Waker>,
+}
+
+impl FrameSink {
+    /// Hands a frame over to its call. It is lost when there is no such call, or while the media thread does not keep up.
+    pub(crate) fn send(&self, frame: CallFrame) {
+        if self.frames.try_send(frame).is_ok() {
+            wake(&self.waker);
+        }
+    }
+}
+
+fn wake(waker: &Waker) {
+    if let Err(error) = waker.wake() {
+        error!(%error, "the media thread cannot be woken");
+    }
+}
+
 impl MediaHandle {
     /// Sends a command; waits while the queue is full. A thread that is gone takes none.
     pub(crate) async fn send(&self, command: MediaCommand) {
         if self.commands.send(command).await.is_err() {
             error!("the media thread is gone");
         }
-        if let Err(error) = self.waker.wake() {
-            error!(%error, "the media thread cannot be woken");
-        }
+        wake(&self.waker);
     }
 }
 
@@ -102,15 +137,15 @@ impl MediaHandle {
 ///
 /// # Errors
 /// [`MediaError`].
-pub(crate) fn start(
-    settings: MediaSettings,
-) -> Result<(MediaHandle, mpsc::Receiver<MediaEvent>, JoinHandle<()>), MediaError> {
+pub(crate) fn start(settings: MediaSettings) -> Result<(MediaHandle, MediaOutput, JoinHandle<()>), MediaError> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
     let mut socket = UdpSocket::from_std(settings.socket);
     poll.registry().register(&mut socket, WEBRTC, Interest::READABLE)?;
     let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
+    let (frame_sender, frames) = mpsc::channel(FRAME_QUEUE);
     let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
+    let (frames_out, frame_receiver) = mpsc::channel(FRAME_QUEUE);
     let worker = Worker {
         webrtc: WebRtcSettings::new(settings.candidates)?,
         ringback: settings.ringback,
@@ -118,8 +153,9 @@ pub(crate) fn start(
         poll,
         _waker: Arc::clone(&waker),
         commands,
+        frames,
         events,
-        shared: Shared { socket, backlog: VecDeque::new(), counters: Counters::new() },
+        shared: Shared { socket, backlog: VecDeque::new(), frames: frames_out, counters: Counters::new() },
         calls: BTreeMap::new(),
         by_id: HashMap::new(),
         by_ufrag: HashMap::new(),
@@ -131,7 +167,9 @@ pub(crate) fn start(
         timed: 0,
     };
     let thread = std::thread::Builder::new().name("ringlet-media".to_owned()).spawn(move || worker.run())?;
-    Ok((MediaHandle { commands: command_sender, waker }, event_receiver, thread))
+    let sink = FrameSink { frames: frame_sender, waker: Arc::clone(&waker) };
+    let output = MediaOutput { events: event_receiver, frames: frame_receiver, sink };
+    Ok((MediaHandle { commands: command_sender, waker }, output, thread))
 }
 
 /// A call's place, never used for another call.
@@ -145,6 +183,7 @@ struct Worker {
     /// A waker that is dropped takes its last wake with it.
     _waker: Arc<Waker>,
     commands: mpsc::Receiver<MediaCommand>,
+    frames: mpsc::Receiver<CallFrame>,
     events: mpsc::Sender<MediaEvent>,
     shared: Shared,
     calls: BTreeMap<Slot, Call>,
@@ -179,6 +218,7 @@ impl Worker {
             }
             // 1. Audio that has come: it is late already, and what else there is can wait a millisecond.
             self.receive(&mut buffer);
+            self.receive_frames();
             // 2. Timers: ringback, keys, DTLS retransmissions.
             self.fire_timers();
             // 3. Commands: nobody hears when they are a little late.
@@ -191,7 +231,7 @@ impl Worker {
     }
 
     fn patience(&self) -> Option<Duration> {
-        if !self.readable.is_empty() || !self.commands.is_empty() {
+        if !self.readable.is_empty() || !self.commands.is_empty() || !self.frames.is_empty() {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.first().map(|(at, _)| at.saturating_duration_since(Instant::now()));
@@ -257,6 +297,17 @@ impl Worker {
             self.time(now);
         }
         true
+    }
+
+    fn receive_frames(&mut self) {
+        for _ in 0..FRAME_BUDGET {
+            let Ok(CallFrame { call, bytes }) = self.frames.try_recv() else { return };
+            let Some(&slot) = self.by_id.get(&call) else { continue };
+            let now = Instant::now();
+            self.shared.counters.frames_in.increment(1);
+            self.with_call(slot, now, |call| call.handle_frame(&bytes, now));
+            self.time(now);
+        }
     }
 
     /// Whose datagram it is. A STUN request is believed when its integrity is right, and then its source is known.

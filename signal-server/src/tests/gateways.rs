@@ -12,12 +12,20 @@ async fn connect(app: &TestApp, secret: &str) -> Result<Client, tungstenite::Err
     Client::connect(request).await
 }
 
-async fn command(gateway: &mut Client) -> Command {
+pub(super) async fn command(gateway: &mut Client) -> Command {
     serde_json::from_str(&gateway.text().await.expect("a command")).unwrap()
 }
 
-async fn say(gateway: &mut Client, event: &Event) {
+pub(super) async fn say(gateway: &mut Client, event: &Event) {
     gateway.say(&serde_json::to_value(event).unwrap()).await;
+}
+
+/// A gateway elsewhere.
+pub(super) async fn registered_at(app: &TestApp) -> Client {
+    let mut gateway = connect(app, GATEWAY_SECRET).await.unwrap();
+    say(&mut gateway, &registered("far-away")).await;
+    app.gateways(1).await;
+    gateway
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::config::{ApiKeySeed, DestinationSeed, LinkSeed, MerchantSeed, Seed};
 use crate::{Config, Limits, LocalGateway, Secret, Server};
 use futures_util::{SinkExt as _, StreamExt as _};
 use protocol::CallId;
-use protocol::gateway::{CallStats, Command, Event, VERSION};
+use protocol::gateway::{CallFrame, CallStats, Command, Event, VERSION};
 use protocol::rest::Call;
 use protocol::visitor::{self, EndReason, VisitorEvent, VisitorRequest};
 use reqwest::{Method, StatusCode};
@@ -187,11 +187,13 @@ impl Builder {
     pub(super) async fn start(self) -> TestApp {
         let (commands, command_receiver) = mpsc::channel(64);
         let (events, event_receiver) = mpsc::channel(64);
-        let local = LocalGateway { commands, events: event_receiver };
+        let (frames, frame_receiver) = mpsc::channel(64);
+        let (frames_out, frames_out_receiver) = mpsc::channel(64);
+        let local = LocalGateway { commands, events: event_receiver, frames, frames_out: frames_out_receiver };
         let shutdown = CancellationToken::new();
         let local = self.registers.then_some(local);
         let server = crate::server::start(self.config, local, shutdown.clone(), self.assets).await.unwrap();
-        let gateway = FakeGateway { commands: command_receiver, events };
+        let gateway = FakeGateway { commands: command_receiver, events, frames: frame_receiver, frames_out };
         if self.registers {
             gateway.say(registered("gateway-1")).await;
         }
@@ -219,6 +221,8 @@ impl TestApp {
 pub(super) struct FakeGateway {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: mpsc::Sender<Event>,
+    pub(super) frames: mpsc::Receiver<CallFrame>,
+    pub(super) frames_out: mpsc::Sender<CallFrame>,
 }
 
 impl FakeGateway {
@@ -260,6 +264,17 @@ impl Client {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(message)) => panic!("unexpected: {message:?}"),
+            }
+        }
+    }
+
+    /// The next binary message; texts before it are skipped.
+    pub(super) async fn binary(&mut self) -> Vec<u8> {
+        loop {
+            match timeout(PATIENCE, self.0.next()).await.expect("something comes") {
+                Some(Ok(Message::Binary(bytes))) => return bytes.to_vec(),
+                Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no binary message: {other:?}"),
             }
         }
     }

@@ -9,7 +9,7 @@ use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
 use serde_json::{Value, json};
 
 /// A visitor in an answered call, and the token for the next page.
-async fn in_call(app: &mut TestApp) -> (Client, CallId, String) {
+pub(super) async fn in_call(app: &mut TestApp) -> (Client, CallId, String) {
     let (mut visitor, call) = app.welcomed().await;
     visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
     visitor.request(&VisitorRequest::Ready {}).await;
@@ -31,7 +31,7 @@ async fn token(visitor: &mut Client) -> String {
     }
 }
 
-async fn resumes(app: &TestApp, token: &str, more: &Value) -> Client {
+pub(super) async fn resumes(app: &TestApp, token: &str, more: &Value) -> Client {
     let mut hello = app.hello().await;
     hello["resume"] = json!(token);
     for (key, value) in more.as_object().into_iter().flatten() {
@@ -43,7 +43,7 @@ async fn resumes(app: &TestApp, token: &str, more: &Value) -> Client {
 }
 
 /// Expects the call, and gives back the token that comes with it.
-async fn resumed(visitor: &mut Client, call: &CallId) -> String {
+pub(super) async fn resumed(visitor: &mut Client, call: &CallId) -> String {
     let VisitorEvent::Welcome { call: welcomed, .. } = visitor.event().await else { panic!("no welcome") };
     assert_eq!(welcomed, call.to_string());
     let event = visitor.event().await;

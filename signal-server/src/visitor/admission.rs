@@ -90,6 +90,8 @@ impl Hello {
             VisitorRequest::Offer { .. }
             | VisitorRequest::Candidate { .. }
             | VisitorRequest::Ready {}
+            | VisitorRequest::Frames { .. }
+            | VisitorRequest::Keys { .. }
             | VisitorRequest::Hangup {}
             | VisitorRequest::Failed { .. } => {
                 Err(Refusal::because(ErrorCode::MessageInvalid, "the first message is no `hello`".to_owned()))

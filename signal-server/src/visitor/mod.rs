@@ -5,7 +5,8 @@ mod admission;
 
 use crate::app::App;
 use crate::client_address::ClientAddress;
-use crate::hub::{self, Message, ToPage, VISITOR_QUEUE};
+use crate::frames::{Allowance, FrameQueue, VISITOR_FRAMES};
+use crate::hub::{self, Message, PageLink, ToPage, VISITOR_QUEUE};
 use crate::limits::WaitingPermit;
 use crate::metrics::Counted;
 use crate::problem::Problem;
@@ -14,8 +15,11 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use protocol::CallId;
 use protocol::error::ErrorCode;
+use protocol::frame::MAX_FRAME_BYTES;
+use protocol::gateway::CallFrame;
 use protocol::visitor::{EndReason, MAX_MESSAGE_BYTES, VisitorEvent, VisitorRequest};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -80,8 +84,10 @@ async fn serve(app: &App, client: ClientAddress, socket: &mut Socket, place: Wai
     let hello = timeout(HELLO, socket.hello()).await.unwrap_or(Err(Refusal::of(ErrorCode::MessageInvalid)));
     let page = hub::fresh_page();
     let (events, queue) = mpsc::channel(VISITOR_QUEUE);
+    let link = PageLink { events, frames: FrameQueue::new(VISITOR_FRAMES) };
+    let frames = link.frames.clone();
     let entering = match hello {
-        Ok(hello) => enter(app, client, hello, page, events).await,
+        Ok(hello) => enter(app, client, hello, page, link).await,
         Err(refusal) => Err(refusal),
     };
     drop(place);
@@ -90,7 +96,7 @@ async fn serve(app: &App, client: ClientAddress, socket: &mut Socket, place: Wai
         Err(refusal) => return refuse(socket, &refusal).await,
     };
     if app.hub.tell(message).await {
-        relay(app, socket, &call, page, queue).await;
+        relay(app, socket, &call, page, queue, &frames).await;
         app.hub.tell(Message::VisitorLost { call, page }).await;
     }
 }
@@ -101,20 +107,29 @@ async fn enter(
     client: ClientAddress,
     hello: Hello,
     page: Page,
-    events: mpsc::Sender<ToPage>,
+    link: PageLink,
 ) -> Result<(CallId, Message), Refusal> {
     if let Some(Resumption { call, epoch, takeover }) = admission::resumption(app, &hello)? {
         tracing::debug!(%call, client = %client.0, takeover, "a page asks for the call");
-        return Ok((call.clone(), Message::Resume { call, page, epoch, takeover, events }));
+        return Ok((call.clone(), Message::Resume { call, page, epoch, takeover, link }));
     }
     let (plan, permit) = admission::admit(app, client, hello).await?;
     let call = hub::fresh_call();
     tracing::debug!(%call, client = %client.0, "visitor admitted");
-    Ok((call.clone(), Message::Arrived { call, page, plan, events, permit }))
+    Ok((call.clone(), Message::Arrived { call, page, plan, link, permit }))
 }
 
 /// Carries messages both ways until either side is done.
-async fn relay(app: &App, socket: &mut Socket, call: &CallId, page: Page, mut queue: mpsc::Receiver<ToPage>) {
+async fn relay(
+    app: &App,
+    socket: &mut Socket,
+    call: &CallId,
+    page: Page,
+    mut queue: mpsc::Receiver<ToPage>,
+    frames: &FrameQueue<Bytes>,
+) {
+    let mut sink: Option<FrameQueue<CallFrame>> = None;
+    let mut allowance = Allowance::default();
     let mut ping = interval(PING);
     let mut probed: Option<Instant> = None;
     loop {
@@ -125,6 +140,7 @@ async fn relay(app: &App, socket: &mut Socket, call: &CallId, page: Page, mut qu
                 Some(ToPage::Event(event)) => if !socket.send(&event).await {
                     return;
                 },
+                Some(ToPage::Frames(to)) => sink = to,
                 Some(ToPage::Probe) => {
                     probed = Some(Instant::now());
                     if !socket.write(Frame::Ping(Default::default())).await {
@@ -138,7 +154,13 @@ async fn relay(app: &App, socket: &mut Socket, call: &CallId, page: Page, mut qu
                     return;
                 }
             }
+            bytes = frames.pop() => if !socket.write(Frame::Binary(bytes)).await {
+                return;
+            },
             request = socket.request() => match request {
+                Received::Frame(bytes) => if let Some(sink) = sink.as_ref().filter(|_| allowance.admits(Instant::now())) {
+                    sink.push(CallFrame { call: call.clone(), bytes: bytes.into() });
+                },
                 Received::Request(request) => {
                     if !app.hub.tell(Message::Visitor { call: call.clone(), page, request }).await {
                         return;
@@ -180,6 +202,7 @@ async fn refuse(socket: &mut Socket, refusal: &Refusal) {
 /// What came from the browser.
 enum Received {
     Request(VisitorRequest),
+    Frame(Bytes),
     Unknown(String),
     Invalid(String),
     Closed,
@@ -198,6 +221,7 @@ impl Socket {
             // A newer panel's `hello` may not be readable, but its version is.
             Received::Invalid(why) if why == WRONG_VERSION => Err(Refusal::of(ErrorCode::VersionUnknown)),
             Received::Unknown(why) | Received::Invalid(why) => Err(Refusal::because(ErrorCode::MessageInvalid, why)),
+            Received::Frame(_) => Err(Refusal::because(ErrorCode::MessageInvalid, "a frame before `hello`".to_owned())),
             Received::Closed => Err(Refusal::because(ErrorCode::MessageInvalid, "closed before `hello`".to_owned())),
         }
     }
@@ -222,7 +246,10 @@ impl Socket {
                     }
                     return parse(&text);
                 }
-                Frame::Binary(_) => return Received::Invalid("a binary message".to_owned()),
+                Frame::Binary(bytes) if bytes.len() > MAX_FRAME_BYTES => {
+                    return Received::Invalid(format!("a frame of {} bytes", bytes.len()));
+                }
+                Frame::Binary(bytes) => return Received::Frame(bytes),
                 Frame::Close(_) => return Received::Closed,
                 Frame::Ping(_) | Frame::Pong(_) => {}
             }

@@ -44,7 +44,7 @@ pub(super) static RULES: [Rule; 6] = [
 
 const ABI: &str = "softphone-wasm/engine/src/abi.rs";
 
-const PURE: [&str; 3] = ["crates/dsp/src", "crates/protocol/src", "crates/switchboard/src"];
+const PURE: [&str; 4] = ["crates/dsp/src", "crates/frame/src", "crates/protocol/src", "crates/switchboard/src"];
 
 /// `Instant` and `Duration` are values and welcome; asking for them is not.
 const AMBIENT: [&str; 14] = [
@@ -64,7 +64,7 @@ const AMBIENT: [&str; 14] = [
     "async fn",
 ];
 
-const NO_STD: [&str; 2] = ["crates/dsp/src", "softphone-wasm/engine/src"];
+const NO_STD: [&str; 3] = ["crates/dsp/src", "crates/frame/src", "softphone-wasm/engine/src"];
 
 /// Methods of f32 and f64 that exist in std only. `sqrt` is exact everywhere, but it is std's as well.
 const FLOAT_METHODS: [&str; 19] = [

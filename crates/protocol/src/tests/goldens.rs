@@ -4,7 +4,7 @@ use super::assert_fresh;
 use super::readers::{Json, written};
 use crate::error::ErrorCode;
 use crate::gateway::{CallStats, Command, Event, Failure, Side};
-use crate::visitor::{CallState, EndReason, Transport, VisitorEvent, VisitorRequest};
+use crate::visitor::{CallState, EndReason, FrameCodec, Transport, VisitorEvent, VisitorRequest};
 use crate::{CallId, GatewayId, TrunkName, VariantShape};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,6 +42,9 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
         },
         VisitorRequest::Candidate { candidate: String::new() },
         VisitorRequest::Ready {},
+        VisitorRequest::Frames { codec: Some(FrameCodec::G711) },
+        VisitorRequest::Frames { codec: None },
+        VisitorRequest::Keys { digits: "*76#".to_owned() },
         VisitorRequest::Hangup {},
         VisitorRequest::Failed {
             code: ErrorCode::MicrophoneDenied,
@@ -99,6 +102,9 @@ fn commands() -> Vec<Command> {
             headers: Vec::new(),
         },
         Command::VisitorAway { call: call.clone() },
+        Command::Frames { call: call.clone(), codec: Some(FrameCodec::Opus) },
+        Command::Frames { call: call.clone(), codec: None },
+        Command::Press { call: call.clone(), digits: "*76#".to_owned() },
         Command::Release { call, why: EndReason::VisitorHungUp.word().to_owned() },
     ]
 }

@@ -105,6 +105,10 @@ impl Bench {
             }
             Output::ProbeVisitor { page, .. } => format!("{} probed", page_line(*page)),
             Output::CloseVisitor { page, .. } => format!("{} closed", page_line(*page)),
+            Output::Frames { gateway, page: Some(page), .. } => {
+                format!("frames between {} and {gateway}", page_line(*page))
+            }
+            Output::Frames { page: None, .. } => "no frames".to_owned(),
             Output::Gateway { gateway, command } => format!("{gateway} {}", command_line(command)),
             Output::RefuseGateway { gateway, refusal } => format!("{gateway} refused: {refusal}"),
             Output::Record { at, change, .. } => {
@@ -142,6 +146,9 @@ fn command_line(command: &Command) -> String {
         Command::Candidate { candidate, .. } => format!("candidate {candidate}"),
         Command::Dial { trunk, address, .. } => format!("dial {trunk} {address}"),
         Command::VisitorAway { call } => format!("away {call}"),
+        Command::Frames { codec: Some(codec), .. } => format!("frames {codec}"),
+        Command::Frames { codec: None, .. } => "frames off".to_owned(),
+        Command::Press { digits, .. } => format!("press {digits}"),
         Command::Release { call, why } => format!("release {call} {why}"),
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct Facts {
     /// Whether the page that has the call has offered.
     pub(super) page_offered: bool,
     pub(super) unanswered: usize,
+    /// The page over whose socket audio goes as frames.
+    pub(super) frames: Option<Page>,
     pub(super) gateway: Option<GatewayId>,
     pub(super) ended: Option<End>,
     pub(super) over: bool,
@@ -252,7 +254,7 @@ impl Model {
 
     fn seat(&mut self, call: &CallId, page: Page, held: Vec<VisitorRequest>, now: Instant) {
         let Some(facts) = self.calls.get_mut(call) else { return };
-        facts.page = page;
+        (facts.page, facts.frames) = (page, None);
         facts.pages += 1;
         facts.tokens.push(facts.pages);
         facts.away = None;
@@ -305,6 +307,7 @@ impl Model {
             tokens: Vec::new(),
             page_offered: false,
             unanswered: 0,
+            frames: None,
             gateway: None,
             ended: None,
             over: false,
@@ -340,7 +343,11 @@ impl Model {
             VisitorRequest::Hangup {} => Some(EndReason::Cancelled),
             VisitorRequest::Failed { code: ErrorCode::MicrophoneDenied, .. } => Some(EndReason::MicrophoneDenied),
             VisitorRequest::Failed { .. } => Some(EndReason::BrowserFailed),
-            VisitorRequest::Hello { .. } | VisitorRequest::Candidate { .. } => None,
+            VisitorRequest::Hello { .. } | VisitorRequest::Candidate { .. } | VisitorRequest::Keys { .. } => None,
+            VisitorRequest::Frames { codec } => {
+                facts.frames = if facts.page_offered { codec.map(|_| facts.page) } else { facts.frames };
+                None
+            }
         };
         if facts.offered && facts.ready {
             facts.dialed = facts.dialed.or(Some(now));

@@ -26,6 +26,8 @@ struct Told {
     offers: u32,
     dialed: bool,
     released: bool,
+    /// Whose socket carries frames, and what the gateway knows of them.
+    frames: (Option<Page>, bool),
 }
 
 /// What the outputs have told one page.
@@ -255,6 +257,9 @@ impl World {
                 "the dialing of {id}"
             );
             assert_eq!(told.and_then(|told| told.transport), facts.transport, "the transport of {id}");
+            if let Some(told) = told.filter(|_| facts.ended.is_none()) {
+                assert_eq!(told.frames, (facts.frames, facts.frames.is_some()), "the frames of {id}");
+            }
             if facts.away.is_none() {
                 let shown = self.shown.get(&facts.page).and_then(|shown| shown.transport);
                 assert_eq!(shown, facts.page_transport, "the transport that {id} is shown");
@@ -303,6 +308,11 @@ impl World {
                 assert!(shown.dismissed && !shown.closed, "closed before the end, or twice");
                 shown.closed = true;
             }
+            Output::Frames { call, gateway, page } => {
+                let told = self.told.entry(call).or_default();
+                assert_eq!(told.offered_to.as_ref(), Some(&gateway));
+                told.frames.0 = page;
+            }
             Output::Gateway { gateway, command } => self.audit_command(gateway, command),
             Output::RefuseGateway { gateway, .. } => assert!(!self.model.gateways.contains_key(&gateway)),
             Output::Record { call, at, change } => self.audit_record(call, at, &change),
@@ -340,7 +350,11 @@ impl World {
                 assert_eq!(told.offered_to.as_ref(), Some(&gateway));
                 assert!(self.model.calls.get(&call).is_some_and(|facts| facts.away == Some(self.bench.now)));
             }
-            Command::Candidate { .. } => assert_eq!(told.offered_to.as_ref(), Some(&gateway)),
+            Command::Frames { codec, .. } => {
+                assert_eq!(told.offered_to.as_ref(), Some(&gateway));
+                told.frames.1 = codec.is_some();
+            }
+            Command::Candidate { .. } | Command::Press { .. } => assert_eq!(told.offered_to.as_ref(), Some(&gateway)),
             Command::Dial { .. } => {
                 assert_eq!(told.offered_to.as_ref(), Some(&gateway), "dialed before the offer");
                 assert!(self.model.calls.get(&call).is_some_and(|facts| facts.ready), "dialed before the microphone");

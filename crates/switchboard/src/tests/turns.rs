@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use protocol::CallId;
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Event, Failure, Side, Transport, VERSION};
-use protocol::visitor::VisitorRequest;
+use protocol::visitor::{FrameCodec, VisitorRequest};
 use std::fmt;
 use std::time::Duration;
 
@@ -120,6 +120,10 @@ fn requests() -> impl Strategy<Value = VisitorRequest> {
         VisitorRequest::Candidate { candidate: "host".to_owned() },
         VisitorRequest::Ready {},
         VisitorRequest::Ready {},
+        VisitorRequest::Frames { codec: Some(FrameCodec::G711) },
+        VisitorRequest::Frames { codec: Some(FrameCodec::Opus) },
+        VisitorRequest::Frames { codec: None },
+        VisitorRequest::Keys { digits: "*7".to_owned() },
         VisitorRequest::Hangup {},
         failed(ErrorCode::MicrophoneDenied),
         failed(ErrorCode::PhoneNotLoaded),
