@@ -57,6 +57,8 @@ export type ErrorCode =
   | "RL-307"
   | "RL-308"
   | "RL-309"
+  | "RL-317"
+  | "RL-318"
   | "RL-401"
   | "RL-402"
   | "RL-403"

@@ -1,6 +1,6 @@
 /**
  * The loader: the one file of the script tag. It draws the floating button, turns every element with `data-ringlet-link`
- * into a further icon, and opens the panel in a frame of the host that it came from.
+ * into a further icon, and opens the panel in a frame of the host that it came from, or in a window (`data-window="popup"`).
  *
  * It is deliberately no phone: it has no socket, no microphone and no call state of its own, and asks for nothing
  * before the click. Styles are constructed and set through the CSSOM, so that the shop's CSP needs to allow only this
@@ -25,7 +25,7 @@
 
   const base = new URL(".", script.src);
   const ICON = "[data-ringlet-link]";
-  /** Where the running call is kept for the next page of this tab. */
+  /** Where the running call is kept for the next page of this tab, and the name by which its pages find the call window. */
   const KEY = "ringlet";
 
   const sheet = new CSSStyleSheet();
@@ -35,7 +35,7 @@ button{font:600 16px/1.25 system-ui,sans-serif;color:var(--ringlet-ink,#fff);bac
 button:focus-visible{outline:3px solid #fff;outline-offset:0;box-shadow:0 0 0 6px #0a58ca}
 .call{display:flex;margin-inline-start:auto;align-items:center;gap:10px;min-height:56px;max-width:calc(100vw - 32px);padding:8px 22px;box-shadow:0 6px 20px #0004}
 .call:hover{translate:0 -2px}
-svg{width:22px;height:22px;flex:none;fill:currentColor}
+.call::before{content:"";width:24px;height:24px;flex:none;background:currentColor;forced-color-adjust:none;clip-path:path("M6.6 2.6 9 2l2.6 5.7-2 2.1c.9 2 2.6 3.7 4.6 4.6l2.1-2L22 15l-.6 2.4A4.7 4.7 0 0 1 16.8 21 13.8 13.8 0 0 1 3 7.2a4.7 4.7 0 0 1 3.6-4.6Z")}
 iframe{position:absolute;bottom:0;inset-inline-end:0;width:344px;height:480px;max-width:calc(100vw - 32px);max-height:calc(100vh - 32px);border:0;border-radius:20px;box-shadow:0 12px 40px #0005;visibility:hidden}
 iframe.open{visibility:visible}
 p{width:300px;max-width:calc(100vw - 72px);margin:0 0 12px;padding:16px 20px;border-radius:16px;font:16px/1.4 system-ui,sans-serif;color:#16211d;background:#fff;box-shadow:0 6px 20px #0004}
@@ -52,6 +52,10 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
 
   /** @type {HTMLIFrameElement | undefined} */
   let frame;
+  /** The panel in a window of its own, opened here or by an earlier page. @type {Window | undefined} */
+  let popup;
+  /** The panel's address. */
+  let src = "";
   /** Whether the frame has come to its end of loading, be it with the panel or with an error page. */
   let shown = false;
   /** Whether the frame's panel has said that it is there. */
@@ -60,7 +64,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   let madeAt = 0;
   /** What opened the panel: an icon, or this very page that found a running call. @type {HTMLElement | undefined} */
   let opener;
-  /** What the panel is to know. @type {{customer?: string, token?: string}} */
+  /** What the panel is to know. @type {{customer?: string, token?: string, blocked?: boolean, clicked?: boolean}} */
   let context = {};
   /** @type {MessagePort | undefined} */
   let port;
@@ -78,13 +82,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     button.className = "call";
     button.type = "button";
     button.dataset.ringletLink = script.dataset.link;
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    svg.setAttribute("viewBox", "0 0 24 24");
-    svg.setAttribute("aria-hidden", "true");
-    path.setAttribute("d", "M6.6 2.6 9 2l2.6 5.7-2 2.1c.9 2 2.6 3.7 4.6 4.6l2.1-2L22 15l-.6 2.4A4.7 4.7 0 0 1 16.8 21 13.8 13.8 0 0 1 3 7.2a4.7 4.7 0 0 1 3.6-4.6Z");
-    svg.append(path);
-    button.append(svg, script.dataset.label ?? "Call us");
+    button.textContent = script.dataset.label ?? "Call us";
     prepare(button);
     root.append(button);
   }
@@ -135,7 +133,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
 
   /**
    * The call that a page before this one had. Storage throws where the browser forbids it.
-   * @returns {{merchant: string, link?: string, token: string, panel?: object} | undefined}
+   * @returns {{merchant: string, link?: string, token?: string, popup?: boolean, panel?: object} | undefined}
    */
   function kept() {
     try {
@@ -149,8 +147,8 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   function keep(call) {
     try {
       if (call) {
-        const { searchParams } = new URL(frame?.src ?? "");
-        sessionStorage.setItem(KEY, JSON.stringify({ ...Object.fromEntries(searchParams), ...call }));
+        const { searchParams } = new URL(src);
+        sessionStorage.setItem(KEY, JSON.stringify({ ...Object.fromEntries(searchParams), popup: !!popup, ...call }));
       } else sessionStorage.removeItem(KEY);
     } catch {
       // Then the call ends with this page.
@@ -159,10 +157,11 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
 
   /**
    * Makes the frame, invisible. The frame fetches and compiles, and waits to be opened.
-   * @param {string} src
+   * @param {string} address
    */
-  function make(src) {
+  function make(address) {
     unmake();
+    src = address;
     const made = document.createElement("iframe");
     made.title = button?.textContent || "Call";
     made.allow = "microphone; autoplay";
@@ -183,7 +182,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     clearTimeout(deadline);
     port?.close();
     frame?.remove();
-    frame = port = undefined;
+    frame = popup = port = undefined;
     shown = loaded = ended = false;
   }
 
@@ -194,24 +193,51 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   }
 
   function fail() {
+    const icon = opener;
+    const window = popup;
     close();
+    window?.close();
+    // A shop may cut itself off from windows that it opens (COOP); a frame works all the same.
+    if (window && icon) return open(icon, true);
     say("RL-106", "The phone could not be loaded: check the connection, then try again.");
   }
 
-  /** @param {HTMLElement} icon */
-  function open(icon) {
+  /** @param {HTMLElement} icon @param {boolean} [blocked] no window could be had */
+  function open(icon, blocked) {
     notice?.remove();
-    const src = address(icon);
-    if (!src) return say("RL-206", "This call button is not set up.");
+    const to = address(icon);
+    if (!to) return say("RL-206", "This call button is not set up.");
+    const { customer, token, window: kind } = { ...script?.dataset, ...icon.dataset };
+    if (kind === "popup" && !frame && !blocked) {
+      const found = window.open("", KEY, "popup,width=360,height=600");
+      if (found) {
+        found.focus();
+        let fresh = false;
+        try {
+          fresh = !found.location.href.startsWith(base.href);
+        } catch {
+          // The browser keeps its address from us: it is the panel, in a call or after one.
+        }
+        if (fresh) {
+          unmake();
+          found.location.href = src = to;
+          popup = found;
+          context = { customer, token, clicked: true };
+          begin(icon);
+          keep(kept() ?? {});
+        }
+        return;
+      }
+      blocked = true;
+    }
     if (opener && !ended) {
       // One call at a time: the click brings its panel back.
       frame?.focus();
       port?.postMessage({ show: true });
       return;
     }
-    if (!frame || ended || frame.src !== src || performance.now() - madeAt > WARM_FOR_MS) make(src);
-    const { customer, token } = { ...script?.dataset, ...icon.dataset };
-    context = { customer, token };
+    if (!frame || ended || frame.src !== to || performance.now() - madeAt > WARM_FOR_MS) make(to);
+    context = { customer, token, blocked };
     begin(icon);
     frame?.classList.add("open");
     frame?.focus();
@@ -222,7 +248,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     opener?.setAttribute("aria-expanded", "false");
     opener = by;
     opener.setAttribute("aria-expanded", "true");
-    if (button) button.hidden = true;
+    if (button && !popup) button.hidden = true;
     if (loaded) start();
     else expect(shown ? SPOKEN_WITHIN_MS : LOADED_WITHIN_MS);
   }
@@ -230,8 +256,11 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   /** Takes the running call up again, if there is one. The frame shows once it knows its size, and takes no focus. */
   function resume() {
     const call = kept();
-    if (!call?.token) return;
-    make(panel(call.merchant, call.link));
+    if (!call) return;
+    src = panel(call.merchant, call.link);
+    // A call window goes on by itself, and says that it is there.
+    if (!call.token || call.popup) return;
+    make(src);
     begin(button ?? host);
   }
 
@@ -255,7 +284,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
       }
     };
     const page = location.origin + location.pathname;
-    frame?.contentWindow?.postMessage({ ringlet: "open", page, ...context, call: kept() }, base.origin, [channel.port2]);
+    (popup ?? frame?.contentWindow)?.postMessage({ ringlet: "open", page, ...context, call: kept() }, base.origin, [channel.port2]);
   }
 
   function close() {
@@ -286,8 +315,13 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   }
 
   addEventListener("message", ({ data, origin, source }) => {
-    if (!frame || source !== frame.contentWindow || origin !== base.origin) return;
-    if (data.ringlet === "loaded") {
+    if (origin !== base.origin) return;
+    if (!frame && !popup) {
+      popup = /** @type {Window} */ (source);
+      opener = button ?? host;
+    }
+    if (source !== (popup ?? frame?.contentWindow)) return;
+    if (data.ringlet === "loaded" || (data.ringlet === "here" && !port)) {
       loaded = true;
       // Also after the panel has reloaded itself, to call again.
       if (opener) start();
@@ -300,8 +334,8 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   /** @param {Event} event */
   const warm = (event) => {
     const icon = iconOf(event);
-    const src = icon && !opener && address(icon);
-    if (src && frame?.src !== src) make(src);
+    const to = icon && !opener && !popup && { ...script?.dataset, ...icon.dataset }.window !== "popup" && address(icon);
+    if (to && frame?.src !== to) make(to);
   };
   for (const kind of ["pointerover", "focusin", "touchstart"]) {
     document.addEventListener(kind, warm, { capture: true, passive: true });

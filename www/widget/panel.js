@@ -19,6 +19,8 @@ const SILENCE_DBOV = -60;
 const READ_WITHIN_MS = 5000;
 /** Keys that are shown as sent; older ones scroll out. */
 const KEYS_SHOWN = 16;
+/** How often a window of its own tells the shop's page, whichever that is by now, that it is there. */
+const HERE_EVERY_MS = 1000;
 /** How soon keys that came before the audio path are tried again. */
 const KEYS_AGAIN_MS = 50;
 
@@ -37,8 +39,15 @@ const panel = part("panel");
 const audio = /** @type {HTMLAudioElement} */ (part("audio"));
 const given = document.documentElement.dataset;
 
+/** The window of the shop's page: the one around the frame, or the one that has opened this window. @type {Window} */
+const shop = opener ?? parent;
+const isWindow = parent === window;
 /** To the shop's page. @type {MessagePort | undefined} */
 let port;
+/** The origin of the shop's page, as the browser vouches for it. */
+let shopOrigin = "";
+/** What opened the panel was a click, and no page that found a running call. */
+let clicked = false;
 /** @type {Phone | undefined} */
 let phone;
 /** @type {AudioGraph | undefined} */
@@ -62,19 +71,39 @@ let keysTimer = 0;
 const compiled = init({ module_or_path: fetch(asset("phone-wasm")) });
 compiled.catch((error) => {
   console.error("Ringlet: the phone could not be loaded.", error);
-  parent.postMessage({ ringlet: "failed" }, "*");
+  shop.postMessage({ ringlet: "failed" }, "*");
 });
 
 addEventListener("message", ({ data, origin, source, ports }) => {
-  if (source !== parent || data?.ringlet !== "open" || port || !ports[0]) return;
+  if (source !== shop || data?.ringlet !== "open" || !ports[0]) return;
+  const first = !port;
+  // A window of its own outlives the shop's page, and belongs to the next one.
+  if (!first && !(isWindow && origin === shopOrigin)) return;
   port = ports[0];
   port.onmessage = () => minimise(false);
-  new ResizeObserver(resize).observe(panel);
-  if (given.error) end(given.error, given.message ?? "");
-  else call(origin, data);
+  shopOrigin = origin;
+  if (first) begin(data);
+  else {
+    port.postMessage({ state: panel.dataset.state });
+    keep();
+  }
 });
 // Nothing of it is secret, and only the page's loader answers.
-parent.postMessage({ ringlet: "loaded" }, "*");
+shop.postMessage({ ringlet: "loaded" }, "*");
+if (isWindow) {
+  panel.classList.add("window");
+  if (opener) setInterval(() => shop.postMessage({ ringlet: "here" }, "*"), HERE_EVERY_MS);
+  // The shop's page has cut itself off (Cross-Origin-Opener-Policy), or there never was one.
+  else compiled.then(() => end("RL-317", sentence("RL-317")), () => {});
+}
+
+/** @param {Context} context */
+function begin(context) {
+  new ResizeObserver(resize).observe(panel);
+  clicked = !!context.clicked;
+  if (given.error) end(given.error, given.message ?? "");
+  else call(context);
+}
 
 /**
  * @typedef {object} Before what the page before this one has kept of its call
@@ -83,22 +112,30 @@ parent.postMessage({ ringlet: "loaded" }, "*");
  */
 
 /**
- * @param {string} origin of the page, as the browser vouches for it
- * @param {{page?: string, customer?: string, token?: string, call?: Before}} context `token` names a destination
+ * What the shop's page hands over.
+ * @typedef {object} Context
+ * @property {string} [page] its address
+ * @property {string} [customer]
+ * @property {string} [token] names a destination
+ * @property {Before} [call]
+ * @property {boolean} [blocked] the call was to have a window of its own
+ * @property {boolean} [clicked]
  */
-async function call(origin, { page, customer, token: destination, call: before }) {
+
+/** @param {Context} context */
+async function call({ page, customer, token: destination, call: before, blocked }) {
   show("connecting");
   token = before?.token;
-  resuming = !!before;
+  const again = resuming = !!token;
   // Who comes from another page of the shop is reading this one.
-  if (!before) panel.focus();
+  if (!again) panel.focus();
   // Microphone, socket and engine set out together; none waits for another.
   const asked = ask();
   const asking = setTimeout(() => note("Please allow the microphone.", true), ASKING_AFTER_MS);
   startGraph();
   const { muted = false, small = false, keypad: open = false } = before?.panel ?? {};
   settings.restore(before?.panel, keep);
-  if (before) {
+  if (again) {
     mute(muted);
     keypad(open);
     // Says the size as well: no observer of sizes is run in a frame that does not show yet.
@@ -113,7 +150,7 @@ async function call(origin, { page, customer, token: destination, call: before }
   const socket = new URL("ws/visitor", location.href).href.replace("http", "ws");
   const moving = location.hash === "#move" || undefined;
   try {
-    phone = new Phone(listener, socket, given.token ?? "", origin, page, customer, destination, token, moving);
+    phone = new Phone(listener, socket, given.token ?? "", shopOrigin, page, customer, destination, token, moving);
   } catch (error) {
     // WebRTC is missing or switched off.
     console.error("Ringlet:", error);
@@ -124,8 +161,9 @@ async function call(origin, { page, customer, token: destination, call: before }
   }
   try {
     await speak(asked);
+    if (blocked) note(`${sentence("RL-318")} (RL-318)`, true);
   } catch (error) {
-    if (before) {
+    if (again) {
       // The far end is heard, and was once allowed to hear: nothing that would end a call.
       console.warn("Ringlet:", error);
       note("");
@@ -271,6 +309,11 @@ function end(code, message) {
   if (ended) return;
   // A panel that outlived a deploy cures itself, once.
   if (code === "RL-404" && location.hash !== "#again") return reload("#again");
+  if (code === "RL-309" && clicked) {
+    // Who clicks wants to talk, whatever became of an earlier call.
+    port?.postMessage({ keep: null });
+    return reload("#");
+  }
   const elsewhere = code === "RL-308";
   // Of these the call itself may outlive the panel: the button leads back to it.
   const back = !token ? "" : elsewhere ? "Move the call here" : code === "RL-107" ? "Back to the call" : "";
@@ -296,7 +339,7 @@ function end(code, message) {
       reload("#move");
     };
   }
-  again.hidden = elsewhere && !back;
+  again.hidden = (elsewhere && !back) || code === "RL-317";
   if (document.hasFocus()) (again.hidden ? part("close") : again).focus();
   // A tab that the call was moved away from does not follow it over its next pages, unless it is moved back.
   port?.postMessage({ state: "ended", keep: back && (resuming || !elsewhere) ? undefined : null });
@@ -374,6 +417,7 @@ function sendKeys() {
 
 /** @param {boolean} small */
 function minimise(small) {
+  small &&= !isWindow;
   panel.classList.toggle("small", small);
   part("minimise").setAttribute("aria-expanded", String(!small));
   part("minimise").setAttribute("aria-label", small ? "Show the call" : "Minimise");
@@ -382,6 +426,7 @@ function minimise(small) {
 }
 
 function resize() {
+  if (isWindow) return;
   const width = panel.classList.contains("small") ? 320 : 344;
   port?.postMessage({ width, height: panel.offsetHeight });
 }
@@ -417,7 +462,10 @@ part("keypad").onclick = ({ target }) => {
 part("hangup").onclick = () => (phone ? phone.hangup() : part("close").click());
 part("minimise").onclick = () => minimise(!panel.classList.contains("small"));
 part("again").onclick = () => reload("#");
-part("close").onclick = () => port?.postMessage({ close: true });
+part("close").onclick = () => {
+  port?.postMessage({ close: true });
+  if (isWindow) close();
+};
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;

@@ -126,6 +126,14 @@ catalogue! {
         shopper: "The call has ended meanwhile.",
         engineer: "The `resume` token was used before, or was made for another origin or by another server secret, or its call is over."
     },
+    WindowCutOff = "RL-317" {
+        shopper: "This window has lost the shop's page: close it, and call from there.",
+        engineer: "The panel was opened as a window and has no opener: the shop's `Cross-Origin-Opener-Policy` cuts it off (use `same-origin-allow-popups`, or no `data-window`), or somebody opened its address by hand."
+    },
+    WindowBlocked = "RL-318" {
+        shopper: "The browser has blocked the call window: the call stays on this page.",
+        engineer: "`data-window=\"popup\"`, but window.open gave nothing or the window never spoke: a popup blocker, a sandbox without `allow-popups`, or `Cross-Origin-Opener-Policy`. The panel is in a frame instead."
+    },
     GatewayGone = "RL-401" {
         shopper: "The call was interrupted by a fault of the call service.",
         engineer: "The media gateway that carried the call disconnected from the signal-server."

@@ -59,6 +59,8 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         | ErrorCode::CallTooLong
         | ErrorCode::CallElsewhere
         | ErrorCode::CallOver
+        | ErrorCode::WindowCutOff
+        | ErrorCode::WindowBlocked
         | ErrorCode::GatewayGone
         | ErrorCode::NoGateway
         | ErrorCode::ServerStopping

@@ -76,6 +76,8 @@ impl Chromedriver {
         ] {
             wanted.add_arg(flag)?;
         }
+        // Or chromedriver would allow every page every window.
+        wanted.add_exclude_switch("disable-popup-blocking")?;
         wanted.add_arg(&format!("--user-data-dir={}", profile.display()))?;
         match microphone {
             Microphone::Plays(wav) => {
@@ -161,6 +163,23 @@ impl Browser {
     pub async fn go_to_tab(&self, n: usize) -> Result<()> {
         let tab = self.driver.windows().await?.get(n).cloned().with_context(|| format!("there is no tab {n}"))?;
         Ok(self.driver.switch_to_window(tab).await?)
+    }
+
+    /// How many tabs and windows there are.
+    ///
+    /// # Errors
+    /// When the browser does not tell.
+    pub async fn tabs(&self) -> Result<usize> {
+        Ok(self.driver.windows().await?.len())
+    }
+
+    /// Closes the tab or window, and goes to the first one.
+    ///
+    /// # Errors
+    /// When it was the only one.
+    pub async fn close_tab(&self) -> Result<()> {
+        self.driver.close_window().await?;
+        self.go_to_tab(0).await
     }
 
     /// Runs a function body in every page and frame to come, before their own scripts.
@@ -267,6 +286,10 @@ impl Browser {
     }
 
     async fn enter_panel(&self) -> Result<()> {
+        if self.in_page("return location.pathname").await? == "/panel" {
+            // A window of its own.
+            return Ok(());
+        }
         let frame = self.element_in_page(&format!("return {LOADER_ROOT}?.querySelector('iframe')")).await;
         Ok(frame.context("the page has no panel")?.enter_frame().await?)
     }

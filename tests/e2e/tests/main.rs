@@ -7,6 +7,7 @@ mod keys;
 mod resume;
 mod strangers;
 mod tones;
+mod window;
 
 use anyhow::{Context as _, Result};
 use e2e::namespace;
@@ -55,6 +56,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     keys::tests(&mut program);
     endings::tests(&mut program);
     resume::tests(&mut program);
+    window::tests(&mut program);
     strangers::tests(&mut program);
     embedding::tests(&mut program);
     program.trials
