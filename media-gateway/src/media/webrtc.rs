@@ -334,7 +334,8 @@ impl WebRtcLeg {
                 self.connect_deadline = None;
                 self.pending.push_back(WebRtcOutput::Up);
             }
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+            // Before there was a path it only says that no candidate so far can be paired; others may follow.
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.connect_deadline.is_none() => {
                 self.go_down("ICE: the browser's checks ceased".to_owned());
             }
             Event::Closed => self.go_down("DTLS: closed by the browser".to_owned()),
@@ -466,6 +467,25 @@ mod tests {
             assert!(leg.poll_output(Instant::now()).is_none());
         }
         assert_eq!(leg.remote_candidates, 1002, "an empty one ends them and is none");
+        Ok(())
+    }
+
+    #[test]
+    fn a_first_candidate_that_cannot_be_paired_is_not_the_end() -> TestResult {
+        let settings = WebRtcSettings::new(vec!["192.0.2.9:3478".parse()?])?;
+        let offer = include_str!("webrtc/fixtures/chromium-156-offer.sdp").replace('\n', "\r\n");
+        let mut now = Instant::now();
+        let (mut leg, _) = WebRtcLeg::answer(&settings, &offer, now)?;
+        leg.add_candidate("candidate:1 1 udp 2113937151 2001:db8::7 53165 typ host");
+        let end = now + CONNECT_DEADLINE - Duration::from_secs(1);
+        while now < end {
+            leg.handle_timeout(now);
+            match leg.poll_output(now) {
+                Some(WebRtcOutput::Down(why)) => return Err(why.into()),
+                Some(_) => {}
+                None => now = leg.poll_timeout().max(now + Duration::from_millis(1)),
+            }
+        }
         Ok(())
     }
 
