@@ -143,6 +143,10 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     }
   }
 
+  function page() {
+    return location.origin + location.pathname;
+  }
+
   /** @param {object | null} call */
   function keep(call) {
     try {
@@ -158,8 +162,9 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   /**
    * Makes the frame, invisible. The frame fetches and compiles, and waits to be opened.
    * @param {string} address
+   * @param {object} [call] the running one that it is to take up
    */
-  function make(address) {
+  function make(address, call) {
     unmake();
     src = address;
     const made = document.createElement("iframe");
@@ -167,6 +172,8 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     made.allow = "microphone; autoplay";
     // The server checks the shop's origin early by it; a shop's `no-referrer` would withhold it.
     made.referrerPolicy = "origin";
+    // A running call need not wait for the panel to say that it is there, and for this page to have time to answer.
+    made.name = call ? JSON.stringify({ page: page(), call }) : "";
     made.src = src;
     made.onload = () => {
       if (made !== frame) return;
@@ -260,7 +267,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     src = panel(call.merchant, call.link);
     // A call window goes on by itself, and says that it is there.
     if (!call.token || call.popup) return;
-    make(src);
+    make(src, call);
     begin(button ?? host);
   }
 
@@ -283,8 +290,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
         close();
       }
     };
-    const page = location.origin + location.pathname;
-    (popup ?? frame?.contentWindow)?.postMessage({ ringlet: "open", page, ...context, call: kept() }, base.origin, [channel.port2]);
+    (popup ?? frame?.contentWindow)?.postMessage({ ringlet: "open", page: page(), ...context, call: kept() }, base.origin, [channel.port2]);
   }
 
   function close() {

@@ -37,6 +37,7 @@ const STATES = {
 const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const panel = part("panel");
 const audio = /** @type {HTMLAudioElement} */ (part("audio"));
+const sheet = /** @type {HTMLLinkElement} */ (part("panel-css"));
 const given = document.documentElement.dataset;
 
 /** The window of the shop's page: the one around the frame, or the one that has opened this window. @type {Window} */
@@ -48,6 +49,8 @@ let port;
 let shopOrigin = "";
 /** What opened the panel was a click, and no page that found a running call. */
 let clicked = false;
+/** The call has been begun with what stood in the frame's name, before the page's loader said anything. */
+let early = false;
 /** @type {Phone | undefined} */
 let phone;
 /** @type {AudioGraph | undefined} */
@@ -62,6 +65,8 @@ let resuming = false;
 let denied = false;
 let engineUsable = false;
 let ended = false;
+/** What an end has said to whom the call is kept by: `null` if there is nothing to keep any more. @type {null | undefined} */
+let forgets;
 let clock = 0;
 let noteTimer = 0;
 let keysHeard = "";
@@ -81,13 +86,12 @@ addEventListener("message", ({ data, origin, source, ports }) => {
   if (!first && !(isWindow && origin === shopOrigin)) return;
   port = ports[0];
   port.onmessage = () => minimise(false);
-  shopOrigin = origin;
-  if (first) begin(data);
-  else {
-    port.postMessage({ state: panel.dataset.state });
-    keep();
-  }
+  if (first && !early) return begin(origin, data);
+  port.postMessage({ state: panel.dataset.state, keep: forgets });
+  keep();
+  resize();
 });
+sheet.onload = resize;
 // Nothing of it is secret, and only the page's loader answers.
 shop.postMessage({ ringlet: "loaded" }, "*");
 if (isWindow) {
@@ -97,9 +101,23 @@ if (isWindow) {
   else compiled.then(() => end("RL-317", sentence("RL-317")), () => {});
 }
 
-/** @param {Context} context */
-function begin(context) {
+const named = location.ancestorOrigins?.[0];
+if (named && window.name) {
+  // A page that has found a running call: its loader need not be waited for.
+  try {
+    const context = JSON.parse(window.name);
+    window.name = "";
+    early = true;
+    begin(named, context);
+  } catch {
+    // A name that is none of ours.
+  }
+}
+
+/** @param {string} origin of the page, as the browser vouches for it @param {Context} context */
+function begin(origin, context) {
   new ResizeObserver(resize).observe(panel);
+  shopOrigin = origin;
   clicked = !!context.clicked;
   if (given.error) end(given.error, given.message ?? "");
   else call(context);
@@ -132,7 +150,9 @@ async function call({ page, customer, token: destination, call: before, blocked 
   // Microphone, socket and engine set out together; none waits for another.
   const asked = ask();
   const asking = setTimeout(() => note("Please allow the microphone.", true), ASKING_AFTER_MS);
-  startGraph();
+  // Making an audio context holds the main thread up for tens of milliseconds. A call that is taken up again is heard
+  // without: then the graph comes when the path is agreed on.
+  if (!again) startGraph();
   const { muted = false, small = false, keypad: open = false } = before?.panel ?? {};
   settings.restore(before?.panel, keep);
   if (again) {
@@ -220,6 +240,7 @@ function startGraph() {
         send();
       },
     });
+    if (microphone) graph.setMicrophone(microphone);
   } catch (error) {
     console.warn("Ringlet: the call goes on without its audio engine.", error);
   }
@@ -271,6 +292,7 @@ const listener = {
   onTrack(track) {
     audio.srcObject = new MediaStream([track]);
     audio.play().catch(askForTap);
+    if (!graph) startGraph();
     graph?.setFarEnd(track);
   },
   /** @param {string} digit */
@@ -342,7 +364,8 @@ function end(code, message) {
   again.hidden = (elsewhere && !back) || code === "RL-317";
   if (document.hasFocus()) (again.hidden ? part("close") : again).focus();
   // A tab that the call was moved away from does not follow it over its next pages, unless it is moved back.
-  port?.postMessage({ state: "ended", keep: back && (resuming || !elsewhere) ? undefined : null });
+  forgets = back && (resuming || !elsewhere) ? undefined : null;
+  port?.postMessage({ state: "ended", keep: forgets });
   if (code === "RL-309") setTimeout(() => part("close").click(), READ_WITHIN_MS);
 }
 
@@ -426,7 +449,7 @@ function minimise(small) {
 }
 
 function resize() {
-  if (isWindow) return;
+  if (isWindow || !sheet.sheet) return;
   const width = panel.classList.contains("small") ? 320 : 344;
   port?.postMessage({ width, height: panel.offsetHeight });
 }

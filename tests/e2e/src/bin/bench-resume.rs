@@ -48,8 +48,12 @@ const STOPWATCH: &str = "
     addEventListener('pagehide', () => { localStorage.lastSound = last; localStorage.left = now(); }, true);
     addEventListener('message', () => note('opened'), { capture: true, once: true });
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) seen.responded ??= performance.timeOrigin + entry.responseStart;
-    }).observe({ type: 'navigation', buffered: true });
+      const [page] = list.getEntriesByType('navigation');
+      if (page) seen.responded = performance.timeOrigin + page.responseStart;
+      const script = list.getEntriesByType('resource').find(({ name }) => /panel-\\w+\\.js/.test(name));
+      if (script) seen.fetched = performance.timeOrigin + script.responseEnd;
+    }).observe({ entryTypes: ['navigation', 'resource'] });
+    seen.committed = now();
     const watch = (of, name, before, after) => {
       const real = of[name];
       of[name] = function (...given) {
@@ -59,7 +63,7 @@ const STOPWATCH: &str = "
         return done;
       };
     };
-    watch(WebAssembly, 'instantiateStreaming', 'fetched', 'compiled');
+    watch(WebAssembly, 'instantiateStreaming', 'scripted', 'compiled');
     watch(RTCPeerConnection.prototype, 'setLocalDescription', 'offering', 'offered');
     watch(RTCPeerConnection.prototype, 'setRemoteDescription', 'answered');
     watch(RTCRtpSender.prototype, 'replaceTrack', 'speaking');
@@ -93,16 +97,18 @@ const STOPWATCH: &str = "
     } });";
 
 /// The steps that the stopwatch notes, in the order of a table.
-const STEPS: [(&str, &str); 16] = [
+const STEPS: [(&str, &str); 18] = [
     ("left", "the old panel is told to go"),
     ("begun", "the new page's loader has made the panel's frame"),
     ("responded", "the panel's page arrives"),
+    ("committed", "its process begins with it"),
+    ("fetched", "its script is there"),
+    ("scripted", "its script runs"),
     ("opened", "the loader hands over the token"),
     ("asked", "the microphone is asked for"),
     ("allowed", "the microphone is there"),
     ("socket", "the socket is opened"),
     ("open", "the socket is open"),
-    ("fetched", "the phone is asked for"),
     ("compiled", "the phone is compiled"),
     ("offering", "the offer is asked for"),
     ("offered", "the offer is there"),
@@ -158,8 +164,8 @@ impl Bench {
         let mut gaps = Vec::new();
         for _ in 0..calls {
             let browser = self.driver.open(directory, &self.microphone).await?;
-            browser.leave_the_microphone_unprocessed().await?;
             browser.before_every_page(STOPWATCH).await?;
+            browser.leave_the_microphone_unprocessed().await?;
             gaps.extend(self.call(&browser).await.with_context(|| self.server.tail())?);
             browser.quit().await?;
         }
