@@ -19,6 +19,8 @@ pub struct Config {
     pub capacity: u32,
     /// Where browsers' ICE, DTLS and SRTP arrive: one UDP socket for all calls.
     pub media_udp: SocketAddr,
+    /// Where browsers connect whose network lets no UDP pass.
+    pub media_tcp: MediaTcp,
     /// The addresses that the ICE candidates name; empty means those of `media_udp` itself.
     pub public_ips: Vec<IpAddr>,
     /// Where SIP arrives, over UDP and TCP on the same port. Port 0 takes a free one.
@@ -45,6 +47,7 @@ impl Default for Config {
             name: GatewayId::new("gateway"),
             capacity: 200,
             media_udp: SocketAddr::new(loopback, 3478),
+            media_tcp: MediaTcp::default(),
             public_ips: Vec::new(),
             sip_listen: SocketAddr::new(loopback, 5060),
             sip_public_ip: None,
@@ -55,6 +58,19 @@ impl Default for Config {
             away_tone: AwayTone::default(),
         }
     }
+}
+
+/// Where browsers connect for ICE over TCP (RFC 6544).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MediaTcp {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// At a port of our own. Port 0 takes that of `media_udp`.
+    Listen(SocketAddr),
+    /// At a port where somebody else listens, who hands over what begins with
+    /// [a frame](protocol::rfc4571::begins_with) through [`Gateway::sockets`](crate::Gateway::sockets).
+    Shared(u16),
 }
 
 /// A SIP peer that reaches the PSTN or a PBX.

@@ -65,6 +65,8 @@ pub(crate) struct Channels {
     pub media: mpsc::Receiver<MediaEvent>,
     /// From the SIP side.
     pub sip: mpsc::Receiver<SipEvent>,
+    /// Connections of browsers that somebody else has accepted.
+    pub sockets: mpsc::Receiver<std::net::TcpStream>,
     /// Who asks for [`Event::Registered`].
     pub registrations: mpsc::Receiver<oneshot::Sender<Event>>,
     /// Ends the task: calls are released first.
@@ -116,6 +118,7 @@ impl Controller {
                 },
                 Some(event) = channels.media.recv() => self.handle_media(event).await,
                 Some(event) = channels.sip.recv() => self.handle_sip(event).await,
+                Some(socket) = channels.sockets.recv() => self.media.send(MediaCommand::Adopt { socket }).await,
                 Some(reply) = channels.registrations.recv() => { let _ = reply.send(self.registered()); }
                 _ = sweep.tick() => self.sweep().await,
                 () = channels.stop.cancelled(), if !is_stopping => {

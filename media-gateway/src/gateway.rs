@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::config::Config;
+use crate::config::{Config, MediaTcp};
 use crate::control::{Channels, Controller};
 use crate::media::ports::Ports;
 use crate::media::{self, MediaSettings};
@@ -23,6 +23,10 @@ const COMMAND_QUEUE: usize = 1024;
 const EVENT_QUEUE: usize = 1024;
 /// Visitors' frames that wait for the media thread: 20 ms of a thousand calls.
 const FRAME_QUEUE: usize = 1024;
+/// Connections that were handed over and wait for the control task.
+const SOCKET_QUEUE: usize = 64;
+/// Connections that wait to be accepted: a burst of clicks.
+const BACKLOG: i32 = 128;
 /// Questions for the calls there are.
 const REGISTRATION_QUEUE: usize = 4;
 
@@ -41,6 +45,10 @@ pub struct Gateway {
     pub frames: mpsc::Sender<CallFrame>,
     /// Frames for those visitors; they are lost while nobody takes them.
     pub frames_out: mpsc::Receiver<CallFrame>,
+    /// Takes browsers' connections over that somebody else has accepted, seen to begin with
+    /// [a frame](protocol::rfc4571::begins_with), and not read from; non-blocking. One that finds no room is closed: the
+    /// browser tries again.
+    pub sockets: mpsc::Sender<std::net::TcpStream>,
     /// Everything else.
     pub handle: GatewayHandle,
 }
@@ -61,6 +69,14 @@ pub enum StartError {
     /// The UDP port for browsers' audio cannot be had.
     #[error("cannot listen for WebRTC on {address}: {source}")]
     MediaSocket {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The TCP port for browsers' audio cannot be had.
+    #[error("cannot listen for ICE over TCP on {address}: {source}")]
+    TcpListener {
         /// Where.
         address: SocketAddr,
         /// What the system said.
@@ -87,11 +103,27 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let socket = bind_media(address).map_err(|source| StartError::MediaSocket { address, source })?;
     let media_address = socket.local_addr().map_err(|source| StartError::MediaSocket { address, source })?;
     let candidates = candidates(&config, media_address)?;
-    let settings = MediaSettings { socket, candidates, ringback: config.ringback, away_tone: config.away_tone };
+    let listener = bind_tcp(&config, media_address)?;
+    let tcp_port = match (&listener, config.media_tcp) {
+        (Some(listener), _) => listener.local_addr().ok().map(|address| address.port()),
+        (None, MediaTcp::Shared(port)) => Some(port),
+        (None, MediaTcp::Off | MediaTcp::Listen(_)) => None,
+    };
+    let at = |port| candidates.iter().map(move |candidate| SocketAddr::new(candidate.ip(), port));
+    let tcp_candidates = tcp_port.into_iter().flat_map(at).collect();
+    let settings = MediaSettings {
+        socket,
+        candidates,
+        listener,
+        tcp_candidates,
+        ringback: config.ringback,
+        away_tone: config.away_tone,
+    };
     let (media, media_output, thread) = media::start(settings).map_err(|error| StartError::Media(error.to_string()))?;
     let (sip, sip_events) = SipStack::start((&config).into()).await?;
     let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
     let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
+    let (sockets, handed_over) = mpsc::channel(SOCKET_QUEUE);
     let (registration_sender, registrations) = mpsc::channel(REGISTRATION_QUEUE);
     let handle = GatewayHandle {
         stop: CancellationToken::new(),
@@ -111,13 +143,14 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         calls: std::collections::BTreeMap::new(),
         pending: std::collections::VecDeque::new(),
     };
-    info!(gateway = %config.name, media = %media_address, sip = %handle.sip.local_addr(), "the gateway is up");
+    info!(gateway = %config.name, media = %media_address, tcp_port, sip = %handle.sip.local_addr(), "the gateway is up");
     let channels = Channels {
         commands,
         events,
         media: media_output.events,
         sip: sip_events,
         registrations,
+        sockets: handed_over,
         stop: handle.stop.clone(),
     };
     tokio::spawn(run(controller, channels, thread, handle.clone()));
@@ -129,7 +162,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         }
     });
     let (commands, events, frames_out) = (command_sender, event_receiver, media_output.frames);
-    Ok(Gateway { commands, events, frames, frames_out, handle })
+    Ok(Gateway { commands, events, frames, frames_out, sockets, handle })
 }
 
 impl GatewayHandle {
@@ -194,6 +227,23 @@ fn bind_media(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+fn bind_tcp(config: &Config, media: SocketAddr) -> Result<Option<std::net::TcpListener>, StartError> {
+    let MediaTcp::Listen(mut address) = config.media_tcp else { return Ok(None) };
+    if address.port() == 0 {
+        address.set_port(media.port());
+    }
+    let bind = || -> io::Result<_> {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+        // A port with connections of a process before this one is free (RFC 9293 section 3.6.1 keeps them for a while).
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bind().map(Some).map_err(|source| StartError::TcpListener { address, source })
 }
 
 fn candidates(config: &Config, bound: SocketAddr) -> Result<Vec<SocketAddr>, StartError> {

@@ -31,9 +31,15 @@ pub(crate) async fn run(file: File, halves: Halves) -> anyhow::Result<()> {
         Halves::Both => {
             // Before the gateway: what it counts until then would not be counted.
             signal_server::install_metrics().context("metrics cannot be collected")?;
-            let gateway = media_gateway::start(file.gateway()?).await.context("the media gateway cannot start")?;
-            let media_gateway::Gateway { commands, events, frames, frames_out, handle } = gateway;
-            let local = LocalGateway { commands, events, frames, frames_out };
+            let mut config = file.gateway()?;
+            let shared = file.shared_tcp_port();
+            if let Some(port) = shared {
+                config.media_tcp = media_gateway::config::MediaTcp::Shared(port);
+            }
+            let gateway = media_gateway::start(config).await.context("the media gateway cannot start")?;
+            let media_gateway::Gateway { commands, events, frames, frames_out, sockets, handle } = gateway;
+            let sockets = shared.map(|_| sockets);
+            let local = LocalGateway { commands, events, frames, frames_out, sockets };
             let served = serve(&file, Some(local), stop).await;
             handle.shutdown(GATEWAY_SHUTDOWN).await;
             served

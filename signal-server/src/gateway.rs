@@ -149,7 +149,8 @@ pub(crate) async fn serve_local(hub: HubHandle, mut local: LocalGateway) {
     if !hub.tell(Message::GatewayConnected { gateway: gateway.clone(), link, registered }).await {
         return;
     }
-    let LocalGateway { commands: gateway_commands, events: mut gateway_events, frames: sink, mut frames_out } = local;
+    let LocalGateway { commands: gateway_commands, events: mut gateway_events, frames: sink, mut frames_out, .. } =
+        local;
     let audio = async {
         loop {
             tokio::select! {

@@ -1,6 +1,7 @@
-//! The listeners: TCP, TLS where it is ours, and the deadlines below HTTP. Not here: what is answered (`app`).
+//! The listeners: TCP, shared with the gateway's media or not, TLS where it is ours, and the deadlines below HTTP. Not here: what is answered (`app`).
 
 use crate::app::{self, App};
+use crate::shared_port::{SharedPort, Sockets};
 use crate::{Error, Tls, tls};
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -45,25 +46,26 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 impl Http {
-    /// Begins to answer. `helpers` gets the tasks that keep certificates fresh.
+    /// Begins to answer; what is the gateway's goes to `sockets`. `helpers` gets the tasks that keep certificates fresh.
     pub(crate) async fn start(
         app: &App,
         listeners: Vec<TcpListener>,
+        sockets: Option<Sockets>,
         helpers: &mut JoinSet<()>,
     ) -> Result<Self, Error> {
         let mut http = Self { addresses: Vec::new(), handles: Vec::new(), tasks: JoinSet::new() };
         let service = app::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         match &app.config.tls {
-            Tls::Off => http.serve(listeners, &DefaultAcceptor::new(), &service)?,
+            Tls::Off => http.serve(listeners, &SharedPort { web: DefaultAcceptor::new(), sockets }, &service)?,
             Tls::Files { certificate, key } => {
                 let config = tls::from_files(certificate, key).await?;
                 helpers.spawn(tls::reload_on_change(config.clone(), certificate.clone(), key.clone()));
-                http.serve(listeners, &RustlsAcceptor::new(config), &service)?;
+                http.serve(listeners, &SharedPort { web: RustlsAcceptor::new(config), sockets }, &service)?;
             }
             Tls::Acme { domains, contacts, cache, staging } => {
                 let (acceptor, renewal) = tls::acme(domains, contacts, cache.clone(), *staging);
                 helpers.spawn(renewal);
-                http.serve(listeners, &acceptor, &service)?;
+                http.serve(listeners, &SharedPort { web: acceptor, sockets }, &service)?;
             }
         }
         Ok(http)

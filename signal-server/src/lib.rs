@@ -30,6 +30,7 @@ mod origin;
 mod panel;
 mod problem;
 mod server;
+mod shared_port;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -58,4 +59,7 @@ pub struct LocalGateway {
     pub frames: mpsc::Sender<CallFrame>,
     /// Frames for those visitors.
     pub frames_out: mpsc::Receiver<CallFrame>,
+    /// Takes what comes to [`Config::listen`] and begins with [a frame](protocol::rfc4571::begins_with), unread and
+    /// non-blocking. `None`: it has a TCP port of its own, or none.
+    pub sockets: Option<mpsc::Sender<std::net::TcpStream>>,
 }

@@ -148,7 +148,8 @@ pub(crate) async fn start(
     });
     let mut helpers = JoinSet::new();
     helpers.spawn(housekeeping(app.clone()));
-    let http = Http::start(&app, listeners, &mut helpers).await?;
+    let sockets = local_gateway.as_ref().and_then(|local| local.sockets.clone());
+    let http = Http::start(&app, listeners, sockets, &mut helpers).await?;
 
     let hub = tokio::spawn(hub.run(Stopping { shutdown: shutdown.clone(), drain: app.config.deadlines.drain }));
     let writer = tokio::spawn(writer.run());

@@ -15,6 +15,7 @@ pub mod gateway;
 mod ids;
 #[cfg(feature = "serde")]
 pub mod rest;
+pub mod rfc4571;
 pub mod visitor;
 
 #[cfg(all(test, feature = "serde"))]

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use dsp::{Hertz, SampleRate, spectrum, units};
-use protocol::gateway::{CallStats, Command, Event, Failure};
+use protocol::gateway::{CallStats, Command, Event, Failure, Transport};
 use protocol::{CallId, TrunkName};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
@@ -116,6 +116,8 @@ impl Bench {
         browser.accept(&sdp)?;
         assert!(block_in_place(|| browser.live(PATIENCE, Browser::is_up))?);
         assert_eq!(self.event().await?, Event::MediaUp { call: self.call.clone() });
+        let transport = Transport::Udp;
+        assert_eq!(self.event().await?, Event::Transport { call: self.call.clone(), transport });
         Ok(browser)
     }
 

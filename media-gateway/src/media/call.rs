@@ -16,8 +16,9 @@ use tracing::{debug, info, trace};
 use super::bridge::Bridge;
 use super::frames::{self, FramePath};
 use super::outbox::BridgeOutput;
+use super::tcp::Connections;
 use super::transcode::Coding;
-use super::webrtc::{OpusPacket, WebRtcLeg, WebRtcOutput};
+use super::webrtc::{OpusPacket, Way, WebRtcLeg, WebRtcOutput};
 use super::{CallOrder, MediaEvent};
 
 /// The earliest next timer. Were a leg to ask for the time again and again, it could not spin the thread.
@@ -30,6 +31,8 @@ const MAX_BACKLOG: usize = 4096;
 pub(crate) struct Shared {
     /// The WebRTC socket.
     pub socket: UdpSocket,
+    /// Browsers' TCP connections.
+    pub tcp: Connections,
     /// Events that wait for room in the channel.
     pub backlog: VecDeque<MediaEvent>,
     /// Frames for visitors.
@@ -81,6 +84,16 @@ impl Counters {
 }
 
 impl Shared {
+    /// Sends a datagram of a visitor's leg.
+    fn transmit(&mut self, transport: Transport, destination: SocketAddr, datagram: &[u8]) {
+        if transport == Transport::Tcp {
+            let is_sent = self.tcp.send(destination, datagram);
+            self.counters.visitor_out.increment(u64::from(is_sent));
+        } else {
+            send(&self.socket, destination, datagram, &self.counters.visitor_out, &self.counters);
+        }
+    }
+
     /// Sends a frame to the signal-server; it is lost while that does not keep up.
     fn send_frame(&mut self, frame: CallFrame) {
         match self.frames.try_send(frame) {
@@ -173,9 +186,14 @@ impl Call {
         std::mem::replace(&mut self.webrtc, webrtc)
     }
 
-    /// Takes a datagram from the WebRTC socket.
-    pub(crate) fn handle_visitor(&mut self, source: SocketAddr, local: SocketAddr, datagram: &[u8], now: Instant) {
-        self.webrtc.handle_datagram(source, local, datagram, now);
+    /// Takes a datagram from the browser.
+    pub(crate) fn handle_visitor(&mut self, way: Way, datagram: &[u8], now: Instant) {
+        self.webrtc.handle_datagram(way, datagram, now);
+    }
+
+    /// The connection to that address of the browser is gone.
+    pub(crate) fn handle_connection_lost(&mut self, peer: SocketAddr) {
+        self.webrtc.lost(peer);
     }
 
     /// Takes a frame of the visitor. One that comes while WebRTC carries the audio is late or nobody's, and dropped.
@@ -220,8 +238,8 @@ impl Call {
         loop {
             while let Some(output) = webrtc.poll_output(now) {
                 match output {
-                    WebRtcOutput::Transmit { destination, datagram } => {
-                        send(&shared.socket, destination, &datagram, &shared.counters.visitor_out, &shared.counters);
+                    WebRtcOutput::Transmit { transport, destination, datagram } => {
+                        shared.transmit(transport, destination, &datagram);
                     }
                     WebRtcOutput::Packet(packet) => {
                         shared.counters.visitor_in.increment(1);
@@ -235,6 +253,12 @@ impl Call {
                         *webrtc_up = true;
                         if frames.is_none() {
                             shared.report(MediaEvent::Up { call: id.clone() });
+                        }
+                    }
+                    WebRtcOutput::Carried(transport) => {
+                        info!(call = %id, frames = frames.is_some(), %transport, "WebRTC goes over");
+                        if frames.is_none() {
+                            shared.report(MediaEvent::Transport { call: id.clone(), transport });
                         }
                     }
                     WebRtcOutput::Down(detail) => {
@@ -298,11 +322,15 @@ impl Call {
         let Some(FramePath { webrtc_sequence }) = self.frames.take() else { return };
         info!(call = %self.id, self.webrtc_up, "audio goes over WebRTC");
         self.bridge.redirect_visitor(Coding::Opus, webrtc_sequence, now);
-        self.news.push(if self.webrtc_up {
-            MediaEvent::Up { call: self.id.clone() }
+        let call = || self.id.clone();
+        if self.webrtc_up {
+            self.news.push(MediaEvent::Up { call: call() });
+            let carried = self.webrtc.carried().map(|transport| MediaEvent::Transport { call: call(), transport });
+            self.news.extend(carried);
         } else {
-            MediaEvent::Down { call: self.id.clone(), detail: "frames are over, and WebRTC does not pass".to_owned() }
-        });
+            let detail = "frames are over, and WebRTC does not pass".to_owned();
+            self.news.push(MediaEvent::Down { call: call(), detail });
+        }
     }
 
     /// When [`Self::handle_timeout`] is due.

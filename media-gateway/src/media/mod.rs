@@ -17,6 +17,7 @@ mod ringback;
 mod rtcp;
 mod rtp;
 mod sequence;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod transcode;
@@ -64,6 +65,11 @@ pub(crate) enum MediaCommand {
     Close {
         /// The call.
         call: CallId,
+    },
+    /// A connection that begins like ICE over TCP, which somebody else has accepted and not read from; non-blocking.
+    Adopt {
+        /// The connection.
+        socket: std::net::TcpStream,
     },
     /// End everything, and the thread.
     Shutdown,
@@ -118,19 +124,19 @@ pub(crate) enum MediaEvent {
         /// The call.
         call: CallId,
     },
+    /// What carries the audio to and from the browser: said after [`MediaEvent::Up`], and when it has moved.
+    Transport {
+        /// The call.
+        call: CallId,
+        /// What carries it now.
+        transport: Transport,
+    },
     /// The path to the browser is gone for good.
     Down {
         /// The call.
         call: CallId,
         /// For the log.
         detail: String,
-    },
-    /// What carries the audio to and from the browser, after [`MediaEvent::Up`] and whenever it has moved.
-    Transport {
-        /// The call.
-        call: CallId,
-        /// What.
-        transport: Transport,
     },
     /// A key was pressed.
     Digit {

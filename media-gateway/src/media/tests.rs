@@ -1,6 +1,7 @@
 //! The media thread as a whole: a browser on one side, RTP on the other, real sockets on loopback.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,14 +42,29 @@ struct Bench {
 impl Bench {
     /// A browser that is up, and a far end that has not answered.
     fn new() -> TestResult<Self> {
+        Self::over(Transport::Udp)
+    }
+
+    /// The same with a browser whose network lets only that pass.
+    fn over(over: Transport) -> TestResult<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
         let candidates = vec![socket.local_addr()?];
-        let settings = MediaSettings { socket, candidates, ringback: Ringback::Europe, away_tone: AwayTone::Soft };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let tcp_candidates = vec![listener.local_addr()?];
+        let settings = MediaSettings {
+            socket,
+            candidates,
+            listener: Some(listener),
+            tcp_candidates,
+            ringback: Ringback::Europe,
+            away_tone: AwayTone::Soft,
+        };
         let (media, output, thread) = start(settings)?;
         let call = CallId::new("call");
-        let (browser, sdp) = Browser::new()?;
+        let (browser, sdp) = Browser::over(over)?;
         let [rtp, rtcp] = [UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?];
         rtp.set_nonblocking(true)?;
         rtcp.set_nonblocking(true)?;
@@ -65,6 +81,8 @@ impl Bench {
         bench.tell(|call| MediaCommand::Attach { call, sockets: RtpSockets { rtp, rtcp } });
         assert!(bench.browser.live(PATIENCE, Browser::is_up)?, "the browser is not up");
         assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
+        let event = bench.event()?;
+        assert!(matches!(event, MediaEvent::Transport { transport, .. } if transport == over), "{event:?}");
         Ok(bench)
     }
 
@@ -94,6 +112,22 @@ impl Bench {
         self.order(CallOrder::Connect(remote));
         self.order(CallOrder::Answered);
         Ok(())
+    }
+
+    /// Lets both ends live until the gateway says that this carries the audio.
+    fn live_until_over(&mut self, over: Transport) -> TestResult {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let more = self.browser.heard.len() + 800;
+            let until = Instant::now() + Duration::from_millis(200);
+            self.live(Law::Mu, Some(1000.0), |browser, _| browser.heard.len() > more || Instant::now() > until)?;
+            match self.events.try_recv() {
+                Ok(MediaEvent::Transport { transport, .. }) if transport == over => return Ok(()),
+                Ok(other) => return Err(format!("{other:?}").into()),
+                Err(_) => {}
+            }
+        }
+        Err(format!("the audio does not move to {over}").into())
     }
 
     /// Lets both ends live until `done` says so of what they heard; the far end speaks `tone`. Returns the RTP packets that
@@ -220,6 +254,7 @@ fn audio_goes_as_frames_beside_webrtc_and_moves_up_and_only_one_way_is_heard() -
     assert!(matches!(bench.event()?, MediaEvent::Digit { from: Side::Visitor, digit: '7', .. }));
     bench.order(CallOrder::Frames(None));
     assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
+    assert!(matches!(bench.event()?, MediaEvent::Transport { transport: Transport::Udp, .. }));
     let after = bench.live(Law::A, Some(1000.0), |browser, got| {
         // What is still on its way is nobody's.
         speaker.borrow_mut().speak();
@@ -255,6 +290,15 @@ fn frames_end_with_the_page_and_without_webrtc_the_path_is_down() -> TestResult 
     speaker.speak();
     assert!(matches!(bench.event()?, MediaEvent::Down { .. }));
     Ok(())
+}
+
+/// The far end's audio as samples.
+fn heard_by_far_end(got: &[Vec<u8>]) -> Vec<i16> {
+    let coded: Vec<u8> =
+        got.iter().flat_map(|bytes| RtpPacket::parse(bytes)).flat_map(|packet| packet.payload().to_vec()).collect();
+    let mut pcm = vec![0; coded.len()];
+    Law::Mu.decode(&coded, &mut pcm);
+    pcm
 }
 
 fn assert_only_tone(pcm: &[i16], frequency: f32, other: f32) {
@@ -293,6 +337,77 @@ fn a_tone_passes_each_way_at_its_pitch_and_level() -> TestResult {
         assert_only_tone(pcm.get(1600..).unwrap_or_default(), 440.0, 1000.0);
         assert_only_tone(bench.browser.heard.get(1600..).unwrap_or_default(), 1000.0, 440.0);
     }
+    Ok(())
+}
+
+#[test]
+fn where_only_tcp_passes_both_hear_each_other_and_nothing_is_left() -> TestResult {
+    let mut bench = Bench::over(Transport::Tcp)?;
+    bench.answer(Codec::Pcmu)?;
+    bench.browser.speak(440.0);
+    let got = bench.live(Law::Mu, Some(1000.0), |browser, got| browser.heard.len() > 12_000 && got.len() > 70)?;
+    assert_only_tone(bench.browser.heard.get(1600..).unwrap_or_default(), 1000.0, 440.0);
+    assert_only_tone(heard_by_far_end(&got).get(1600..).unwrap_or_default(), 440.0, 1000.0);
+    bench.tell(|call| MediaCommand::Close { call });
+    assert!(matches!(bench.event()?, MediaEvent::Closed { .. }));
+    let mut last = bench.browser.tcp()?.try_clone()?;
+    last.set_read_timeout(Some(PATIENCE))?;
+    std::io::copy(&mut last, &mut std::io::sink())?;
+    Ok(())
+}
+
+#[test]
+fn connections_that_name_no_call_are_closed_at_their_first_datagram() -> TestResult {
+    let mut bench = Bench::over(Transport::Tcp)?;
+    let address = bench.browser.tcp()?.peer_addr()?;
+    let stun_request_without_username: &[u8] = &[
+        0, 28, 0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x80, 0x28, 0, 4, 1, 2, 3, 4,
+    ];
+    for first in [stun_request_without_username, &[0, 3, 0x80, 1, 2], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut stranger = TcpStream::connect(address)?;
+        stranger.set_read_timeout(Some(PATIENCE))?;
+        stranger.write_all(first)?;
+        let end = stranger.read(&mut [0; 16]);
+        let is_reset = end.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        assert!(is_reset || matches!(end, Ok(0)), "{end:?}");
+    }
+    // The one that has named its call is untouched.
+    bench.answer(Codec::Pcmu)?;
+    bench.live(Law::Mu, Some(1000.0), |browser, _| browser.heard.len() > 800)?;
+    Ok(())
+}
+
+#[test]
+fn audio_moves_to_udp_when_that_passes_and_back_when_it_is_cut() -> TestResult {
+    let mut bench = Bench::over(Transport::Tcp)?;
+    bench.answer(Codec::Pcmu)?;
+    bench.browser.speak(440.0);
+    bench.live(Law::Mu, Some(1000.0), |browser, _| browser.heard.len() > 4_000)?;
+    bench.browser.open_udp()?;
+    bench.live_until_over(Transport::Udp)?;
+    bench.browser.cut_udp();
+    bench.live_until_over(Transport::Tcp)?;
+    let before = bench.browser.heard.len();
+    bench.live(Law::Mu, Some(1000.0), |browser, _| browser.heard.len() > before + 8_000)?;
+    assert_only_tone(bench.browser.heard.get(before + 1600..).unwrap_or_default(), 1000.0, 440.0);
+    Ok(())
+}
+
+#[test]
+fn a_browser_whose_connection_broke_connects_anew_and_is_heard_and_hears() -> TestResult {
+    let mut bench = Bench::over(Transport::Tcp)?;
+    bench.answer(Codec::Pcmu)?;
+    bench.browser.speak(440.0);
+    bench.live(Law::Mu, Some(1000.0), |browser, _| browser.heard.len() > 4_000)?;
+    let address = bench.browser.tcp()?.peer_addr()?;
+    bench.browser.connect(address)?;
+    let before = bench.browser.heard.len();
+    bench.live(Law::Mu, Some(1000.0), |browser, got| browser.heard.len() > before + 8_000 && got.len() > 20)?;
+    assert_only_tone(bench.browser.heard.get(before + 1600..).unwrap_or_default(), 1000.0, 440.0);
+    // str0m alone would send to the broken one for 15 s.
+    let missed = bench.browser.sequences.windows(2).filter_map(|pair| pair.last()?.checked_sub(*pair.first()?));
+    let longest = missed.max().unwrap_or_default();
+    assert!(longest < 400, "{longest} packets in a row were missed");
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod browser;
+mod path;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,14 +15,17 @@ use std::time::{Duration, Instant};
 
 use dsp::SampleRate;
 use dsp::g711::Law;
+use protocol::gateway::Transport;
 use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Direction, Frequency, Mid, Pt};
-use str0m::net::{Protocol, Receive, Transmit};
+use str0m::net::{Protocol, Receive, TcpType, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 use tracing::{debug, trace};
+
+use path::{Path, Via};
 
 /// How long ICE and DTLS may take after the answer was made. Browsers give up on ICE after 15 s to 30 s; a shopper long before.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
@@ -44,25 +48,35 @@ const PREFERRED_MID_EXTENSION: u8 = 4;
 pub(crate) struct WebRtcSettings {
     certificate: DtlsCert,
     candidates: Vec<SocketAddr>,
+    tcp_candidates: Vec<SocketAddr>,
 }
 
 impl WebRtcSettings {
-    /// Makes the gateway's DTLS certificate. `candidates` are the addresses under which browsers reach the media port.
+    /// Makes the gateway's DTLS certificate. `candidates` are the addresses under which browsers reach the media port,
+    /// `tcp_candidates` those under which they can connect by TCP.
     ///
     /// # Errors
     /// [`WebRtcError::Certificate`] when the crypto provider makes none.
-    pub(crate) fn new(candidates: Vec<SocketAddr>) -> Result<Self, WebRtcError> {
+    pub(crate) fn new(candidates: Vec<SocketAddr>, tcp_candidates: Vec<SocketAddr>) -> Result<Self, WebRtcError> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| str0m::crypto::from_feature_flags().install_process_default());
         let certificate = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate();
-        Ok(Self { certificate: certificate.ok_or(WebRtcError::Certificate)?, candidates })
+        Ok(Self { certificate: certificate.ok_or(WebRtcError::Certificate)?, candidates, tcp_candidates })
     }
 
     /// The candidate that a datagram from `source` was sent to. One wildcard socket cannot tell candidates of one address
     /// family apart, and ICE-lite answers over the same socket whichever it was.
-    pub(crate) fn candidate_for(&self, source: SocketAddr) -> Option<SocketAddr> {
-        let same_family = self.candidates.iter().find(|candidate| candidate.is_ipv4() == source.is_ipv4());
-        same_family.or(self.candidates.first()).copied()
+    pub(crate) fn candidate_for(&self, transport: Transport, source: SocketAddr) -> Option<SocketAddr> {
+        let candidates = if transport == Transport::Tcp { &self.tcp_candidates } else { &self.candidates };
+        let same_family = candidates.iter().find(|candidate| candidate.is_ipv4() == source.is_ipv4());
+        same_family.or(candidates.first()).copied()
+    }
+
+    /// One candidate of the UDP socket and one of each TCP address, which the browser connects to (RFC 6544 section 4.1).
+    fn host_candidates(&self) -> impl Iterator<Item = Candidate> {
+        let udp = self.candidates.iter().map(|&address| Candidate::host(address, "udp"));
+        let passive = |&address| Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build();
+        udp.chain(self.tcp_candidates.iter().map(passive)).filter_map(Result::ok)
     }
 }
 
@@ -127,8 +141,10 @@ pub(crate) struct OpusPacket<'a> {
 /// What a leg wants done.
 #[derive(Debug)]
 pub(crate) enum WebRtcOutput {
-    /// Send the datagram over the WebRTC socket.
+    /// Send the datagram.
     Transmit {
+        /// Over the WebRTC socket, or over the connection to the destination.
+        transport: Transport,
         /// To the browser.
         destination: SocketAddr,
         /// The whole datagram.
@@ -138,6 +154,8 @@ pub(crate) enum WebRtcOutput {
     Packet(VisitorPacket),
     /// ICE and DTLS are done.
     Up,
+    /// What carries the audio: said after [`Self::Up`], and when it has moved.
+    Carried(Transport),
     /// The path is gone for good, or never came about. Said once.
     Down(String),
 }
@@ -154,6 +172,11 @@ pub(crate) struct WebRtcLeg {
     connect_deadline: Option<Instant>,
     is_down: bool,
     remote_candidates: usize,
+    path: Path,
+    /// What was said to carry the audio, once it can flow.
+    carried: Option<Transport>,
+    /// What carried the last datagram that was no answer to STUN.
+    last_over: Transport,
 }
 
 impl WebRtcLeg {
@@ -164,10 +187,8 @@ impl WebRtcLeg {
     pub(crate) fn answer(settings: &WebRtcSettings, offer: &str, now: Instant) -> Result<(Self, String), WebRtcError> {
         let offer = SdpOffer::from_sdp_string(offer).map_err(|error| WebRtcError::Syntax(error.to_string()))?;
         let mut rtc = rtc_config(settings).build(now);
-        for &address in &settings.candidates {
-            if let Ok(candidate) = Candidate::host(address, "udp") {
-                rtc.add_local_candidate(candidate);
-            }
+        for candidate in settings.host_candidates() {
+            rtc.add_local_candidate(candidate);
         }
         let answer = rtc.sdp_api().accept_offer(offer)?.to_sdp_string();
         let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
@@ -189,6 +210,9 @@ impl WebRtcLeg {
             connect_deadline: Some(now + CONNECT_DEADLINE),
             is_down: false,
             remote_candidates: 0,
+            path: Path::default(),
+            carried: None,
+            last_over: Transport::Udp,
         };
         Ok((leg, answer))
     }
@@ -198,8 +222,8 @@ impl WebRtcLeg {
         &self.ufrag
     }
 
-    /// Adds a trickled candidate of the browser. Ones that we cannot use (mDNS names, TCP, relays' TLS) are ignored: with
-    /// ICE-lite the browser's checks reveal its address anyway.
+    /// Adds a trickled candidate of the browser. Ones that we cannot use (mDNS names, TCP, where the browser connects from
+    /// another port than it says, relays' TLS) are ignored: with ICE-lite the browser's checks reveal its address anyway.
     pub(crate) fn add_candidate(&mut self, candidate: &str) {
         if candidate.is_empty() || self.is_down {
             return;
@@ -210,29 +234,33 @@ impl WebRtcLeg {
         }
         let candidate = candidate.strip_prefix("a=").unwrap_or(candidate);
         match Candidate::from_sdp_string(candidate) {
+            Ok(candidate) if candidate.proto() != Protocol::Udp => debug!("TCP candidate of the browser ignored"),
             Ok(candidate) => self.rtc.add_remote_candidate(candidate),
             Err(error) => debug!(%error, "candidate of the browser ignored"),
         }
     }
 
     /// Whether a STUN message is meant for this leg: its username and its integrity are checked.
-    pub(crate) fn accepts(&self, source: SocketAddr, destination: SocketAddr, datagram: &[u8], now: Instant) -> bool {
-        Receive::new(Protocol::Udp, source, destination, datagram)
-            .is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
+    pub(crate) fn accepts(&self, way: Way, datagram: &[u8], now: Instant) -> bool {
+        way.receive(datagram).is_ok_and(|receive| self.rtc.accepts(&Input::Receive(now, receive)))
     }
 
-    /// Takes a datagram from the WebRTC socket. What cannot be parsed or decrypted is dropped.
-    pub(crate) fn handle_datagram(
-        &mut self,
-        source: SocketAddr,
-        destination: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-    ) {
+    /// Takes a datagram. What cannot be parsed or decrypted is dropped.
+    pub(crate) fn handle_datagram(&mut self, way: Way, datagram: &[u8], now: Instant) {
         if self.is_down {
             return;
         }
-        match Receive::new(Protocol::Udp, source, destination, datagram) {
+        let (source, via) = (way.source, Via { transport: way.transport, peer: way.source });
+        self.path.heard(via, now);
+        if is_stun(datagram)
+            && self.path.would_follow(via, now)
+            && path::nominates(datagram)
+            && self.accepts(way, datagram, now)
+        {
+            debug!(?via, "the browser has nominated another path than the silent one");
+            self.path.follow(via, now);
+        }
+        match way.receive(datagram) {
             Ok(receive) => {
                 if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
                     self.go_down(format!("{source}: {error}"));
@@ -283,8 +311,8 @@ impl WebRtcLeg {
         loop {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
-                    let datagram = Vec::from(transmit.contents);
-                    return Some(WebRtcOutput::Transmit { destination: transmit.destination, datagram });
+                    self.transmit(transmit, now);
+                    return self.pending.pop_front();
                 }
                 Ok(Output::Event(event)) => {
                     self.handle_event(event);
@@ -313,6 +341,33 @@ impl WebRtcLeg {
         self.connect_deadline.map_or(self.next_timeout, |deadline| deadline.min(self.next_timeout))
     }
 
+    /// What carries the audio, once it can flow.
+    pub(crate) fn carried(&self) -> Option<Transport> {
+        self.carried
+    }
+
+    /// The connection to that address of the browser is gone.
+    pub(crate) fn lost(&mut self, peer: SocketAddr) {
+        self.path.lost(Via { transport: Transport::Tcp, peer });
+    }
+
+    /// Answers to STUN go where str0m wants them, everything else along the path.
+    fn transmit(&mut self, transmit: Transmit, now: Instant) {
+        let Transmit { proto, destination, contents, .. } = transmit;
+        let mut via = Via { transport: transport_of(proto), peer: destination };
+        let datagram = Vec::from(contents);
+        if !is_stun(&datagram) {
+            via = self.path.of(via, now);
+            if self.carried.is_some_and(|carried| carried != via.transport) {
+                self.carried = Some(via.transport);
+                self.pending.push_back(WebRtcOutput::Carried(via.transport));
+            }
+            // Until the audio flows, what carries it is what carries DTLS.
+            self.last_over = via.transport;
+        }
+        self.pending.push_back(WebRtcOutput::Transmit { transport: via.transport, destination: via.peer, datagram });
+    }
+
     fn advance(&mut self, now: Instant) {
         if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
             self.go_down(error.to_string());
@@ -332,7 +387,8 @@ impl WebRtcLeg {
         match event {
             Event::Connected => {
                 self.connect_deadline = None;
-                self.pending.push_back(WebRtcOutput::Up);
+                self.carried = Some(self.last_over);
+                self.pending.extend([WebRtcOutput::Up, WebRtcOutput::Carried(self.last_over)]);
             }
             // Before there was a path it only says that no candidate so far can be paired; others may follow.
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.connect_deadline.is_none() => {
@@ -361,11 +417,37 @@ impl WebRtcLeg {
     }
 }
 
+/// The way that a datagram came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// Over what.
+    pub transport: Transport,
+    /// From which address of the browser.
+    pub source: SocketAddr,
+    /// To which candidate of ours.
+    pub destination: SocketAddr,
+}
+
+impl Way {
+    fn receive<'a>(&self, datagram: &'a [u8]) -> Result<Receive<'a>, str0m::error::NetError> {
+        let proto = if self.transport == Transport::Tcp { Protocol::Tcp } else { Protocol::Udp };
+        Receive::new(proto, self.source, self.destination, datagram)
+    }
+}
+
+/// RFC 7983 section 7: a first byte of 0 to 3 is STUN.
+fn is_stun(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| *first <= 3)
+}
+
+fn transport_of(proto: Protocol) -> Transport {
+    if proto == Protocol::Udp { Transport::Udp } else { Transport::Tcp }
+}
+
 /// The username fragment of ours that a STUN request names, without any check of its integrity. `None` for what is no
 /// STUN request.
 pub(crate) fn stun_ufrag(datagram: &[u8]) -> Option<String> {
-    // RFC 7983 section 7: a first byte of 0 to 3 is STUN.
-    if *datagram.first()? > 3 {
+    if !is_stun(datagram) {
         return None;
     }
     let message = str0m::ice::StunMessage::parse(datagram).ok()?;
@@ -405,8 +487,9 @@ fn drain(rtc: &mut Rtc) -> Result<VecDeque<WebRtcOutput>, WebRtcError> {
         match rtc.poll_output()? {
             Output::Timeout(_) => return Ok(pending),
             Output::Event(_) => {}
-            Output::Transmit(Transmit { destination, contents, .. }) => {
-                pending.push_back(WebRtcOutput::Transmit { destination, datagram: Vec::from(contents) });
+            Output::Transmit(Transmit { proto, destination, contents, .. }) => {
+                let (transport, datagram) = (transport_of(proto), Vec::from(contents));
+                pending.push_back(WebRtcOutput::Transmit { transport, destination, datagram });
             }
         }
     }
@@ -427,7 +510,10 @@ mod tests {
 
     /// The answer, with what is random or of this machine left out.
     fn answer(offer: &str) -> TestResult<(WebRtcLeg, String)> {
-        let settings = WebRtcSettings::new(vec!["192.0.2.9:3478".parse()?, "[2001:db8::9]:3478".parse()?])?;
+        let settings = WebRtcSettings::new(
+            vec!["192.0.2.9:3478".parse()?, "[2001:db8::9]:3478".parse()?],
+            vec!["192.0.2.9:443".parse()?],
+        )?;
         let offer = offer.replace('\n', "\r\n");
         let (leg, answer) = WebRtcLeg::answer(&settings, &offer, Instant::now())?;
         let random = ["o=", "a=msid-semantic:", "a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=ssrc:", "a=msid:"];
@@ -472,7 +558,7 @@ mod tests {
 
     #[test]
     fn a_first_candidate_that_cannot_be_paired_is_not_the_end() -> TestResult {
-        let settings = WebRtcSettings::new(vec!["192.0.2.9:3478".parse()?])?;
+        let settings = WebRtcSettings::new(vec!["192.0.2.9:3478".parse()?], Vec::new())?;
         let offer = include_str!("webrtc/fixtures/chromium-156-offer.sdp").replace('\n', "\r\n");
         let mut now = Instant::now();
         let (mut leg, _) = WebRtcLeg::answer(&settings, &offer, now)?;

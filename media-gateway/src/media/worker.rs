@@ -1,6 +1,8 @@
 //! The media thread: epoll over all media sockets, timers by deadline, commands by a waker. It moves datagrams, commands
 //! and the time to the calls they belong to, and decides nothing.
 
+mod over_tcp;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use metrics::{Histogram, gauge};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use protocol::CallId;
-use protocol::gateway::CallFrame;
+use protocol::gateway::{CallFrame, Transport};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tracing::{debug, error, trace};
@@ -21,7 +23,8 @@ use tracing::{debug, error, trace};
 use super::bridge::{Bridge, Seed};
 use super::call::{AgentSockets, Call, Counters, Shared};
 use super::ports::RtpSockets;
-use super::webrtc::{WebRtcError, WebRtcLeg, WebRtcSettings, stun_ufrag};
+use super::tcp::{self, Connections};
+use super::webrtc::{Way, WebRtcError, WebRtcLeg, WebRtcSettings, stun_ufrag};
 use super::{MediaCommand, MediaEvent};
 use crate::config::{AwayTone, Ringback};
 
@@ -67,6 +70,10 @@ pub(crate) struct MediaSettings {
     pub socket: std::net::UdpSocket,
     /// The addresses under which browsers reach it.
     pub candidates: Vec<SocketAddr>,
+    /// Where browsers connect by TCP, non-blocking; `None` when somebody else listens and hands connections over, or nobody.
+    pub listener: Option<std::net::TcpListener>,
+    /// The addresses under which they do.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// What visitors hear while it rings.
     pub ringback: Ringback,
     /// What far ends hear while the visitor is between two pages.
@@ -146,8 +153,9 @@ pub(crate) fn start(settings: MediaSettings) -> Result<(MediaHandle, MediaOutput
     let (frame_sender, frames) = mpsc::channel(FRAME_QUEUE);
     let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
     let (frames_out, frame_receiver) = mpsc::channel(FRAME_QUEUE);
+    let tcp = Connections::new(settings.listener, poll.registry().try_clone()?, Instant::now())?;
     let worker = Worker {
-        webrtc: WebRtcSettings::new(settings.candidates)?,
+        webrtc: WebRtcSettings::new(settings.candidates, settings.tcp_candidates)?,
         ringback: settings.ringback,
         away_tone: settings.away_tone,
         poll,
@@ -155,7 +163,7 @@ pub(crate) fn start(settings: MediaSettings) -> Result<(MediaHandle, MediaOutput
         commands,
         frames,
         events,
-        shared: Shared { socket, backlog: VecDeque::new(), frames: frames_out, counters: Counters::new() },
+        shared: Shared { socket, tcp, backlog: VecDeque::new(), frames: frames_out, counters: Counters::new() },
         calls: BTreeMap::new(),
         by_id: HashMap::new(),
         by_ufrag: HashMap::new(),
@@ -219,6 +227,7 @@ impl Worker {
             // 1. Audio that has come: it is late already, and what else there is can wait a millisecond.
             self.receive(&mut buffer);
             self.receive_frames();
+            self.sweep_connections();
             // 2. Timers: ringback, keys, DTLS retransmissions.
             self.fire_timers();
             // 3. Commands: nobody hears when they are a little late.
@@ -243,8 +252,12 @@ impl Worker {
         // One round: sockets that hold more come again in the next turn, behind the others.
         for _ in 0..self.readable.len() {
             let Some(token) = self.readable.pop_front() else { return };
-            let has_more =
-                if token == WEBRTC { self.receive_webrtc(buffer) } else { self.receive_agent(token, buffer) };
+            let has_more = match token {
+                WEBRTC => self.receive_webrtc(buffer),
+                tcp::LISTENER => self.shared.tcp.accept(Instant::now()),
+                token if tcp::is_connection(token) => self.receive_connection(token, buffer),
+                token => self.receive_agent(token, buffer),
+            };
             if has_more {
                 self.readable.push_back(token);
             }
@@ -260,10 +273,11 @@ impl Worker {
             };
             let datagram = buffer.get(..length).unwrap_or_default();
             let now = Instant::now();
-            let Some(local) = self.webrtc.candidate_for(source) else { continue };
-            match self.owner(source, local, datagram, now) {
+            let Some(destination) = self.webrtc.candidate_for(Transport::Udp, source) else { continue };
+            let way = Way { transport: Transport::Udp, source, destination };
+            match self.owner(way, datagram, now) {
                 Some(slot) => {
-                    self.with_call(slot, now, |call| call.handle_visitor(source, local, datagram, now));
+                    self.with_call(slot, now, |call| call.handle_visitor(way, datagram, now));
                     self.time(now);
                 }
                 None => {
@@ -311,14 +325,15 @@ impl Worker {
     }
 
     /// Whose datagram it is. A STUN request is believed when its integrity is right, and then its source is known.
-    fn owner(&mut self, source: SocketAddr, local: SocketAddr, datagram: &[u8], now: Instant) -> Option<Slot> {
+    fn owner(&mut self, way: Way, datagram: &[u8], now: Instant) -> Option<Slot> {
+        let source = way.source;
         let Some(ufrag) = stun_ufrag(datagram) else { return self.by_address.get(&source).copied() };
         let slot = *self.by_ufrag.get(&ufrag)?;
         if self.by_address.get(&source) == Some(&slot) {
             return Some(slot);
         }
         let call = self.calls.get_mut(&slot)?;
-        if !call.webrtc.accepts(source, local, datagram, now) {
+        if !call.webrtc.accepts(way, datagram, now) {
             return None;
         }
         if call.addresses.len() == MAX_ADDRESSES {
@@ -387,6 +402,7 @@ impl Worker {
                     self.close(slot, now);
                 }
             }
+            MediaCommand::Adopt { socket } => self.shared.tcp.adopt(socket, now),
             MediaCommand::Shutdown => {}
         }
     }
@@ -419,6 +435,7 @@ impl Worker {
     /// The call goes on with another leg of the visitor. What was known of the old one leads nowhere any more.
     fn replace(&mut self, slot: Slot, leg: WebRtcLeg, answer: String, now: Instant) {
         let Some(call) = self.calls.get_mut(&slot) else { return };
+        self.shared.tcp.close_those_of(slot);
         self.by_ufrag.insert(leg.ufrag().to_owned(), slot);
         self.by_ufrag.remove(call.replace(leg, rand::random(), now).ufrag());
         for address in call.addresses.drain(..) {
@@ -461,6 +478,7 @@ impl Worker {
     }
 
     fn forget(&mut self, slot: Slot, call: &mut Call) {
+        self.shared.tcp.close_those_of(slot);
         self.by_id.remove(&call.id);
         self.by_ufrag.remove(call.webrtc.ufrag());
         for address in call.addresses.drain(..) {

@@ -77,6 +77,7 @@ async fn a_call_outlives_the_socket_and_is_named_when_it_is_back() -> TestResult
     let mut socket = server.accept().await?;
     assert!(matches!(event(&mut socket).await?, Event::Registered { calls, .. } if calls == [call.clone()]));
     assert_eq!(event(&mut socket).await?, Event::MediaUp { call: call.clone() }, "what happened meanwhile");
+    assert!(matches!(event(&mut socket).await?, Event::Transport { .. }));
     tell(&mut socket, &Command::Release { call: call.clone(), why: "test".to_owned() }).await?;
     assert!(matches!(event(&mut socket).await?, Event::Closed { call: closed, .. } if closed == call));
     handle.shutdown(PATIENCE).await;

@@ -49,6 +49,13 @@ impl File {
             name: GatewayId::new(&self.gateway.name),
             capacity: self.gateway.capacity,
             media_udp: self.gateway.media.listen,
+            media_tcp: if self.gateway.media.tcp {
+                let mut address = self.gateway.media.listen;
+                address.set_port(self.tcp_port());
+                gateway::MediaTcp::Listen(address)
+            } else {
+                gateway::MediaTcp::Off
+            },
             public_ips: self.gateway.media.public_ips.clone(),
             sip_listen: self.gateway.sip.listen,
             sip_public_ip: self.gateway.sip.public_ip,
@@ -64,6 +71,19 @@ impl File {
                 AwayTone::Off => gateway::AwayTone::Off,
             },
         })
+    }
+
+    /// The port of browsers' TCP connections where the web server of the same process listens on it.
+    pub(crate) fn shared_tcp_port(&self) -> Option<u16> {
+        let is_web = self.http.listen.iter().any(|address| address.port() == self.tcp_port());
+        (self.gateway.media.tcp && is_web).then(|| self.tcp_port())
+    }
+
+    fn tcp_port(&self) -> u16 {
+        match self.gateway.media.tcp_port {
+            0 => self.gateway.media.listen.port(),
+            port => port,
+        }
     }
 
     fn tls(&self) -> Tls {

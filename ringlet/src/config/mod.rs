@@ -116,6 +116,8 @@ pub(crate) struct Gateway {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Media {
     pub(crate) listen: SocketAddr,
+    pub(crate) tcp: bool,
+    pub(crate) tcp_port: u16,
     pub(crate) public_ips: Vec<IpAddr>,
     pub(crate) rtp_ports: [u16; 2],
     pub(crate) rtp_ip: IpAddr,
@@ -326,6 +328,8 @@ impl Default for Media {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 4433)),
+            tcp: true,
+            tcp_port: 0,
             public_ips: vec![IpAddr::from([127, 0, 0, 1])],
             rtp_ports: [20000, 29998],
             rtp_ip: IpAddr::from([127, 0, 0, 1]),

@@ -30,7 +30,7 @@ pub(super) const SIGNING_SECRET: &str = "acme signs with this text";
 pub(super) const GATEWAY_SECRET: &str = "gateway-secret-0123456789";
 
 /// Longer than anything takes on a busy machine; only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct TestApp {
     pub(super) server: Server,
@@ -47,6 +47,7 @@ pub(super) struct Builder {
     assets: Assets,
     folder: TempDir,
     registers: bool,
+    sockets: Option<mpsc::Sender<std::net::TcpStream>>,
 }
 
 impl TestApp {
@@ -70,7 +71,7 @@ impl TestApp {
             },
             ..Config::default()
         };
-        Builder { config, assets: Assets::for_tests(), folder, registers: true }
+        Builder { config, assets: Assets::for_tests(), folder, registers: true, sockets: None }
     }
 
     pub(super) async fn start() -> Self {
@@ -179,19 +180,26 @@ impl Builder {
         Self { folder, ..self }.configure(|config| config.database = database)
     }
 
-    /// Without a gateway in the process.
+    /// With a gateway that takes connections over. What is no audio's has to stay the server's.
+    pub(super) fn sockets(self, sockets: mpsc::Sender<std::net::TcpStream>) -> Self {
+        Self { sockets: Some(sockets), ..self }
+    }
+
+    /// Without a gateway that registers.
     pub(super) fn no_gateway(self) -> Self {
         Self { registers: false, ..self }
     }
 
     pub(super) async fn start(self) -> TestApp {
+        let linked = self.registers || self.sockets.is_some();
         let (commands, command_receiver) = mpsc::channel(64);
         let (events, event_receiver) = mpsc::channel(64);
         let (frames, frame_receiver) = mpsc::channel(64);
         let (frames_out, frames_out_receiver) = mpsc::channel(64);
-        let local = LocalGateway { commands, events: event_receiver, frames, frames_out: frames_out_receiver };
+        let sockets = self.sockets;
+        let local = LocalGateway { commands, events: event_receiver, frames, frames_out: frames_out_receiver, sockets };
         let shutdown = CancellationToken::new();
-        let local = self.registers.then_some(local);
+        let local = linked.then_some(local);
         let server = crate::server::start(self.config, local, shutdown.clone(), self.assets).await.unwrap();
         let gateway = FakeGateway { commands: command_receiver, events, frames: frame_receiver, frames_out };
         if self.registers {

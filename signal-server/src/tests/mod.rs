@@ -7,6 +7,7 @@ mod harness;
 mod pages;
 mod rest;
 mod resume;
+mod shared_port;
 mod shutdown;
 mod tls;
 mod visitors;

@@ -3,6 +3,7 @@
 
 pub mod baresip;
 pub mod browser;
+pub mod firewall;
 pub mod namespace;
 pub mod pages;
 pub mod panel;

@@ -22,10 +22,11 @@ const SETTLED: Duration = Duration::from_secs(35);
 const API_KEY: &str = "end-to-end-key-0123456789";
 
 /// Everything that a call takes and must give back.
-const GAUGES: [&str; 6] = [
+const GAUGES: [&str; 7] = [
     "ringlet_calls",
     "ringlet_legs",
     "ringlet_rtp_ports",
+    "ringlet_tcp_connections",
     "ringlet_timers",
     "ringlet_visitor_sockets",
     "ringlet_tasks",
@@ -196,7 +197,7 @@ fn configuration(setup: &Setup) -> String {
     let port = if *relay { 8081 } else { 8080 };
     format!(
         r#"[http]
-listen = ["127.0.0.1:{port}"]
+listen = ["127.0.0.1:{port}", "{BRIDGE}:{port}"]
 public_url = "{PUBLIC_URL}"
 
 [signal]

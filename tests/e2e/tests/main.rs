@@ -4,6 +4,7 @@
 mod embedding;
 mod endings;
 mod keys;
+mod over_tcp;
 mod resume;
 mod strangers;
 mod tones;
@@ -53,6 +54,7 @@ impl Stagehand {
 fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     let mut program = Program { stagehand, trials: Vec::new() };
     tones::tests(&mut program);
+    over_tcp::tests(&mut program);
     keys::tests(&mut program);
     endings::tests(&mut program);
     resume::tests(&mut program);

@@ -1,16 +1,19 @@
-//! A browser for tests: str0m as a full ICE agent over a real UDP socket, a sine for a microphone, and ears. The browsers of
+//! A browser for tests: str0m as a full ICE agent over real sockets, UDP, TCP or both, a sine for a microphone, and ears. The browsers of
 //! the end-to-end tests are real ones; this one is at hand for tests of this crate.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use dsp::telephone_event::Payload;
 use dsp::tone::Sine;
 use dsp::{Dbm0, Digit, Hertz, SampleRate, units};
+use protocol::gateway::Transport;
+use protocol::rfc4571::{self, Deframer};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
@@ -21,8 +24,10 @@ const FRAME: usize = 960;
 
 pub(crate) struct Browser {
     rtc: Rtc,
-    socket: UdpSocket,
-    address: SocketAddr,
+    udp: Option<UdpSocket>,
+    /// Whether it connects as soon as it knows where.
+    wants_tcp: bool,
+    tcp: Option<(TcpStream, Deframer)>,
     mid: Mid,
     pending: Option<SdpPendingOffer>,
     opus: Option<Pt>,
@@ -43,17 +48,21 @@ pub(crate) struct Browser {
 impl Browser {
     /// Opens a socket on loopback and makes an offer.
     pub(crate) fn new() -> TestResult<(Self, String)> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = socket.local_addr()?;
+        Self::over(Transport::Udp)
+    }
+
+    /// The same in a network that lets only that pass.
+    pub(crate) fn over(transport: Transport) -> TestResult<(Self, String)> {
         let mut rtc = codecs(Rtc::builder().set_rtp_mode(true)).build(Instant::now());
-        rtc.add_local_candidate(Candidate::host(address, "udp")?);
+        let udp = if transport == Transport::Udp { Some(udp_socket(&mut rtc)?) } else { None };
         let mut change = rtc.sdp_api();
         let mid = change.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
         let (offer, pending) = change.apply().ok_or("no offer")?;
         let browser = Self {
             rtc,
-            socket,
-            address,
+            udp,
+            wants_tcp: transport == Transport::Tcp,
+            tcp: None,
             mid,
             pending: Some(pending),
             opus: None,
@@ -77,7 +86,42 @@ impl Browser {
         self.rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(answer)?)?;
         let opus = self.rtc.codec_config().params().iter().find(|params| params.spec().codec == Codec::Opus);
         self.opus = opus.map(|params| params.pt());
+        if self.wants_tcp {
+            let candidates = answer.lines().filter_map(|line| line.strip_prefix("a="));
+            let mut candidates = candidates.filter_map(|line| Candidate::from_sdp_string(line).ok());
+            let passive = candidates.find(|candidate| candidate.tcptype() == Some(TcpType::Passive));
+            self.connect(passive.ok_or("the answer has no TCP candidate")?.addr())?;
+        }
         Ok(())
+    }
+
+    /// Connects by TCP, once more if it was connected.
+    pub(crate) fn connect(&mut self, to: SocketAddr) -> TestResult {
+        let stream = TcpStream::connect(to)?;
+        stream.set_nodelay(true)?;
+        let host = Candidate::builder().tcp().host(stream.local_addr()?).tcptype(TcpType::Active).build()?;
+        self.rtc.add_local_candidate(host);
+        if let Some((old, _)) = self.tcp.replace((stream, Deframer::default())) {
+            let old = Candidate::builder().tcp().host(old.local_addr()?).tcptype(TcpType::Active).build()?;
+            self.rtc.direct_api().invalidate_candidate(&old);
+        }
+        Ok(())
+    }
+
+    /// The network lets UDP pass from now on.
+    pub(crate) fn open_udp(&mut self) -> TestResult {
+        self.udp = Some(udp_socket(&mut self.rtc)?);
+        Ok(())
+    }
+
+    /// The network lets UDP pass no more.
+    pub(crate) fn cut_udp(&mut self) {
+        self.udp = None;
+    }
+
+    /// Where it is connected.
+    pub(crate) fn tcp(&self) -> TestResult<&TcpStream> {
+        Ok(&self.tcp.as_ref().ok_or("not connected")?.0)
     }
 
     /// Speaks a sine of this frequency at −10 dBm0 from now on.
@@ -104,7 +148,6 @@ impl Browser {
     /// Lives until `done` says so, or for `at_most`. Returns whether `done` said so.
     pub(crate) fn live(&mut self, at_most: Duration, mut done: impl FnMut(&Self) -> bool) -> TestResult<bool> {
         let end = Instant::now() + at_most;
-        let mut buffer = [0; 2048];
         loop {
             let timeout = self.drain()?;
             if done(self) {
@@ -120,16 +163,38 @@ impl Browser {
             }
             let wake = timeout.min(self.next_frame.max(now)).min(end);
             let wait = wake.saturating_duration_since(now).clamp(Duration::from_millis(1), Duration::from_millis(20));
-            self.socket.set_read_timeout(Some(wait))?;
-            match self.socket.recv_from(&mut buffer) {
-                Ok((length, source)) => {
-                    let datagram = buffer.get(..length).unwrap_or_default();
-                    let receive = Receive::new(Protocol::Udp, source, self.address, datagram)?;
-                    self.rtc.handle_input(Input::Receive(Instant::now(), receive))?;
-                }
-                Err(_) => self.rtc.handle_input(Input::Timeout(Instant::now()))?,
+            if !self.receive(wait)? {
+                self.rtc.handle_input(Input::Timeout(Instant::now()))?;
             }
         }
+    }
+
+    /// Waits for a datagram, or so many of them as come at once by TCP. Returns whether something came.
+    fn receive(&mut self, wait: Duration) -> TestResult<bool> {
+        let mut buffer = [0; 2048];
+        let mut came = false;
+        if let Some(socket) = &self.udp {
+            socket.set_read_timeout(Some(if self.tcp.is_some() { Duration::from_millis(1) } else { wait }))?;
+            if let Ok((length, source)) = socket.recv_from(&mut buffer) {
+                let datagram = buffer.get(..length).unwrap_or_default();
+                let receive = Receive::new(Protocol::Udp, source, socket.local_addr()?, datagram)?;
+                self.rtc.handle_input(Input::Receive(Instant::now(), receive))?;
+                came = true;
+            }
+        }
+        if let Some((stream, deframer)) = &mut self.tcp {
+            stream.set_read_timeout(Some(if self.udp.is_some() { Duration::from_millis(1) } else { wait }))?;
+            if let Ok(length) = stream.read(deframer.room()) {
+                deframer.filled(length);
+            }
+            let (source, local) = (stream.peer_addr()?, stream.local_addr()?);
+            while let Some(datagram) = deframer.next_frame()? {
+                let receive = Receive::new(Protocol::Tcp, source, local, datagram)?;
+                self.rtc.handle_input(Input::Receive(Instant::now(), receive))?;
+                came = true;
+            }
+        }
+        Ok(came)
     }
 
     fn send_frame(&mut self, now: Instant) -> TestResult {
@@ -170,9 +235,16 @@ impl Browser {
         loop {
             match self.rtc.poll_output()? {
                 Output::Timeout(at) => return Ok(at),
-                Output::Transmit(transmit) => {
-                    self.socket.send_to(&transmit.contents, transmit.destination)?;
-                }
+                Output::Transmit(transmit) => match (transmit.proto, &self.udp, &mut self.tcp) {
+                    (Protocol::Udp, Some(socket), _) => {
+                        socket.send_to(&transmit.contents, transmit.destination)?;
+                    }
+                    (Protocol::Tcp, _, Some((stream, _))) if transmit.source == stream.local_addr()? => {
+                        stream.write_all(&rfc4571::header(transmit.contents.len())?)?;
+                        stream.write_all(&transmit.contents)?;
+                    }
+                    _ => {}
+                },
                 Output::Event(Event::Connected) => {
                     self.is_up = true;
                     self.next_frame = Instant::now();
@@ -187,6 +259,12 @@ impl Browser {
             }
         }
     }
+}
+
+fn udp_socket(rtc: &mut Rtc) -> TestResult<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    rtc.add_local_candidate(Candidate::host(socket.local_addr()?, "udp")?);
+    Ok(socket)
 }
 
 /// Any error fails the test.
