@@ -282,10 +282,8 @@ impl Call {
                 }
                 Some(BridgeOutput::ToVisitor(coded)) => {
                     let (sequence, timestamp) = (coded.sequence, coded.timestamp);
-                    webrtc.send_opus(
-                        &OpusPacket { sequence, timestamp, marker: coded.marker, payload: coded.payload },
-                        now,
-                    );
+                    let (marker, payload) = (coded.marker, coded.payload);
+                    webrtc.send_opus(&OpusPacket { sequence, timestamp, marker, payload }, now);
                 }
                 Some(BridgeOutput::ToAgent { destination, datagram }) => {
                     if let Some(AgentSockets { rtp, .. }) = sockets {
