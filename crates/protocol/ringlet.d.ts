@@ -57,6 +57,7 @@ export type ErrorCode =
   | "RL-307"
   | "RL-308"
   | "RL-309"
+  | "RL-310"
   | "RL-317"
   | "RL-318"
   | "RL-401"
@@ -86,6 +87,10 @@ export interface VisitorRequestHello {
   resume?: string;
   /** With `resume`: take the call from the page that has it, which is told `ErrorCode::CallElsewhere`. */
   takeover?: boolean;
+  /** The `session` token of this very page, whose socket before this one broke. Answered by `reconnected`. */
+  session?: string;
+  /** With `session`: how many of the server's events have come to this page, as they are counted. */
+  seen?: number;
 }
 
 /** The browser's SDP offer. */
@@ -136,6 +141,13 @@ export interface VisitorRequestFailed {
   detail?: string;
 }
 
+/** Is the server there? Answered by `pong` at once. Not counted. */
+export interface VisitorRequestPing {
+  type: "ping";
+  /** How many of the server's events have come: it need not keep those. */
+  seen: number;
+}
+
 export type VisitorRequest =
   | VisitorRequestHello
   | VisitorRequestOffer
@@ -144,7 +156,8 @@ export type VisitorRequest =
   | VisitorRequestFrames
   | VisitorRequestKeys
   | VisitorRequestHangup
-  | VisitorRequestFailed;
+  | VisitorRequestFailed
+  | VisitorRequestPing;
 
 /** The call exists. */
 export interface VisitorEventWelcome {
@@ -227,6 +240,32 @@ export interface VisitorEventEnded {
   message: string;
 }
 
+/** The key to this page's call over another socket, sent after `welcome`: see `hello`. It holds for this page, from the */
+/** same origin, until another page has the call. */
+export interface VisitorEventSession {
+  type: "session";
+  /** Opaque. */
+  token: string;
+}
+
+/** The page's call goes on over this socket. Not counted. */
+export interface VisitorEventReconnected {
+  type: "reconnected";
+  /** How many of the page's requests have come. Absent when the server does not know, since it was restarted: then */
+  /** what it has not answered is to be sent again, and both count anew. */
+  received?: number;
+  /** The events that follow are counted from here: what `hello` said, unless the server has not kept those that the */
+  /** page has not seen; then it tells the state as it is. */
+  sent: number;
+}
+
+/** The server is there. Not counted. */
+export interface VisitorEventPong {
+  type: "pong";
+  /** How many of the page's requests have come: it need not keep those. */
+  received: number;
+}
+
 export type VisitorEvent =
   | VisitorEventWelcome
   | VisitorEventAnswer
@@ -236,4 +275,7 @@ export type VisitorEvent =
   | VisitorEventDigit
   | VisitorEventTransport
   | VisitorEventError
-  | VisitorEventEnded;
+  | VisitorEventEnded
+  | VisitorEventSession
+  | VisitorEventReconnected
+  | VisitorEventPong;

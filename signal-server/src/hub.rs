@@ -13,7 +13,7 @@ use protocol::visitor::{VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
-use switchboard::{Change, Epoch, Input, Output, Page, Plan, Switchboard};
+use switchboard::{Change, Epoch, Input, Output, Page, Plan, Session, Switchboard};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -43,14 +43,25 @@ pub(crate) enum Message {
     Resume { call: CallId, page: Page, epoch: Epoch, takeover: bool, link: PageLink },
     /// A page's message.
     Visitor { call: CallId, page: Page, request: VisitorRequest },
-    /// A page's socket is gone.
-    VisitorLost { call: CallId, page: Page },
+    /// A page with a `session` token.
+    Reconnect { call: CallId, page: Page, session: Session, seen: u32, link: PageLink },
+    /// A page's socket is gone: it was closed by either side, or it broke.
+    VisitorLost { call: CallId, page: Page, loss: Loss },
     /// A gateway's connection is there; `registered` was its first message.
     GatewayConnected { gateway: GatewayId, link: GatewayLink, registered: Event },
     /// A gateway's message.
     Gateway { gateway: GatewayId, connection: Connection, event: Event },
     /// A gateway's connection is gone.
     GatewayLost { gateway: GatewayId, connection: Connection },
+}
+
+/// How a page's socket came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// With a closing handshake (RFC 6455 section 7.1.4): the page is gone, or was told to go.
+    Closed,
+    /// Without a word.
+    Broken,
 }
 
 /// What a page's socket is told.
@@ -149,12 +160,6 @@ pub(crate) struct Hub {
     status: watch::Sender<Status>,
 }
 
-/// What the hub waits for.
-enum Next {
-    Deadline,
-    Message(Message),
-}
-
 /// What the hub keeps of a call.
 #[derive(Debug)]
 struct Line {
@@ -205,23 +210,23 @@ impl Hub {
         }
     }
 
-    /// Waits for one thing to happen. Nothing is lost when the wait is cut short.
-    async fn next(&mut self) -> Next {
+    /// Waits for a message, or until a deadline has come. Nothing is lost when the wait is cut short.
+    async fn next(&mut self) -> Option<Message> {
         // Without a call there is no deadline; then only a message can come.
         let deadline = self.switchboard.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             // 1. Deadlines first: a flood of messages does not put them off.
             biased;
-            () = sleep_until(deadline.into()) => Next::Deadline,
+            () = sleep_until(deadline.into()) => None,
             // 2. Messages in the order in which they came. There are senders as long as the server lives.
-            message = self.messages.recv() => message.map_or(Next::Deadline, Next::Message),
+            message = self.messages.recv() => message,
         }
     }
 
-    async fn act(&mut self, next: Next) {
+    async fn act(&mut self, next: Option<Message>) {
         match next {
-            Next::Deadline => self.switchboard.handle_timeout(Instant::now()),
-            Next::Message(message) => self.take(message),
+            None => self.switchboard.handle_timeout(Instant::now()),
+            Some(message) => self.take(message),
         }
         self.drain().await;
     }
@@ -244,9 +249,16 @@ impl Hub {
                 Input::Resume { call, page, epoch, takeover }
             }
             Message::Visitor { call, page, request } => Input::Visitor { call, page, request },
-            Message::VisitorLost { call, page } => {
+            Message::Reconnect { call, page, session, seen, link } => {
+                self.pages.insert(page, link);
+                Input::Reconnect { call, page, session, seen }
+            }
+            Message::VisitorLost { call, page, loss } => {
                 self.pages.remove(&page);
-                Input::VisitorLost { call, page }
+                match loss {
+                    Loss::Closed => Input::VisitorLost { call, page },
+                    Loss::Broken => Input::VisitorBroken { call, page },
+                }
             }
             Message::GatewayConnected { gateway, link, registered } => {
                 if let Some(old) = self.gateways.insert(gateway.clone(), link) {
@@ -277,8 +289,11 @@ impl Hub {
             match output {
                 Output::Visitor { call, page, event } => {
                     if matches!(event, VisitorEvent::Resumed { .. }) {
-                        tracing::info!(%call, "taken up again by another page");
+                        tracing::info!(%call, "taken up again");
                         counter!("ringlet_calls_resumed_total").increment(1);
+                    } else if let VisitorEvent::Reconnected { received, sent } = event {
+                        tracing::info!(%call, received, sent, "the visitor's page has another socket");
+                        counter!("ringlet_visitor_reconnects_total").increment(1);
                     }
                     self.tell_page(&call, page, ToPage::Event(event));
                 }
@@ -286,6 +301,12 @@ impl Hub {
                     match self.resume_tokens.issue(call.clone(), epoch, origin) {
                         Ok(token) => self.tell_page(&call, page, ToPage::Event(VisitorEvent::Resume { token })),
                         Err(error) => tracing::error!(%call, %error, "signing a resume token failed"),
+                    }
+                }
+                Output::SessionToken { call, page, session, origin } => {
+                    match self.resume_tokens.issue_session(call.clone(), session, origin) {
+                        Ok(token) => self.tell_page(&call, page, ToPage::Event(VisitorEvent::Session { token })),
+                        Err(error) => tracing::error!(%call, %error, "signing a session token failed"),
                     }
                 }
                 Output::ProbeVisitor { call, page } => self.tell_page(&call, page, ToPage::Probe),

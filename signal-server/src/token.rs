@@ -1,5 +1,5 @@
-//! The three tokens of a call (RFC 7519, HS256): the panel's and the one for the next page, which we sign ourselves, and the
-//! destination token, which a merchant's own system signs. Not here: whether what they name exists, or was used before.
+//! The tokens of a call (RFC 7519, HS256): the panel's, the one for the next page and the one for the same page's next socket,
+//! which we sign ourselves, and the destination token, which a merchant's own system signs. Not here: whether what they name exists, or was used before.
 
 use crate::{Origin, Secret};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, get_current_timestamp};
@@ -7,7 +7,7 @@ use protocol::{CallId, LinkId, MerchantId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
-use switchboard::Epoch;
+use switchboard::{Epoch, Session};
 
 /// How long a panel may stay open before the click: long enough for a shopper who reads on, short enough that a token
 /// found in a log is worth nothing.
@@ -52,8 +52,26 @@ pub(crate) struct ResumeClaims {
     aud: String,
 }
 
-/// Keeps `resume` tokens and panels' apart, which are signed with the same secret (RFC 8725 section 3.12).
+/// What a `session` token says. It ends with the call, or when another page has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionClaims {
+    pub(crate) call: CallId,
+    session: u32,
+    /// The origin of the page around the panel.
+    pub(crate) origin: String,
+    aud: String,
+}
+
+impl SessionClaims {
+    /// Which of the call's pages it is.
+    pub(crate) fn session(&self) -> Session {
+        Session(self.session)
+    }
+}
+
+/// Keeps `resume` tokens, `session` tokens and panels' apart, which are signed with the same secret (RFC 8725 section 3.12).
 const RESUME_AUDIENCE: &str = "resume";
+const SESSION_AUDIENCE: &str = "session";
 
 impl ResumeClaims {
     /// Which of the call's tokens it is.
@@ -62,7 +80,7 @@ impl ResumeClaims {
     }
 }
 
-/// Signs and checks `resume` tokens.
+/// Signs and checks `resume` and `session` tokens.
 #[derive(Clone)]
 pub(crate) struct ResumeTokens {
     sign: EncodingKey,
@@ -85,11 +103,31 @@ impl ResumeTokens {
         encode(&Header::new(Algorithm::HS256), &claims, &self.sign)
     }
 
-    /// What the token says; `None` when it is not ours.
+    /// A `session` token.
+    pub(crate) fn issue_session(
+        &self,
+        call: CallId,
+        session: Session,
+        origin: String,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let claims = SessionClaims { call, session: session.0, origin, aud: SESSION_AUDIENCE.to_owned() };
+        encode(&Header::new(Algorithm::HS256), &claims, &self.sign)
+    }
+
+    /// What a `resume` token says; `None` when it is not ours.
     pub(crate) fn verify(&self, token: &str) -> Option<ResumeClaims> {
+        self.decode(token, RESUME_AUDIENCE)
+    }
+
+    /// What a `session` token says; `None` when it is not ours.
+    pub(crate) fn verify_session(&self, token: &str) -> Option<SessionClaims> {
+        self.decode(token, SESSION_AUDIENCE)
+    }
+
+    fn decode<T: serde::de::DeserializeOwned>(&self, token: &str, audience: &str) -> Option<T> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_required_spec_claims(&["aud"]);
-        validation.set_audience(&[RESUME_AUDIENCE]);
+        validation.set_audience(&[audience]);
         validation.validate_exp = false;
         decode_short(token, &self.check, &validation)
     }

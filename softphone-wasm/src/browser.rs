@@ -11,9 +11,9 @@ use protocol::visitor::{VERSION, VisitorRequest};
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use web_sys::{
-    Event, EventTarget, MediaStreamTrack, MessageEvent, RtcBundlePolicy, RtcConfiguration, RtcPeerConnection,
-    RtcPeerConnectionIceEvent, RtcRtpSender, RtcSdpType, RtcSessionDescriptionInit, RtcTrackEvent, RtcdtmfSender,
-    WebSocket,
+    CloseEvent, Event, EventTarget, MediaStreamTrack, MessageEvent, RtcBundlePolicy, RtcConfiguration,
+    RtcPeerConnection, RtcPeerConnectionIceEvent, RtcRtpSender, RtcSdpType, RtcSessionDescriptionInit, RtcTrackEvent,
+    RtcdtmfSender, WebSocket,
 };
 
 /// How long each key sounds: RFC 4733 asks for nothing, but ITU-T Q.24 lets receivers ignore less than 40 ms, and old
@@ -21,6 +21,8 @@ use web_sys::{
 const TONE_MS: u32 = 120;
 /// The silence between two keys; ITU-T Q.24 lets receivers demand 40 ms.
 const GAP_MS: u32 = 70;
+
+const SOCKET_EVENTS: [&str; 3] = ["open", "message", "close"];
 
 #[wasm_bindgen(typescript_custom_section)]
 const LISTENER: &str = r#"
@@ -85,6 +87,8 @@ extern "C" {
     fn clear_timeout(id: f64);
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
+    #[wasm_bindgen(js_namespace = Math)]
+    fn random() -> f64;
     #[wasm_bindgen(js_name = String)]
     fn to_text(value: &JsValue) -> String;
 }
@@ -135,6 +139,8 @@ impl Phone {
             destination_token,
             resume,
             takeover,
+            session: None,
+            seen: None,
         };
         let configuration = RtcConfiguration::new();
         configuration.set_bundle_policy(RtcBundlePolicy::MaxBundle);
@@ -143,7 +149,7 @@ impl Phone {
         let sender = peer.add_transceiver_with_str("audio").sender();
         let socket = WebSocket::new(url)?;
         let shell = Rc::new_cyclic(|shell| Shell {
-            call: RefCell::new(Call::new(hello, now())),
+            call: RefCell::new(Call::new(hello, (random() * f64::from(u32::MAX)) as u32, now())),
             on_event: closure(shell, |shell, event| shell.event(&event.unchecked_into())),
             on_offered: closure(shell, |shell, _| shell.offered()),
             on_rejected: closure(shell, |shell, error| {
@@ -155,11 +161,12 @@ impl Phone {
             }),
             timeout: Cell::new(0.0),
             listener,
-            socket,
+            url: url.to_owned(),
+            socket: RefCell::new(socket),
             peer,
             sender,
         });
-        shell.listen(&shell.socket, &["open", "message", "close"]);
+        shell.listen(&shell.socket.borrow(), &SOCKET_EVENTS);
         shell.listen(&shell.peer, &["icecandidate", "track", "connectionstatechange"]);
         let _ = shell.peer.set_local_offer().then2(&shell.on_offered, &shell.on_rejected);
         shell.perform();
@@ -189,6 +196,12 @@ impl Phone {
         self.0.handle(Input::KeyHeard(digit));
     }
 
+    /// The browser speaks of another network, or of having slept.
+    #[wasm_bindgen(js_name = networkChanged)]
+    pub fn network_changed(&self) {
+        self.0.handle(Input::NetworkChanged);
+    }
+
     /// Hangs up, before or after the answer.
     pub fn hangup(&self) {
         self.0.handle(Input::HungUp);
@@ -211,7 +224,8 @@ type Handler = Closure<dyn FnMut(JsValue)>;
 struct Shell {
     call: RefCell<Call>,
     listener: Listener,
-    socket: WebSocket,
+    url: String,
+    socket: RefCell<WebSocket>,
     peer: Peer,
     sender: RtcRtpSender,
     timeout: Cell<f64>,
@@ -229,10 +243,24 @@ impl Shell {
         }
     }
 
+    /// Opens a socket in place of the one before, of which nothing is to be heard any more.
+    fn connect(&self) {
+        let mut socket = self.socket.borrow_mut();
+        for kind in SOCKET_EVENTS {
+            let _ = socket.remove_event_listener_with_callback(kind, self.on_event.as_ref().unchecked_ref());
+        }
+        let _ = socket.close();
+        // Throws for nothing but a malformed address, and this one was good before.
+        if let Ok(next) = WebSocket::new(&self.url) {
+            *socket = next;
+            self.listen(&socket, &SOCKET_EVENTS);
+        }
+    }
+
     fn event(&self, event: &Event) {
         let input = match event.type_().as_str() {
             "open" => Input::SocketOpened,
-            "close" => Input::SocketClosed,
+            "close" => Input::SocketClosed(event_as::<CloseEvent>(event).code()),
             "message" => match message::read(&event_as::<MessageEvent>(event).data().as_string().unwrap_or_default()) {
                 Ok(event) => Input::Received(event),
                 // A newer server may say more than this phone understands.
@@ -271,9 +299,10 @@ impl Shell {
             // Released before each step: the listener may well call back.
             let Some(output) = self.call.borrow_mut().poll_output() else { break };
             match output {
+                Output::Connect => self.connect(),
                 Output::Send(request) => {
                     // Throws while connecting only; a socket that is closing says `close` next.
-                    let _ = self.socket.send_with_str(&message::write(&request));
+                    let _ = self.socket.borrow().send_with_str(&message::write(&request));
                 }
                 Output::Accept(sdp) => {
                     let answer = RtcSessionDescriptionInit::new(RtcSdpType::Answer);
@@ -290,7 +319,7 @@ impl Shell {
                     self.listener.on_ended(code.map_or("", ErrorCode::word), &message);
                 }
                 Output::CloseSocket => {
-                    let _ = self.socket.close();
+                    let _ = self.socket.borrow().close();
                 }
             }
         }
@@ -306,7 +335,7 @@ impl Drop for Shell {
     fn drop(&mut self) {
         clear_timeout(self.timeout.get());
         self.peer.close();
-        let _ = self.socket.close();
+        let _ = self.socket.borrow().close();
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod browser;
 mod call;
+mod link;
 mod message;
 
 pub use browser::{Listener, Phone, sentence};

@@ -495,6 +495,13 @@ addEventListener("keydown", (event) => {
   if (/^[0-9*#]$/.test(event.key)) press(event.key);
   else if (event.key === "Escape") ended ? part("close").click() : minimise(true);
 });
+// Any of these may mean another network; the phone looks for itself. TypeScript does not know `connection`.
+const changed = () => phone?.networkChanged();
+addEventListener("online", changed);
+addEventListener("pageshow", changed);
+/** @type {{connection?: EventTarget}} */ (navigator).connection?.addEventListener("change", changed);
+document.addEventListener("resume", changed);
+
 addEventListener("pagehide", () => {
   if (!token || ended) return phone?.hangup();
   // The shop's next page takes the call up; the server is to know at once that this one has let go.

@@ -126,6 +126,10 @@ catalogue! {
         shopper: "The call has ended meanwhile.",
         engineer: "The `resume` token was used before, or was made for another origin or by another server secret, or its call is over."
     },
+    Reconnecting = "RL-310" {
+        shopper: "The connection was interrupted: it is being restored.",
+        engineer: "The panel's WebSocket broke while the call lives, and the phone tries again with growing pauses for at least 60 s. Audio goes on meanwhile, if its path holds."
+    },
     WindowCutOff = "RL-317" {
         shopper: "This window has lost the shop's page: close it, and call from there.",
         engineer: "The panel was opened as a window and has no opener: the shop's `Cross-Origin-Opener-Policy` cuts it off (use `same-origin-allow-popups`, or no `data-window`), or somebody opened its address by hand."

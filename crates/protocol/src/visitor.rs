@@ -10,6 +10,11 @@
 //! An answered call survives the page: the next page says `hello` with the `resume` token and goes on from `welcome`,
 //! `resumed` and a new `resume`. [`ErrorCode::CallElsewhere`] or [`ErrorCode::CallOver`] and the end of the socket say
 //! that it cannot; the former can be overruled by `takeover`.
+//!
+//! A page survives its socket: it opens another and says `hello` with the `session` token and how many events it has `seen`.
+//! Both sides count what they send, each in its order, from 1: the phone its requests but `hello` and `ping`, the server its
+//! events from `welcome` on but `reconnected` and `pong`. `reconnected` says how many requests have come; those after it are
+//! sent again, and the events that the page has not seen follow. So nothing is lost and nothing done twice.
 
 use crate::error::ErrorCode;
 
@@ -125,6 +130,10 @@ messages! {
             resume: Option<String>,
             /// With `resume`: take the call from the page that has it, which is told [`ErrorCode::CallElsewhere`].
             takeover: Option<bool>,
+            /// The `session` token of this very page, whose socket before this one broke. Answered by `reconnected`.
+            session: Option<String>,
+            /// With `session`: how many of the server's events have come to this page, as they are counted.
+            seen: Option<u32>,
         },
         /// The browser's SDP offer.
         Offer = "offer" {
@@ -157,6 +166,11 @@ messages! {
             code: ErrorCode,
             /// What the browser said, for the log.
             detail: Option<String>,
+        },
+        /// Is the server there? Answered by `pong` at once. Not counted.
+        Ping = "ping" {
+            /// How many of the server's events have come: it need not keep those.
+            seen: u32,
         },
     }
 }
@@ -226,6 +240,26 @@ messages! {
             code: Option<ErrorCode>,
             /// A sentence for the shopper.
             message: String,
+        },
+        /// The key to this page's call over another socket, sent after `welcome`: see `hello`. It holds for this page, from the
+        /// same origin, until another page has the call.
+        Session = "session" {
+            /// Opaque.
+            token: String,
+        },
+        /// The page's call goes on over this socket. Not counted.
+        Reconnected = "reconnected" {
+            /// How many of the page's requests have come. Absent when the server does not know, since it was restarted: then
+            /// what it has not answered is to be sent again, and both count anew.
+            received: Option<u32>,
+            /// The events that follow are counted from here: what `hello` said, unless the server has not kept those that the
+            /// page has not seen; then it tells the state as it is.
+            sent: u32,
+        },
+        /// The server is there. Not counted.
+        Pong = "pong" {
+            /// How many of the page's requests have come: it need not keep those.
+            received: u32,
         },
     }
 }

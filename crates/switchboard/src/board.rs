@@ -62,6 +62,11 @@ impl Switchboard {
             }
             Input::GatewayLost { gateway } => self.gateway_lost(&gateway, now),
             Input::Stop => self.stop(now),
+            Input::VisitorBroken { call, page } => self.with(&call, now, |call, fx| call.handle_page_broken(page, fx)),
+            Input::Reconnect { call, page, session, seen } if self.calls.contains_key(&call) => {
+                self.with(&call, now, |call, fx| call.handle_reconnect(page, session, seen, fx));
+            }
+            Input::Reconnect { call, page, .. } => resume::refuse_as_over(&call, page, &mut self.outputs),
         }
     }
 

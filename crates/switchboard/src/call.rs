@@ -3,11 +3,12 @@
 
 use crate::gateways::Gateways;
 use crate::resume::{Contender, Epoch, Page, Visitor, refuse_as_over};
+use crate::session::{Conversation, Word};
 use crate::status::{reason_for_code, reason_for_failure, reason_for_status};
 use crate::timers::{Timer, TimerTable};
 use crate::{
-    Change, Config, Ending, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_NO_ANSWER, MIN_NO_ANSWER,
-    Output, Plan,
+    Change, Config, Ending, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_NO_ANSWER, MAX_OFFERS,
+    MIN_NO_ANSWER, Output, Plan,
 };
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Command, Event, Side, Transport};
@@ -33,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) visitor: Visitor,
     /// What the page that has the call has said.
     pub(crate) said: Said,
+    /// What was said to it, and how much it said, over all its sockets.
+    pub(crate) conversation: Conversation,
     /// Another page that asks for the call.
     pub(crate) contender: Option<Contender>,
     /// Which `resume` token was sent last.
@@ -60,11 +63,11 @@ pub(crate) struct Call {
 pub(crate) struct Said {
     /// The shopper has allowed the microphone.
     ready: bool,
-    /// The offer has gone to the gateway.
-    offered: bool,
+    /// Offers that have gone to the gateway: the first, and one for each other network (RFC 8839 section 4.4.1).
+    offers: usize,
     /// Audio goes as frames over the page's socket.
-    pub(crate) frames: bool,
-    /// How many candidates have come.
+    pub(crate) frames: Option<FrameCodec>,
+    /// How many candidates have come for the latest.
     candidates: usize,
     /// Those that came before the offer.
     early_candidates: Vec<String>,
@@ -90,6 +93,7 @@ impl Call {
             stage: Stage::Live(CallState::Connecting),
             visitor: Visitor::Here(page),
             said: Said::default(),
+            conversation: Conversation::first(),
             contender: None,
             epoch: Epoch::default(),
             oldest: Epoch::default(),
@@ -118,14 +122,14 @@ impl Call {
     pub(crate) fn handle_request(&mut self, request: VisitorRequest, fx: &mut Effects<'_>) {
         let Stage::Live(state) = self.stage else { return };
         match request {
-            VisitorRequest::Offer { sdp } if !self.said.offered => self.offer(sdp, fx),
+            VisitorRequest::Offer { sdp } if self.said.offers < MAX_OFFERS => self.offer(sdp, fx),
             VisitorRequest::Candidate { candidate } if self.takes(&candidate) => self.candidate(candidate, fx),
             VisitorRequest::Ready {} if !self.said.ready => {
                 (self.said.ready, self.oldest) = (true, self.epoch);
                 self.dial_if_possible(fx);
             }
-            VisitorRequest::Frames { codec } if self.said.offered => self.carry_frames(codec, fx),
-            VisitorRequest::Keys { digits } if self.said.offered && digits.len() <= MAX_KEYS => {
+            VisitorRequest::Frames { codec } if self.said.offers > 0 => self.carry_frames(codec, fx),
+            VisitorRequest::Keys { digits } if self.said.offers > 0 && digits.len() <= MAX_KEYS => {
                 self.command(Command::Press { call: self.id.clone(), digits }, fx);
             }
             VisitorRequest::Hangup {} if state == CallState::Answered => self.end(EndReason::VisitorHungUp, fx),
@@ -136,6 +140,7 @@ impl Call {
             VisitorRequest::Hello { .. }
             | VisitorRequest::Offer { .. }
             | VisitorRequest::Candidate { .. }
+            | VisitorRequest::Ping { .. }
             | VisitorRequest::Ready {}
             | VisitorRequest::Frames { .. }
             | VisitorRequest::Keys { .. } => {
@@ -168,14 +173,29 @@ impl Call {
         }
     }
 
-    /// Lets one deadline pass, if one has, and before it one that does not end the call.
+    /// Lets one deadline pass that ends the call, if one has, and before it those that do not.
     pub(crate) fn handle_timeout(&mut self, fx: &mut Effects<'_>) {
-        let Some(mut timer) = self.timers.pop_expired(fx.now) else { return };
-        if timer == Timer::Contest {
-            self.refuse_contender(fx);
-            let Some(next) = self.timers.pop_expired(fx.now) else { return };
-            timer = next;
+        while let Some(timer) = self.timers.pop_expired(fx.now) {
+            match timer {
+                Timer::Contest => self.refuse_contender(fx),
+                Timer::Visitor if self.visitor == Visitor::Unreached && self.answered_at.is_some() => {
+                    // Who is heard is there; else the loss of the audio path will tell. Frames went over the socket that broke.
+                    if !self.media_up || self.said.frames.is_some() {
+                        self.leave(fx);
+                    }
+                }
+                Timer::Setup
+                | Timer::TrunkResponse
+                | Timer::NoAnswer
+                | Timer::Media
+                | Timer::Visitor
+                | Timer::Duration
+                | Timer::Release => return self.expire(timer, fx),
+            }
         }
+    }
+
+    fn expire(&mut self, timer: Timer, fx: &mut Effects<'_>) {
         let (reason, detail) = match timer {
             Timer::Setup => (EndReason::SetupTimedOut, self.missing_of_setup()),
             Timer::TrunkResponse => (EndReason::TrunkUnreachable, "no response to the INVITE"),
@@ -183,7 +203,6 @@ impl Call {
             Timer::Media => (EndReason::MediaFailed, "no audio path to the browser in time"),
             Timer::Visitor => (EndReason::VisitorGone, "the visitor did not come back"),
             Timer::Duration => (EndReason::TooLong, "the longest duration was reached"),
-            // Popped above; there is one of each.
             Timer::Contest => return,
             Timer::Release => return self.finish(None, fx),
         };
@@ -222,10 +241,7 @@ impl Call {
                 self.media_up = true;
                 self.timers.disarm(Timer::Media);
             }
-            Event::MediaDown { .. } if self.has_path() => {
-                self.media_up = false;
-                self.arm_sooner(Timer::Media, fx.config.media_lost, fx);
-            }
+            Event::MediaDown { .. } if self.has_path() => self.lose_path(state, fx),
             Event::Transport { transport, .. } if self.has_path() => {
                 if self.transport.replace(transport) != Some(transport) {
                     self.record(Change::Transport { transport }, fx.now, fx);
@@ -276,7 +292,7 @@ impl Call {
             };
             self.gateway = Some(gateway);
         }
-        self.said.offered = true;
+        (self.said.offers, self.said.candidates) = (self.said.offers + 1, self.said.early_candidates.len());
         self.unanswered += 1;
         self.command(Command::Offer { call: self.id.clone(), sdp }, fx);
         for candidate in std::mem::take(&mut self.said.early_candidates) {
@@ -291,7 +307,7 @@ impl Call {
 
     fn candidate(&mut self, candidate: String, fx: &mut Effects<'_>) {
         self.said.candidates += 1;
-        if self.said.offered {
+        if self.said.offers > 0 {
             self.command(Command::Candidate { call: self.id.clone(), candidate }, fx);
         } else {
             self.said.early_candidates.push(candidate);
@@ -300,7 +316,21 @@ impl Call {
 
     /// Whether the gateway's leg is that of the page that has the call.
     fn has_path(&self) -> bool {
-        self.said.offered && self.unanswered == 0 && matches!(self.visitor, Visitor::Here(_))
+        self.said.offers > 0 && self.unanswered == 0 && self.visitor != Visitor::Away
+    }
+
+    /// The audio path broke. Whose socket is broken as well is gone for now; whether a socket is, the page shall show.
+    fn lose_path(&mut self, state: CallState, fx: &mut Effects<'_>) {
+        let was_up = std::mem::replace(&mut self.media_up, false);
+        self.arm_sooner(Timer::Media, fx.config.media_lost, fx);
+        match self.visitor {
+            _ if state != CallState::Answered => {}
+            Visitor::Here(page) if was_up => {
+                fx.outputs.push_back(Output::ProbeVisitor { call: self.id.clone(), page });
+            }
+            Visitor::Unreached if self.timers.get(Timer::Visitor).is_none() => self.leave(fx),
+            Visitor::Here(_) | Visitor::Unreached | Visitor::Away => {}
+        }
     }
 
     /// Rings the far end once there is both a leg to bridge to and a shopper who can talk; not again for a later page.
@@ -352,23 +382,29 @@ impl Call {
 
     fn end_as(&mut self, ending: Ending, fx: &mut Effects<'_>) {
         let Stage::Live(_) = self.stage else { return };
-        let Ending { reason, code, .. } = ending;
-        let message = code.map_or_else(|| reason.shopper(), ErrorCode::shopper).to_owned();
-        self.tell(VisitorEvent::Ended { reason, code, message }, fx);
+        let reason = ending.reason;
+        let detail = ending.detail.map(|detail| detail.chars().take(MAX_DETAIL_CHARS).collect());
+        self.stage = Stage::Releasing { since: fx.now, ending: Ending { detail, ..ending } };
+        self.tell_end(fx);
         if let Visitor::Here(page) = self.visitor {
             fx.outputs.push_back(Output::CloseVisitor { call: self.id.clone(), page });
         }
         if let Some(contender) = self.contender.take() {
             refuse_as_over(&self.id, contender.page, fx.outputs);
         }
-        let detail = ending.detail.map(|detail| detail.chars().take(MAX_DETAIL_CHARS).collect());
-        self.stage = Stage::Releasing { since: fx.now, ending: Ending { detail, ..ending } };
         self.timers.clear();
         if self.gateway.is_none() {
             return self.finish(None, fx);
         }
         self.command(Command::Release { call: self.id.clone(), why: reason.word().to_owned() }, fx);
         self.arm(Timer::Release, fx.config.release, fx);
+    }
+
+    /// Tells the page why the call is over, once it is.
+    pub(crate) fn tell_end(&mut self, fx: &mut Effects<'_>) {
+        let Stage::Releasing { ending: Ending { reason, code, .. }, .. } = self.stage else { return };
+        let message = code.map_or_else(|| reason.shopper(), ErrorCode::shopper).to_owned();
+        self.tell(VisitorEvent::Ended { reason, code, message }, fx);
     }
 
     /// The gateway dropped the call by itself: there is nothing left to release.
@@ -399,7 +435,7 @@ impl Call {
         }
     }
 
-    pub(crate) fn welcome(&self, fx: &mut Effects<'_>) {
+    pub(crate) fn welcome(&mut self, fx: &mut Effects<'_>) {
         let welcome = VisitorEvent::Welcome {
             version: VERSION,
             call: self.id.to_string(),
@@ -407,18 +443,17 @@ impl Call {
             link: self.plan.link_label.clone(),
         };
         self.tell(welcome, fx);
+        self.say(Word::Session, fx);
     }
 
-    pub(crate) fn tell(&self, event: VisitorEvent, fx: &mut Effects<'_>) {
-        if let Visitor::Here(page) = self.visitor {
-            fx.outputs.push_back(Output::Visitor { call: self.id.clone(), page, event });
-        }
+    pub(crate) fn tell(&mut self, event: VisitorEvent, fx: &mut Effects<'_>) {
+        self.say(Word::Event(event), fx);
     }
 
     /// Lets the visitor's audio go as frames over the page's socket, or over WebRTC.
     pub(crate) fn carry_frames(&mut self, codec: Option<FrameCodec>, fx: &mut Effects<'_>) {
         let Some(gateway) = self.gateway.clone() else { return };
-        self.said.frames = codec.is_some();
+        self.said.frames = codec;
         let page = if let (Some(_), Visitor::Here(page)) = (codec, self.visitor) { Some(page) } else { None };
         fx.outputs.push_back(Output::Frames { call: self.id.clone(), gateway, page });
         self.command(Command::Frames { call: self.id.clone(), codec }, fx);

@@ -19,6 +19,14 @@ pub const MAX_CANDIDATE_BYTES: usize = 512;
 /// Messages of a page that are kept while it waits for the call: an offer, its candidates and a handful of others.
 pub const MAX_HELD_REQUESTS: usize = MAX_CANDIDATES + 8;
 
+/// Offers of one page: the first, and one each time that it finds itself in another network. Who roams more than that in one
+/// call floods the gateway.
+pub const MAX_OFFERS: usize = 256;
+
+/// Events that are kept for a page whose socket may break, until it has acknowledged them: a page whose socket is broken for
+/// as long as [`Config::resume`] misses a few, and one for each key that the far end presses.
+pub const MAX_REPLAY: usize = 64;
+
 /// How much of a free text from outside goes into a call's record.
 pub const MAX_DETAIL_CHARS: usize = 500;
 
@@ -42,7 +50,8 @@ pub struct Config {
     pub media_lost: Duration,
     /// How long an answered call waits for the visitor's next page; zero: pages cannot take calls up again.
     pub resume: Duration,
-    /// How long an answered call outlives its visitor's socket where [`resume`](Self::resume) is zero.
+    /// How long a call outlives its visitor's socket: one that is not answered when the socket broke without a goodbye, and
+    /// an answered one where [`resume`](Self::resume) is zero.
     pub visitor_grace: Duration,
     /// How long a page that asks for a call waits for the page that has it to be lost: the old page's socket may close
     /// after the new one's has opened.
@@ -52,6 +61,9 @@ pub struct Config {
     pub release: Duration,
     /// The longest answered call: a forgotten off-hook phone shall not cost trunk minutes for days.
     pub max_duration: Duration,
+    /// How long the socket of an answered call may be broken before the visitor counts as away, if no audio flows either. As
+    /// long as it flows, the far end shall notice nothing.
+    pub away_after: Duration,
 }
 
 impl Default for Config {
@@ -61,12 +73,13 @@ impl Default for Config {
             setup: Duration::from_secs(60),
             trunk_response: Duration::from_secs(35),
             media_setup: Duration::from_secs(15),
-            media_lost: Duration::from_secs(10),
+            media_lost: Duration::from_secs(15),
             resume: Duration::from_secs(60),
-            visitor_grace: Duration::from_secs(5),
+            visitor_grace: Duration::from_secs(10),
             contest: Duration::from_secs(1),
             release: Duration::from_secs(40),
             max_duration: Duration::from_secs(4 * 60 * 60),
+            away_after: Duration::from_secs(2),
         }
     }
 }

@@ -16,6 +16,7 @@ mod gateways;
 mod plan;
 mod record;
 mod resume;
+mod session;
 mod status;
 mod timers;
 
@@ -25,12 +26,13 @@ mod tests;
 pub use board::Switchboard;
 pub use config::{
     Config, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_GATEWAYS, MAX_HELD_REQUESTS, MAX_NO_ANSWER,
-    MIN_NO_ANSWER,
+    MAX_OFFERS, MAX_REPLAY, MIN_NO_ANSWER,
 };
 pub use gateways::Refusal;
 pub use plan::Plan;
 pub use record::{Change, Ending};
 pub use resume::{Epoch, Page};
+pub use session::Session;
 pub use status::{reason_for_code, reason_for_failure, reason_for_status};
 
 use protocol::gateway::{Command, Event};
@@ -71,7 +73,7 @@ pub enum Input {
         /// The message; `hello` never comes here, [`Input::Arrived`] or [`Input::Resume`] does.
         request: VisitorRequest,
     },
-    /// A page's socket closed, whoever closed it.
+    /// A page's socket was closed, by the page as its last word, or by [`Output::CloseVisitor`].
     VisitorLost {
         /// The call.
         call: CallId,
@@ -93,6 +95,25 @@ pub enum Input {
     },
     /// End every call and take no further one. The shell waits until [`Switchboard::is_empty`].
     Stop,
+    /// A page's socket broke, or does not answer: the page may still be there.
+    VisitorBroken {
+        /// The call.
+        call: CallId,
+        /// The page.
+        page: Page,
+    },
+    /// A page said `hello` with a `session` token whose signature and origin are right: it goes on over another socket. Answered
+    /// by `reconnected`, or by `error` or `ended` and the end of the socket.
+    Reconnect {
+        /// The call, as the token names it. It need not exist.
+        call: CallId,
+        /// The page's new socket.
+        page: Page,
+        /// Which of the call's pages it is.
+        session: Session,
+        /// How many events have come to it.
+        seen: u32,
+    },
 }
 
 /// Everything that the switchboard does to the world.
@@ -118,7 +139,7 @@ pub enum Output {
         /// The origin to which the token is bound.
         origin: String,
     },
-    /// Ask the page for a sign of life: if none comes well before [`Config::contest`], [`Input::VisitorLost`].
+    /// Ask the page for a sign of life: if none comes well before [`Config::contest`], [`Input::VisitorBroken`].
     ProbeVisitor {
         /// The call.
         call: CallId,
@@ -164,5 +185,16 @@ pub enum Output {
         at: Instant,
         /// What changed.
         change: Change,
+    },
+    /// Sign a `session` token and send it to the page.
+    SessionToken {
+        /// The call.
+        call: CallId,
+        /// The page.
+        page: Page,
+        /// What [`Input::Reconnect`] will give back.
+        session: Session,
+        /// The origin to which the token is bound.
+        origin: String,
     },
 }

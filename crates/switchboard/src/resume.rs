@@ -5,6 +5,7 @@
 //! before it could keep that. A page that was told the call is elsewhere may move it to itself with the token that it has, once.
 
 use crate::call::{Call, Effects, Stage};
+use crate::session::Word;
 use crate::timers::Timer;
 use crate::{MAX_HELD_REQUESTS, Output};
 use protocol::CallId;
@@ -13,7 +14,8 @@ use protocol::gateway::Command;
 use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
 use std::collections::VecDeque;
 
-/// One page of the shop with its socket. The shell gives each another number.
+/// A page of the shop, by its socket. The shell gives each socket another number; which of them are one page's is told by
+/// [`Session`](crate::Session).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Page(pub u64);
 
@@ -30,7 +32,9 @@ pub(crate) const MAX_ASIDE: usize = 4;
 pub(crate) enum Visitor {
     /// At this page.
     Here(Page),
-    /// The socket is lost. An answered call waits for a while.
+    /// At a page whose socket broke. It has the call as if it had not, and is expected over another.
+    Unreached,
+    /// Gone, or neither seen nor heard for some time. An answered call waits for a while.
     Away,
 }
 
@@ -54,7 +58,7 @@ impl Call {
         }
         let contender = Contender { page, epoch, held: Vec::new() };
         match self.visitor {
-            Visitor::Away => self.seat(contender, fx),
+            Visitor::Away | Visitor::Unreached => self.seat(contender, fx),
             Visitor::Here(old) if takeover => {
                 refuse_as_elsewhere(&self.id, old, fx.outputs);
                 self.refuse_contender(fx);
@@ -72,7 +76,14 @@ impl Call {
 
     /// A page said something.
     pub(crate) fn handle_page_request(&mut self, page: Page, request: VisitorRequest, fx: &mut Effects<'_>) {
+        if let VisitorRequest::Ping { seen } = request {
+            if self.visitor == Visitor::Here(page) && matches!(self.stage, Stage::Live(_)) {
+                self.handle_ping(page, seen, fx);
+            }
+            return;
+        }
         if self.visitor == Visitor::Here(page) {
+            self.conversation.received = self.conversation.received.saturating_add(1);
             return self.handle_request(request, fx);
         }
         let contender = self.contender.as_mut().filter(|it| it.page == page && it.held.len() < MAX_HELD_REQUESTS);
@@ -104,11 +115,16 @@ impl Call {
 
     /// Sends the page that has the call the token for the next one.
     pub(crate) fn send_token(&mut self, fx: &mut Effects<'_>) {
-        let Visitor::Here(page) = self.visitor else { return };
         if !fx.config.resume.is_zero() {
             self.epoch = Epoch(self.epoch.0.saturating_add(1));
-            let (call, epoch, origin) = (self.id.clone(), self.epoch, self.plan.origin.clone());
-            fx.outputs.push_back(Output::ResumeToken { call, page, epoch, origin });
+            self.repeat_token(fx);
+        }
+    }
+
+    /// Sends the newest token again, if there is one.
+    pub(crate) fn repeat_token(&mut self, fx: &mut Effects<'_>) {
+        if self.epoch > Epoch::default() {
+            self.say(Word::Token(self.epoch), fx);
         }
     }
 
@@ -137,26 +153,38 @@ impl Call {
 
     /// Gives the page the call: it makes a leg of its own, for which the set-up's deadline of audio counts anew.
     fn seat(&mut self, contender: Contender, fx: &mut Effects<'_>) {
-        if std::mem::take(&mut self.said).frames {
+        if std::mem::take(&mut self.said).frames.is_some() {
             // They went over the earlier page's socket.
             self.carry_frames(None, fx);
         }
         self.visitor = Visitor::Here(contender.page);
-        self.media_up = false;
+        self.conversation = self.conversation.next();
         self.timers.disarm(Timer::Visitor);
         self.timers.disarm(Timer::Contest);
-        self.arm(Timer::Media, fx.config.media_setup, fx);
+        self.await_path(fx);
         self.welcome(fx);
-        let answered = self.answered_at.map_or_else(Default::default, |at| fx.now.saturating_duration_since(at));
-        let answered_ms = u32::try_from(answered.as_millis()).unwrap_or(u32::MAX);
-        self.tell(VisitorEvent::Resumed { state: CallState::Answered, answered_ms }, fx);
+        self.tell_resumed(fx);
         self.send_token(fx);
         for request in contender.held {
-            self.handle_request(request, fx);
+            self.handle_page_request(contender.page, request, fx);
         }
     }
 
-    fn leave(&mut self, fx: &mut Effects<'_>) {
+    /// The deadline of audio counts anew.
+    pub(crate) fn await_path(&mut self, fx: &Effects<'_>) {
+        self.media_up = false;
+        self.arm(Timer::Media, fx.config.media_setup, fx);
+    }
+
+    /// Asks the page for a new offer.
+    pub(crate) fn tell_resumed(&mut self, fx: &mut Effects<'_>) {
+        let answered = self.answered_at.map_or_else(Default::default, |at| fx.now.saturating_duration_since(at));
+        let answered_ms = u32::try_from(answered.as_millis()).unwrap_or(u32::MAX);
+        self.tell(VisitorEvent::Resumed { state: CallState::Answered, answered_ms }, fx);
+    }
+
+    /// The page neither answers nor is heard: the far end learns it, and waits.
+    pub(crate) fn leave(&mut self, fx: &mut Effects<'_>) {
         self.visitor = Visitor::Away;
         self.media_up = false;
         self.timers.disarm(Timer::Media);
@@ -175,7 +203,8 @@ pub(crate) fn refuse_as_over(call: &CallId, page: Page, outputs: &mut VecDeque<O
     turn_away(call, page, event, outputs);
 }
 
-fn refuse_as_elsewhere(call: &CallId, page: Page, outputs: &mut VecDeque<Output>) {
+/// Tells a page that another has the call.
+pub(crate) fn refuse_as_elsewhere(call: &CallId, page: Page, outputs: &mut VecDeque<Output>) {
     let code = ErrorCode::CallElsewhere;
     turn_away(call, page, VisitorEvent::Error { code, message: code.shopper().to_owned() }, outputs);
 }

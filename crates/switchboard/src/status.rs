@@ -66,7 +66,8 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         | ErrorCode::ServerStopping
         | ErrorCode::VersionUnknown
         | ErrorCode::MessageInvalid
-        | ErrorCode::SetupTimedOut => EndReason::BrowserFailed,
+        | ErrorCode::SetupTimedOut
+        | ErrorCode::Reconnecting => EndReason::BrowserFailed,
     }
 }
 

@@ -17,7 +17,7 @@ fn bytes(n: u8) -> Vec<u8> {
 
 /// A sign that everything before it has been read: the server answers it.
 async fn settle(visitor: &mut Client) {
-    visitor.request(&VisitorRequest::Offer { sdp: "again".to_owned() }).await;
+    visitor.request(&VisitorRequest::Ping { seen: 0 }).await;
     visitor.event().await;
 }
 
@@ -36,7 +36,7 @@ async fn frames_pass_between_the_page_that_has_the_call_and_the_gateway_of_the_p
     visitor.send(Message::binary(bytes(3))).await;
     assert_eq!(app.gateway.frames.recv().await, Some(frame(3)));
 
-    drop(visitor);
+    visitor.leave().await;
     assert_eq!(app.gateway.command().await, Command::VisitorAway { call: call.clone() });
     let mut next = resume::resumes(&app, &token, &Value::Null).await;
     resume::resumed(&mut next, &call).await;

@@ -129,6 +129,9 @@ impl TestApp {
         let mut visitor = self.visitor().await;
         visitor.say(&self.hello().await).await;
         let VisitorEvent::Welcome { call, .. } = visitor.event().await else { panic!("no welcome") };
+        let session = serde_json::from_str(&visitor.text().await.expect("a session")).unwrap();
+        let VisitorEvent::Session { token } = session else { panic!("{session:?}") };
+        visitor.session = Some(token);
         (visitor, CallId::new(call))
     }
 
@@ -244,11 +247,18 @@ impl FakeGateway {
 }
 
 /// A WebSocket of a visitor or a gateway.
-pub(super) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(super) struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// The last `session` token.
+    pub(super) session: Option<String>,
+}
 
 impl Client {
     pub(super) async fn connect(request: Request) -> Result<Self, tungstenite::Error> {
-        timeout(PATIENCE, tokio_tungstenite::connect_async(request)).await.unwrap().map(|(socket, _)| Self(socket))
+        timeout(PATIENCE, tokio_tungstenite::connect_async(request))
+            .await
+            .unwrap()
+            .map(|(socket, _)| Self { socket, session: None })
     }
 
     pub(super) async fn say(&mut self, message: &Value) {
@@ -261,13 +271,13 @@ impl Client {
 
     pub(super) async fn send(&mut self, message: Message) {
         // The server may have closed already; what counts is what it says.
-        drop(self.0.send(message).await);
+        drop(self.socket.send(message).await);
     }
 
     /// The next text; `None` when the connection is over.
     pub(super) async fn text(&mut self) -> Option<String> {
         loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("something comes") {
+            match timeout(PATIENCE, self.socket.next()).await.expect("something comes") {
                 Some(Ok(Message::Text(text))) => return Some(text.to_string()),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
@@ -279,7 +289,7 @@ impl Client {
     /// The next binary message; texts before it are skipped.
     pub(super) async fn binary(&mut self) -> Vec<u8> {
         loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("something comes") {
+            match timeout(PATIENCE, self.socket.next()).await.expect("something comes") {
                 Some(Ok(Message::Binary(bytes))) => return bytes.to_vec(),
                 Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("no binary message: {other:?}"),
@@ -287,8 +297,18 @@ impl Client {
         }
     }
 
+    /// The next event but `session`, which is kept.
     pub(super) async fn event(&mut self) -> VisitorEvent {
-        serde_json::from_str(&self.text().await.expect("a message")).unwrap()
+        loop {
+            let event = serde_json::from_str(&self.text().await.expect("a message")).unwrap();
+            let VisitorEvent::Session { token } = event else { return event };
+            self.session = Some(token);
+        }
+    }
+
+    /// Goes as pages go, and not as networks do.
+    pub(super) async fn leave(mut self) {
+        self.socket.close(None).await.unwrap();
     }
 
     /// Skips to `ended`, after which the connection has to close.

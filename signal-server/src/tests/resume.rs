@@ -63,7 +63,7 @@ async fn a_call_goes_from_page_to_page_and_stays_one_call_with_one_record() {
     let mut app = TestApp::builder().limits(limits).start().await;
     let (mut visitor, call, mut token) = in_call(&mut app).await;
     for page in 0..3 {
-        drop(visitor);
+        visitor.leave().await;
         assert_eq!(app.gateway.command().await, Command::VisitorAway { call: call.clone() });
         visitor = resumes(&app, &token, &Value::Null).await;
         let next = resumed(&mut visitor, &call).await;
@@ -116,7 +116,7 @@ async fn a_page_that_does_not_answer_loses_the_call_to_the_one_that_asks_for_it(
 async fn a_token_is_worth_nothing_elsewhere_or_a_second_time() {
     let mut app = TestApp::start().await;
     let (visitor, call, token) = in_call(&mut app).await;
-    drop(visitor);
+    visitor.leave().await;
     assert!(matches!(app.gateway.command().await, Command::VisitorAway { .. }));
     let panel = app.token().await;
     for (token, more) in [
@@ -135,4 +135,79 @@ async fn a_token_is_worth_nothing_elsewhere_or_a_second_time() {
     assert!(matches!(app.gateway.command().await, Command::Offer { .. }));
     let mut again = resumes(&app, &token, &Value::Null).await;
     assert_eq!(again.ended().await, (EndReason::VisitorGone, Some("RL-309")));
+}
+
+async fn comes_back(app: &TestApp, session: &str, seen: u32, more: &Value) -> Client {
+    let mut hello = app.hello().await;
+    hello["session"] = json!(session);
+    hello["seen"] = json!(seen);
+    for (key, value) in more.as_object().into_iter().flatten() {
+        hello[key] = value.clone();
+    }
+    let mut visitor = app.visitor().await;
+    visitor.say(&hello).await;
+    visitor
+}
+
+#[tokio::test]
+async fn a_page_whose_socket_breaks_goes_on_over_the_next_one_and_misses_nothing() {
+    let limits = Limits { calls_per_address_per_minute: 1, calls_per_merchant: 1, ..Limits::default() };
+    let mut app = TestApp::builder().limits(limits).start().await;
+    let (visitor, call, _) = in_call(&mut app).await;
+    let session = visitor.session.clone().expect("a session");
+    // As networks go.
+    drop(visitor);
+    let key =
+        |digit| Event::Digit { call: call.clone(), from: protocol::gateway::Side::Agent, digit, duration_ms: 100 };
+    app.gateway.say(key('1')).await;
+    app.gateway.say(key('2')).await;
+    // It has seen welcome, session, dialing, answer, answered and token.
+    let mut visitor = comes_back(&app, &session, 6, &Value::Null).await;
+    assert_eq!(visitor.event().await, VisitorEvent::Reconnected { received: Some(2), sent: 6 });
+    for digit in ["1", "2"] {
+        assert_eq!(visitor.event().await, VisitorEvent::Digit { digit: digit.to_owned(), duration_ms: 100 });
+    }
+    visitor.request(&VisitorRequest::Ping { seen: 8 }).await;
+    assert_eq!(visitor.event().await, VisitorEvent::Pong { received: 2 });
+    // The server believes in this socket when the next one comes.
+    let mut next = comes_back(&app, &session, 4, &Value::Null).await;
+    assert_eq!(visitor.text().await, None);
+    let VisitorEvent::Reconnected { received: Some(2), sent: 8 } = next.event().await else {
+        panic!("not as it stands")
+    };
+    assert_eq!(next.event().await, VisitorEvent::State { state: CallState::Answered });
+    token(&mut next).await;
+    next.request(&VisitorRequest::Hangup {}).await;
+    assert_eq!(next.ended().await, (EndReason::VisitorHungUp, None));
+    assert!(matches!(app.gateway.command().await, Command::Release { .. }), "the far end noticed nothing");
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_answered_outlives_a_socket_that_breaks() {
+    let app = TestApp::start().await;
+    let (visitor, call) = app.welcomed().await;
+    let session = visitor.session.clone();
+    drop(visitor);
+    let mut visitor = comes_back(&app, &session.expect("a session"), 2, &Value::Null).await;
+    assert_eq!(visitor.event().await, VisitorEvent::Reconnected { received: Some(0), sent: 2 });
+    visitor.leave().await;
+    assert_eq!(app.record(&call).await.reason, Some(EndReason::VisitorGone));
+}
+
+#[tokio::test]
+async fn a_session_is_worth_nothing_elsewhere_or_as_a_token_for_another_page() {
+    let mut app = TestApp::start().await;
+    let (visitor, _call, resume) = in_call(&mut app).await;
+    let session = visitor.session.clone().expect("a session");
+    for (token, more) in [
+        (session.as_str(), json!({"origin": "https://other.example"})),
+        (session.as_str(), json!({"origin": "null"})),
+        (resume.as_str(), Value::Null),
+        ("forged", Value::Null),
+    ] {
+        let mut stranger = comes_back(&app, token, 0, &more).await;
+        assert_eq!(stranger.ended().await, (EndReason::VisitorGone, Some("RL-309")), "{token} {more}");
+    }
+    let mut thief = resumes(&app, &session, &Value::Null).await;
+    assert_eq!(thief.ended().await, (EndReason::VisitorGone, Some("RL-309")));
 }

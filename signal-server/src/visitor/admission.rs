@@ -14,7 +14,7 @@ use crate::{Origin, valid};
 use protocol::error::ErrorCode;
 use protocol::visitor::{VERSION, VisitorRequest};
 use protocol::{CallId, DestinationId, MerchantId, TrunkName};
-use switchboard::{Epoch, Plan};
+use switchboard::{Epoch, Plan, Session};
 use url::Url;
 
 /// The longest address of a page that goes into a record; the rest is cut away with its path.
@@ -36,14 +36,17 @@ pub(crate) struct Hello {
     destination_token: Option<String>,
     resume: Option<String>,
     takeover: bool,
+    session: Option<String>,
+    seen: u32,
 }
 
 /// A running call that a page asks for.
 #[derive(Debug)]
-pub(crate) struct Resumption {
-    pub(crate) call: CallId,
-    pub(crate) epoch: Epoch,
-    pub(crate) takeover: bool,
+pub(crate) enum Standing {
+    /// That of the page before it.
+    Resume { call: CallId, epoch: Epoch, takeover: bool },
+    /// Its own, over another socket.
+    Reconnect { call: CallId, session: Session, seen: u32 },
 }
 
 /// Why a visitor may not call.
@@ -77,6 +80,8 @@ impl Hello {
                 destination_token,
                 resume,
                 takeover,
+                session,
+                seen,
             } => Ok(Self {
                 token,
                 origin,
@@ -85,6 +90,8 @@ impl Hello {
                 destination_token,
                 resume,
                 takeover: takeover.unwrap_or_default(),
+                session,
+                seen: seen.unwrap_or_default(),
             }),
             VisitorRequest::Hello { .. } => Err(Refusal::of(ErrorCode::VersionUnknown)),
             VisitorRequest::Offer { .. }
@@ -93,6 +100,7 @@ impl Hello {
             | VisitorRequest::Frames { .. }
             | VisitorRequest::Keys { .. }
             | VisitorRequest::Hangup {}
+            | VisitorRequest::Ping { .. }
             | VisitorRequest::Failed { .. } => {
                 Err(Refusal::because(ErrorCode::MessageInvalid, "the first message is no `hello`".to_owned()))
             }
@@ -100,17 +108,25 @@ impl Hello {
     }
 }
 
-/// Which running call the page asks for; `None` when it begins a new one. The `resume` token is all that counts: it shows
-/// that the page is of the same origin and has what an earlier page of the call was given.
-pub(crate) fn resumption(app: &App, hello: &Hello) -> Result<Option<Resumption>, Refusal> {
-    let Some(token) = &hello.resume else { return Ok(None) };
-    let claims = app.resume_tokens.verify(token);
-    let claims = claims.ok_or_else(|| Refusal::because(ErrorCode::CallOver, "the token is not ours".to_owned()))?;
-    let origin = hello.origin.parse::<Origin>().ok();
-    if origin.is_none_or(|origin| origin.as_str() != claims.origin) {
-        return Err(Refusal::because(ErrorCode::CallOver, format!("a token of call {} from elsewhere", claims.call)));
+/// Which running call the page asks for; `None` when it begins a new one. The `session` or `resume` token is all that counts:
+/// it shows that the page is of the same origin and has what it, or an earlier page of the call, was given.
+pub(crate) fn standing(app: &App, hello: &Hello) -> Result<Option<Standing>, Refusal> {
+    let foreign = || Refusal::because(ErrorCode::CallOver, "the token is not ours".to_owned());
+    let (origin, standing) = if let Some(token) = &hello.session {
+        let claims = app.resume_tokens.verify_session(token).ok_or_else(foreign)?;
+        let (session, seen) = (claims.session(), hello.seen);
+        (claims.origin, Standing::Reconnect { call: claims.call, session, seen })
+    } else if let Some(token) = &hello.resume {
+        let claims = app.resume_tokens.verify(token).ok_or_else(foreign)?;
+        let (epoch, takeover) = (claims.epoch(), hello.takeover);
+        (claims.origin, Standing::Resume { call: claims.call, epoch, takeover })
+    } else {
+        return Ok(None);
+    };
+    if hello.origin.parse::<Origin>().is_ok_and(|told| told.as_str() == origin) {
+        return Ok(Some(standing));
     }
-    Ok(Some(Resumption { epoch: claims.epoch(), call: claims.call, takeover: hello.takeover }))
+    Err(Refusal::because(ErrorCode::CallOver, format!("from elsewhere: {standing:?}")))
 }
 
 /// Checks in this order: the server stops, token, address limit, link, origin, destination token, merchant limits. What

@@ -6,11 +6,11 @@ mod admission;
 use crate::app::App;
 use crate::client_address::ClientAddress;
 use crate::frames::{Allowance, FrameQueue, VISITOR_FRAMES};
-use crate::hub::{self, Message, PageLink, ToPage, VISITOR_QUEUE};
+use crate::hub::{self, Loss, Message, PageLink, ToPage, VISITOR_QUEUE};
 use crate::limits::WaitingPermit;
 use crate::metrics::Counted;
 use crate::problem::Problem;
-use admission::{Hello, Refusal, Resumption};
+use admission::{Hello, Refusal, Standing};
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderMap, header};
@@ -42,9 +42,9 @@ const PROBE: Duration = Duration::from_millis(700);
 /// How long a message may take to leave.
 const SEND: Duration = Duration::from_secs(10);
 
-/// Messages in a socket's life. A call has one offer, at most [`switchboard::MAX_CANDIDATES`] candidates and a handful of
-/// others; who sends more is not our panel.
-const MAX_MESSAGES: usize = 1_024;
+/// Messages in a socket's life. A call has few offers, at most [`switchboard::MAX_CANDIDATES`] candidates with each, a `ping`
+/// every 15 s and a handful of others; who sends more is not our panel.
+const MAX_MESSAGES: usize = 4_096;
 
 /// `GET /ws/visitor`.
 pub(crate) async fn upgrade(
@@ -96,8 +96,8 @@ async fn serve(app: &App, client: ClientAddress, socket: &mut Socket, place: Wai
         Err(refusal) => return refuse(socket, &refusal).await,
     };
     if app.hub.tell(message).await {
-        relay(app, socket, &call, page, queue, &frames).await;
-        app.hub.tell(Message::VisitorLost { call, page }).await;
+        let loss = relay(app, socket, &call, page, queue, &frames).await;
+        app.hub.tell(Message::VisitorLost { call, page, loss }).await;
     }
 }
 
@@ -109,9 +109,16 @@ async fn enter(
     page: Page,
     link: PageLink,
 ) -> Result<(CallId, Message), Refusal> {
-    if let Some(Resumption { call, epoch, takeover }) = admission::resumption(app, &hello)? {
-        tracing::debug!(%call, client = %client.0, takeover, "a page asks for the call");
-        return Ok((call.clone(), Message::Resume { call, page, epoch, takeover, link }));
+    match admission::standing(app, &hello)? {
+        Some(Standing::Resume { call, epoch, takeover }) => {
+            tracing::debug!(%call, client = %client.0, takeover, "a page asks for the call");
+            return Ok((call.clone(), Message::Resume { call, page, epoch, takeover, link }));
+        }
+        Some(Standing::Reconnect { call, session, seen }) => {
+            tracing::debug!(%call, client = %client.0, seen, "a page comes back to the call");
+            return Ok((call.clone(), Message::Reconnect { call, page, session, seen, link }));
+        }
+        None => {}
     }
     let (plan, permit) = admission::admit(app, client, hello).await?;
     let call = hub::fresh_call();
@@ -127,7 +134,7 @@ async fn relay(
     page: Page,
     mut queue: mpsc::Receiver<ToPage>,
     frames: &FrameQueue<Bytes>,
-) {
+) -> Loss {
     let mut sink: Option<FrameQueue<CallFrame>> = None;
     let mut allowance = Allowance::default();
     let mut ping = interval(PING);
@@ -136,26 +143,29 @@ async fn relay(
         let probe_ends = probed.map_or_else(Instant::now, |at| at + PROBE);
         tokio::select! {
             message = queue.recv() => match message {
-                None => return socket.close(close_code::NORMAL, "").await,
+                None => {
+                    socket.close(close_code::NORMAL, "").await;
+                    return Loss::Broken;
+                }
                 Some(ToPage::Event(event)) => if !socket.send(&event).await {
-                    return;
+                    return Loss::Broken;
                 },
                 Some(ToPage::Frames(to)) => sink = to,
                 Some(ToPage::Probe) => {
                     probed = Some(Instant::now());
                     if !socket.write(Frame::Ping(Default::default())).await {
-                        return;
+                        return Loss::Broken;
                     }
                 }
             },
             () = sleep_until(probe_ends.into()), if probed.is_some() => {
                 if probed.take().is_some_and(|at| socket.heard < at) {
                     tracing::info!(%call, "the visitor's page does not answer");
-                    return;
+                    return Loss::Broken;
                 }
             }
             bytes = frames.pop() => if !socket.write(Frame::Binary(bytes)).await {
-                return;
+                return Loss::Broken;
             },
             request = socket.request() => match request {
                 Received::Frame(bytes) => if let Some(sink) = sink.as_ref().filter(|_| allowance.admits(Instant::now())) {
@@ -163,7 +173,7 @@ async fn relay(
                 },
                 Received::Request(request) => {
                     if !app.hub.tell(Message::Visitor { call: call.clone(), page, request }).await {
-                        return;
+                        return Loss::Broken;
                     }
                 }
                 Received::Unknown(kind) => tracing::debug!(%call, kind, "ignoring a message of an unknown type"),
@@ -173,14 +183,15 @@ async fn relay(
                     tracing::debug!(%call, why, "why the message cannot be read");
                     let code = ErrorCode::MessageInvalid;
                     socket.send(&VisitorEvent::Error { code, message: code.shopper().to_owned() }).await;
-                    return socket.close(close_code::POLICY, code.word()).await;
+                    socket.close(close_code::POLICY, code.word()).await;
+                    return Loss::Closed;
                 }
-                Received::Closed => return,
+                Received::Closed(loss) => return loss,
             },
             _ = ping.tick() => {
                 if socket.heard.elapsed() > SILENCE || !socket.write(Frame::Ping(Default::default())).await {
                     tracing::info!(%call, "the visitor is silent");
-                    return;
+                    return Loss::Broken;
                 }
             }
         }
@@ -205,7 +216,7 @@ enum Received {
     Frame(Bytes),
     Unknown(String),
     Invalid(String),
-    Closed,
+    Closed(Loss),
 }
 
 struct Socket {
@@ -222,7 +233,7 @@ impl Socket {
             Received::Invalid(why) if why == WRONG_VERSION => Err(Refusal::of(ErrorCode::VersionUnknown)),
             Received::Unknown(why) | Received::Invalid(why) => Err(Refusal::because(ErrorCode::MessageInvalid, why)),
             Received::Frame(_) => Err(Refusal::because(ErrorCode::MessageInvalid, "a frame before `hello`".to_owned())),
-            Received::Closed => Err(Refusal::because(ErrorCode::MessageInvalid, "closed before `hello`".to_owned())),
+            Received::Closed(_) => Err(Refusal::because(ErrorCode::MessageInvalid, "closed before `hello`".to_owned())),
         }
     }
 
@@ -230,10 +241,10 @@ impl Socket {
     async fn request(&mut self) -> Received {
         loop {
             let frame = match self.socket.recv().await {
-                None => return Received::Closed,
+                None => return Received::Closed(Loss::Broken),
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a visitor's socket broke");
-                    return Received::Closed;
+                    return Received::Closed(Loss::Broken);
                 }
                 Some(Ok(frame)) => frame,
             };
@@ -250,7 +261,7 @@ impl Socket {
                     return Received::Invalid(format!("a frame of {} bytes", bytes.len()));
                 }
                 Frame::Binary(bytes) => return Received::Frame(bytes),
-                Frame::Close(_) => return Received::Closed,
+                Frame::Close(_) => return Received::Closed(Loss::Closed),
                 Frame::Ping(_) | Frame::Pong(_) => {}
             }
         }

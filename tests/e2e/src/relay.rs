@@ -1,10 +1,14 @@
 //! A TCP relay between browser and server that can be cut, as networks are. It forwards bytes and understands none.
 
+use crate::wait::eventually;
 use anyhow::Result;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+const FREE: Duration = Duration::from_secs(5);
 
 /// A running relay.
 #[derive(Debug)]
@@ -19,7 +23,8 @@ impl Relay {
     /// # Errors
     /// When the address is taken.
     pub async fn start(from: SocketAddr, to: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind(from).await?;
+        // That of the test before may take a moment to go.
+        let listener = eventually("the address is free", FREE, async || Ok(TcpListener::bind(from).await?)).await?;
         let cut = Arc::new(watch::Sender::new(false));
         let signal = Arc::clone(&cut);
         let accepting = tokio::spawn(async move {
@@ -32,7 +37,7 @@ impl Relay {
                     let Ok(mut far) = TcpStream::connect(to).await else { return };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        _ = signal.changed() => {}
+                        _ = signal.wait_for(|cut| *cut) => {}
                     }
                 });
             }
@@ -40,9 +45,14 @@ impl Relay {
         Ok(Self { cut, accepting })
     }
 
-    /// Closes every connection and accepts no more.
+    /// Closes every connection, and new ones as soon as they come.
     pub fn cut(&self) {
         self.cut.send_replace(true);
+    }
+
+    /// Forwards again.
+    pub fn restore(&self) {
+        self.cut.send_replace(false);
     }
 }
 

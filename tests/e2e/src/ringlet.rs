@@ -104,6 +104,15 @@ impl Ringlet {
         Ok(())
     }
 
+    /// Lets browser and server speak again.
+    ///
+    /// # Errors
+    /// When the set-up has no relay.
+    pub fn restore(&self) -> Result<()> {
+        self.relay.as_ref().context("this server has no relay before it")?.restore();
+        Ok(())
+    }
+
     /// The records of all calls, newest first.
     ///
     /// # Errors

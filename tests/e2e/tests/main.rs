@@ -5,6 +5,7 @@ mod embedding;
 mod endings;
 mod keys;
 mod over_tcp;
+mod network;
 mod resume;
 mod strangers;
 mod tones;
@@ -59,6 +60,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     endings::tests(&mut program);
     resume::tests(&mut program);
     window::tests(&mut program);
+    network::tests(&mut program);
     strangers::tests(&mut program);
     embedding::tests(&mut program);
     program.trials

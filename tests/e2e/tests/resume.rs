@@ -183,7 +183,7 @@ async fn not_granted_again(scene: &mut Scene) -> Result<()> {
 }
 
 /// Calls from the shop's first page; when it was answered.
-async fn call(scene: &mut Scene) -> Result<Instant> {
+pub(crate) async fn call(scene: &mut Scene) -> Result<Instant> {
     scene.browser.leave_the_microphone_unprocessed().await?;
     scene.browser.show(SHOP_URL).await?;
     scene.browser.click_button().await?;
@@ -226,7 +226,7 @@ async fn entry_of(browser: &Browser) -> Result<Option<String>> {
 }
 
 /// A stretch of the call: what the browser heard in it, and when it was.
-struct Stretch {
+pub(crate) struct Stretch {
     browser: Recording,
     began: Instant,
     ended: Instant,
@@ -241,7 +241,7 @@ impl Stretch {
 }
 
 /// Listens for a while.
-async fn both(scene: &Scene) -> Result<Stretch> {
+pub(crate) async fn both(scene: &Scene) -> Result<Stretch> {
     let began = Instant::now();
     // The panel knows the state before it has the far end's audio.
     eventually("the panel plays something", SOON, async || scene.browser.listen().await).await?;
@@ -250,7 +250,7 @@ async fn both(scene: &Scene) -> Result<Stretch> {
 }
 
 /// Hangs up; when the far end noticed.
-async fn hang_up(scene: &mut Scene) -> Result<Instant> {
+pub(crate) async fn hang_up(scene: &mut Scene) -> Result<Instant> {
     scene.browser.hang_up().await?;
     scene.phone()?.event("CALL_CLOSED", Duration::from_secs(5)).await?;
     let over = Instant::now();
@@ -259,7 +259,7 @@ async fn hang_up(scene: &mut Scene) -> Result<Instant> {
 }
 
 /// Hangs up, and proves that in each stretch each side heard the other and nobody else.
-async fn each_heard_the_other(scene: &mut Scene, stretches: &[Stretch]) -> Result<()> {
+pub(crate) async fn each_heard_the_other(scene: &mut Scene, stretches: &[Stretch]) -> Result<()> {
     let over = hang_up(scene).await?;
     let (said, phone_heard) = (scene.phone()?.said().await?, scene.phone()?.heard().await?);
     let (visitor, agent) = (f64::from(VISITOR_TONE), f64::from(AGENT_TONE));

@@ -57,6 +57,8 @@ async fn forged_hello(scene: &mut Scene) -> Result<()> {
         destination_token: destination_token.map(str::to_owned),
         resume: None,
         takeover: None,
+        session: None,
+        seen: None,
     };
     for (request, expected) in [
         (hello(&token, pages::STRANGE_ORIGIN, None), ErrorCode::OriginNotAllowed),
@@ -119,6 +121,9 @@ async fn refusal(request: &VisitorRequest) -> Result<ErrorCode> {
         | VisitorEvent::Resumed { .. }
         | VisitorEvent::Transport { .. }
         | VisitorEvent::Digit { .. }
+        | VisitorEvent::Session { .. }
+        | VisitorEvent::Reconnected { .. }
+        | VisitorEvent::Pong { .. }
         | VisitorEvent::Ended { .. } => bail!("the server said {text}"),
     }
 }

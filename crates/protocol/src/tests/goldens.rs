@@ -25,6 +25,8 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
             destination_token: Some("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned()),
             resume: None,
             takeover: None,
+            session: None,
+            seen: None,
         },
         VisitorRequest::Hello {
             version: u32::MAX,
@@ -35,6 +37,20 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
             destination_token: None,
             resume: Some("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned()),
             takeover: Some(true),
+            session: None,
+            seen: None,
+        },
+        VisitorRequest::Hello {
+            version: 1,
+            token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned(),
+            origin: "https://shop.example".to_owned(),
+            page: None,
+            customer: None,
+            destination_token: None,
+            resume: None,
+            takeover: None,
+            session: Some("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned()),
+            seen: Some(17),
         },
         VisitorRequest::Offer { sdp: "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n".to_owned() },
         VisitorRequest::Candidate {
@@ -51,6 +67,7 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
             detail: Some("NotAllowedError: \"Permission denied\" \u{2014} \u{1F3A4}".to_owned()),
         },
         VisitorRequest::Failed { code: ErrorCode::BrowserTooOld, detail: None },
+        VisitorRequest::Ping { seen: 17 },
     ]
 }
 
@@ -70,6 +87,10 @@ pub(super) fn visitor_events() -> Vec<VisitorEvent> {
             code: ErrorCode::MessageInvalid,
             message: ErrorCode::MessageInvalid.shopper().to_owned(),
         },
+        VisitorEvent::Session { token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned() },
+        VisitorEvent::Reconnected { received: Some(9), sent: 17 },
+        VisitorEvent::Reconnected { received: None, sent: 0 },
+        VisitorEvent::Pong { received: 9 },
     ];
     events.extend(CallState::ALL.iter().map(|state| VisitorEvent::State { state: *state }));
     events.extend(Transport::ALL.iter().map(|transport| VisitorEvent::Transport { transport: *transport }));

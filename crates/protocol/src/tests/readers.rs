@@ -64,11 +64,29 @@ fn code() -> impl Strategy<Value = ErrorCode> {
 fn requests() -> impl Strategy<Value = VisitorRequest> {
     let maybe = || prop::option::of(text());
     prop_oneof![
-        (any::<u32>(), text(), text(), [maybe(), maybe(), maybe(), maybe()], prop::option::of(any::<bool>())).prop_map(
-            |(version, token, origin, [page, customer, destination_token, resume], takeover)| {
-                VisitorRequest::Hello { version, token, origin, page, customer, destination_token, resume, takeover }
-            }
-        ),
+        (
+            (any::<u32>(), text(), text()),
+            [maybe(), maybe(), maybe(), maybe(), maybe()],
+            prop::option::of(any::<bool>()),
+            prop::option::of(any::<u32>())
+        )
+            .prop_map(
+                |((version, token, origin), [page, customer, destination_token, resume, session], takeover, seen)| {
+                    VisitorRequest::Hello {
+                        version,
+                        token,
+                        origin,
+                        page,
+                        customer,
+                        destination_token,
+                        resume,
+                        takeover,
+                        session,
+                        seen,
+                    }
+                }
+            ),
+        any::<u32>().prop_map(|seen| VisitorRequest::Ping { seen }),
         text().prop_map(|sdp| VisitorRequest::Offer { sdp }),
         text().prop_map(|candidate| VisitorRequest::Candidate { candidate }),
         Just(VisitorRequest::Ready {}),
@@ -107,6 +125,10 @@ fn near_messages() -> impl Strategy<Value = Value> {
         "customer",
         "resume",
         "takeover",
+        "session",
+        "seen",
+        "received",
+        "sent",
         "answered_ms",
         "sdp",
         "candidate",

@@ -6,6 +6,8 @@ mod bench;
 mod frames;
 mod model;
 mod pages;
+mod phones;
 mod schedules;
+mod sessions;
 mod turns;
 mod walkthroughs;

@@ -4,7 +4,7 @@
 use crate::resume::MAX_ASIDE;
 use crate::{Config, Epoch, Input, Page};
 use protocol::error::ErrorCode;
-use protocol::gateway::{Event, Failure, Transport, VERSION};
+use protocol::gateway::{Event, Failure, Side, Transport, VERSION};
 use protocol::visitor::{CallState, EndReason, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +41,14 @@ pub(super) struct Facts {
     /// Audio broke.
     broken: Option<Instant>,
     pub(super) away: Option<Instant>,
+    /// The socket broke, and how long that may last before it is looked at whether the visitor is heard.
+    pub(super) unreached: Option<(Instant, Duration)>,
+    /// It was looked at.
+    judged: bool,
+    /// What the page that has the call has said, and was told of keys.
+    pub(super) received: u32,
+    pub(super) digits: usize,
+    pub(super) offers: u32,
     /// Who has the call, or had it last.
     pub(super) page: Page,
     /// Who asks for it, since when, and what was said meanwhile.
@@ -92,6 +100,11 @@ impl Facts {
             (open(rang, answered), self.no_answer, EndReason::NoAnswer),
             (self.answered, config.max_duration, EndReason::TooLong),
             (self.away, config.resume, EndReason::VisitorGone),
+            (
+                self.unreached.filter(|_| !answered).map(|(since, _)| since),
+                config.visitor_grace,
+                EndReason::VisitorGone,
+            ),
             (self.unheard, config.media_setup, EndReason::MediaFailed),
             (self.broken, config.media_lost, EndReason::MediaFailed),
         ]
@@ -104,8 +117,26 @@ impl Facts {
         match &self.ended {
             _ if self.over => None,
             Some(end) => Some(end.at + config.release),
-            None => self.deadlines(config).into_iter().map(|(at, _)| at).chain(self.contest(config)).min(),
+            None => {
+                let ends = self.deadlines(config).into_iter().map(|(at, _)| at);
+                ends.chain(self.contest(config)).chain(self.judgement()).min()
+            }
         }
+    }
+
+    /// When it is looked at whether a visitor without a socket is heard.
+    fn judgement(&self) -> Option<Instant> {
+        let (since, patience) = self.unreached.filter(|_| self.answered.is_some() && !self.judged)?;
+        Some(since + patience)
+    }
+
+    fn is_here(&self) -> bool {
+        self.away.is_none() && self.unreached.is_none()
+    }
+
+    fn leave(&mut self, now: Instant) {
+        self.away = Some(now);
+        (self.heard, self.unheard, self.broken, self.unreached) = (false, None, None, None);
     }
 
     fn contest(&self, config: &Config) -> Option<Instant> {
@@ -169,12 +200,16 @@ impl Model {
     pub(super) fn apply(&mut self, input: &Input, now: Instant) {
         match input {
             Input::Arrived { call, page, plan } => self.arrive(call, *page, &plan.trunk, plan.no_answer, now),
+            Input::Reconnect { call, page, session, .. } => self.reconnect(call, *page, session.0, now),
+            Input::VisitorBroken { call, page } => self.break_page(call, *page, now),
+            Input::Visitor { request: VisitorRequest::Ping { .. }, .. } => {}
             Input::Resume { call, page, epoch, takeover } => self.resume(call, *page, *epoch, *takeover, now),
             Input::Visitor { call, page, request } => {
                 let Some(facts) = self.calls.get_mut(call) else { return };
+                let has_call = facts.page == *page && facts.is_here();
                 match &mut facts.contender {
                     Some((contender, _, held)) if contender == page => held.push(request.clone()),
-                    _ if facts.page == *page && facts.away.is_none() => self.request(call, request, now),
+                    _ if has_call => self.request(call, request, now),
                     _ => {}
                 }
             }
@@ -221,6 +256,16 @@ impl Model {
             {
                 self.closed.insert(page);
             }
+            let ends = facts.deadlines(&self.config).into_iter();
+            // Of what falls together, the loss of the audio path comes first.
+            let before = |at| ends.clone().all(|(end, why)| end > at || (end == at && why != EndReason::MediaFailed));
+            if facts.judgement().is_some_and(|at| at <= now && before(at)) {
+                facts.judged = true;
+                // Frames went over the socket that broke.
+                if !facts.heard || facts.frames.is_some() {
+                    facts.leave(now);
+                }
+            }
             if facts.next(&self.config).is_none_or(|at| at > now) {
                 continue;
             }
@@ -240,7 +285,7 @@ impl Model {
         };
         self.closed.extend(facts.dismiss());
         facts.aside.retain(|token| *token != epoch.0 || !takeover);
-        if facts.away.is_some() {
+        if !facts.is_here() {
             self.seat(call, page, Vec::new(), now);
         } else if takeover {
             facts.set_aside(facts.pages);
@@ -257,7 +302,8 @@ impl Model {
         (facts.page, facts.frames) = (page, None);
         facts.pages += 1;
         facts.tokens.push(facts.pages);
-        facts.away = None;
+        (facts.away, facts.unreached, facts.judged) = (None, None, false);
+        (facts.received, facts.digits) = (0, 0);
         (facts.page_offered, facts.heard, facts.page_transport) = (false, false, None);
         (facts.unheard, facts.broken) = (Some(now), None);
         for request in held {
@@ -268,17 +314,41 @@ impl Model {
     fn lose_page(&mut self, call: &CallId, page: Page, now: Instant) {
         let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
         facts.contender.take_if(|(contender, ..)| *contender == page);
-        if facts.page != page || facts.away.is_some() {
+        if facts.page != page || !facts.is_here() {
             return;
         }
         if let Some((page, _, held)) = facts.contender.take() {
             return self.seat(call, page, held, now);
         }
-        facts.away = Some(now);
-        (facts.heard, facts.unheard, facts.broken) = (false, None, None);
+        facts.leave(now);
         if facts.answered.is_none() {
             self.end(call, vec![EndReason::VisitorGone], None, now);
         }
+    }
+
+    fn break_page(&mut self, call: &CallId, page: Page, now: Instant) {
+        let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
+        if facts.page != page || !facts.is_here() || facts.contender.is_some() {
+            return self.lose_page(call, page, now);
+        }
+        let patience = if facts.answered.is_some() { self.config.away_after } else { self.config.visitor_grace };
+        (facts.unreached, facts.judged) = (Some((now, patience)), false);
+    }
+
+    /// Another socket of a page that has the call; others are turned away.
+    fn reconnect(&mut self, call: &CallId, page: Page, session: u32, now: Instant) {
+        let own = |call: &&mut Facts| call.ended.is_none() && call.pages == session;
+        let Some(facts) = self.calls.get_mut(call).filter(own) else {
+            self.closed.insert(page);
+            return;
+        };
+        self.closed.extend(facts.dismiss());
+        self.closed.extend(facts.is_here().then_some(facts.page));
+        if facts.away.is_some() {
+            (facts.heard, facts.unheard, facts.broken) = (false, Some(now), None);
+        }
+        (facts.page, facts.away, facts.unreached) = (page, None, None);
+        facts.frames = facts.frames.map(|_| page);
     }
 
     fn arrive(&mut self, call: &CallId, page: Page, trunk: &TrunkName, no_answer: Duration, now: Instant) {
@@ -299,6 +369,11 @@ impl Model {
             unheard: None,
             broken: None,
             away: None,
+            unreached: None,
+            judged: false,
+            received: 0,
+            digits: 0,
+            offers: 0,
             page,
             contender: None,
             pages: 1,
@@ -327,10 +402,12 @@ impl Model {
         let homeless = self.usable(call).is_empty();
         let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
         let answered = facts.answered.is_some();
+        facts.received += 1;
         let end = match request {
             VisitorRequest::Offer { .. } if !facts.offered && homeless => Some(EndReason::NoCapacity),
             VisitorRequest::Offer { .. } => {
-                facts.unanswered += usize::from(!facts.page_offered);
+                facts.unanswered += 1;
+                facts.offers += 1;
                 (facts.offered, facts.page_offered) = (true, true);
                 None
             }
@@ -343,7 +420,10 @@ impl Model {
             VisitorRequest::Hangup {} => Some(EndReason::Cancelled),
             VisitorRequest::Failed { code: ErrorCode::MicrophoneDenied, .. } => Some(EndReason::MicrophoneDenied),
             VisitorRequest::Failed { .. } => Some(EndReason::BrowserFailed),
-            VisitorRequest::Hello { .. } | VisitorRequest::Candidate { .. } | VisitorRequest::Keys { .. } => None,
+            VisitorRequest::Hello { .. }
+            | VisitorRequest::Candidate { .. }
+            | VisitorRequest::Keys { .. }
+            | VisitorRequest::Ping { .. } => None,
             VisitorRequest::Frames { codec } => {
                 facts.frames = if facts.page_offered { codec.map(|_| facts.page) } else { facts.frames };
                 None
@@ -380,7 +460,10 @@ impl Model {
                 facts.page_transport = Some(*transport);
             }
             Event::MediaDown { .. } if facts.has_path() => {
-                (facts.heard, facts.broken) = (false, facts.broken.or(Some(now)))
+                (facts.heard, facts.broken) = (false, facts.broken.or(Some(now)));
+                if answered && facts.unreached.is_some() && facts.judged {
+                    facts.leave(now);
+                }
             }
             Event::Ringing { .. } if dialed && !answered => facts.rang = facts.rang.or(Some(now)),
             Event::EarlyMedia { .. } if dialed && !answered => {
@@ -391,6 +474,7 @@ impl Model {
                 facts.tokens = vec![1];
                 facts.unheard = (!facts.heard).then_some(now);
             }
+            Event::Digit { from: Side::Agent, .. } => facts.digits += 1,
             Event::Rejected { status: 486, .. } => end = Some((EndReason::Busy, Some(486))),
             Event::Rejected { status: 603, .. } => end = Some((EndReason::Refused, Some(603))),
             Event::Rejected { status: 404, .. } => end = Some((EndReason::NotFound, Some(404))),
@@ -402,7 +486,7 @@ impl Model {
             Event::Failed { .. } => end = Some((EndReason::NoCapacity, None)),
             Event::MediaUp { .. }
             | Event::MediaDown { .. }
-            | Event::Digit { .. }
+            | Event::Digit { from: Side::Visitor, .. }
             | Event::Ringing { .. }
             | Event::EarlyMedia { .. }
             | Event::Answered { .. }
@@ -430,7 +514,7 @@ impl Model {
     fn end(&mut self, call: &CallId, reasons: Vec<EndReason>, status: Option<u16>, at: Instant) {
         let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
         facts.ended = Some(End { at, reasons, status });
-        self.closed.extend(facts.away.is_none().then_some(facts.page));
+        self.closed.extend(facts.is_here().then_some(facts.page));
         self.closed.extend(facts.contender.take().map(|(page, ..)| page));
         match facts.gateway.clone() {
             Some(gateway) => *self.releases.entry((gateway, call.clone())).or_default() += 1,

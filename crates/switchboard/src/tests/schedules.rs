@@ -3,8 +3,9 @@
 
 use super::bench::{Bench, plan};
 use super::model::Model;
+use super::phones::Phones;
 use super::turns::{Op, SLOTS, TRUNKS, Which, schedules};
-use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Output, Page};
+use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Output, Page, Session};
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Command, Event, Side, Transport};
@@ -33,9 +34,9 @@ struct Told {
 /// What the outputs have told one page.
 #[derive(Default)]
 struct Shown {
-    state: Option<CallState>,
-    transport: Option<Transport>,
     welcomed: bool,
+    /// It came back, and may be told all again.
+    has_returned: bool,
     /// It knows why it will be closed.
     dismissed: bool,
     closed: bool,
@@ -46,6 +47,7 @@ struct World {
     model: Model,
     told: BTreeMap<CallId, Told>,
     shown: BTreeMap<Page, Shown>,
+    phones: Phones,
     next_page: u64,
     releases: BTreeMap<(GatewayId, CallId), usize>,
     generations: [usize; SLOTS],
@@ -67,6 +69,7 @@ impl World {
             model: Model::new(config),
             told: BTreeMap::new(),
             shown: BTreeMap::new(),
+            phones: Phones::default(),
             next_page: 0,
             releases: BTreeMap::new(),
             generations: [0; SLOTS],
@@ -90,8 +93,14 @@ impl World {
                 self.input(Input::Visitor { call: self.call(slot), page, request });
             }
             Op::LoseVisitor { slot, which } => {
-                let page = self.page(slot, which);
-                self.input(Input::VisitorLost { call: self.call(slot), page });
+                self.input(Input::VisitorLost { call: self.call(slot), page: self.page(slot, which) });
+            }
+            Op::BreakVisitor { slot, which } => {
+                self.input(Input::VisitorBroken { call: self.call(slot), page: self.page(slot, which) });
+            }
+            Op::Reconnect { slot, older, lost } => {
+                let input = self.reconnection(slot, older, lost);
+                self.input(input);
             }
             Op::Resume { slot, older, takeover } => {
                 let (call, page) = (self.call(slot), self.fresh_page());
@@ -118,19 +127,19 @@ impl World {
             }
             Op::Register { gateway: n, version, capacity, trunks, carries } => {
                 let gateway = gateway(n);
-                let trunks = TRUNKS.iter().enumerate().filter(|(n, _)| trunks & (1 << n) != 0);
-                let trunks = trunks.map(|(_, trunk)| TrunkName::from(*trunk)).collect();
                 let calls = carries.map(|slot| self.call(slot)).into_iter().collect();
+                let trunks = trunks_of(trunks);
                 let event = Event::Registered { version, gateway: gateway.clone(), capacity, trunks, calls };
                 self.input(Input::Gateway { gateway, event });
             }
             Op::LoseGateway { gateway: n } => self.input(Input::GatewayLost { gateway: gateway(n) }),
             Op::Stop => self.input(Input::Stop),
             Op::Again => {
-                // Ids are fresh: that of a call that is over does not arrive again, and no page resumes twice.
+                // Ids are fresh: that of a call that is over does not arrive again, and no socket comes twice.
                 let over = |call: &CallId| self.model.calls.get(call).is_some_and(|facts| facts.over);
                 let stale = |input: &Input| {
-                    matches!(input, Input::Resume { .. }) || matches!(input, Input::Arrived { call, .. } if over(call))
+                    matches!(input, Input::Resume { .. } | Input::Reconnect { .. })
+                        || matches!(input, Input::Arrived { call, .. } if over(call))
                 };
                 if let Some(input) = self.last.clone().filter(|input| !stale(input)) {
                     self.input(input);
@@ -164,6 +173,13 @@ impl World {
         page.unwrap_or(Page(0))
     }
 
+    fn reconnection(&mut self, slot: usize, older: u32, lost: usize) -> Input {
+        let (call, page) = (self.call(slot), self.fresh_page());
+        let session = self.model.calls.get(&call).map_or(1, |facts| facts.pages).saturating_sub(older);
+        let seen = self.phones.come_back(&call, session, lost);
+        Input::Reconnect { call, page, session: Session(session), seen }
+    }
+
     /// A new call once the slot's last one has ended, else the same again.
     fn arrival(&mut self, slot: usize, trunk: usize) -> Input {
         let ended = self.model.calls.get(&self.call(slot)).is_some_and(|facts| facts.ended.is_some());
@@ -187,6 +203,7 @@ impl World {
         let says = |request| Input::Visitor { call: call.clone(), page: facts.page, request };
         let event = match facts.state() {
             _ if facts.ended.is_some() => Event::Closed { call, stats: CallStats::default() },
+            _ if facts.unreached.is_some() => return self.reconnection(slot, 0, 0),
             CallState::Answered if facts.away.is_some() => {
                 let epoch = Epoch(facts.pages);
                 return Input::Resume { call, page: self.fresh_page(), epoch, takeover: false };
@@ -208,7 +225,7 @@ impl World {
 
     fn input(&mut self, input: Input) {
         self.last = Some(input.clone());
-        if let Input::VisitorLost { page, .. } = &input {
+        if let Input::VisitorLost { page, .. } | Input::VisitorBroken { page, .. } = &input {
             // Nothing shall be said to it any more.
             self.shown.entry(*page).or_default().closed = true;
             self.model.closed.insert(*page);
@@ -260,11 +277,8 @@ impl World {
             if let Some(told) = told.filter(|_| facts.ended.is_none()) {
                 assert_eq!(told.frames, (facts.frames, facts.frames.is_some()), "the frames of {id}");
             }
-            if facts.away.is_none() {
-                let shown = self.shown.get(&facts.page).and_then(|shown| shown.transport);
-                assert_eq!(shown, facts.page_transport, "the transport that {id} is shown");
-                let state = self.shown.get(&facts.page).and_then(|shown| shown.state).unwrap_or(CallState::Connecting);
-                assert_eq!(state, facts.state(), "the state of {id}");
+            if facts.away.is_none() && facts.unreached.is_none() {
+                self.phones.judge(id, facts);
             }
         }
         let closed: BTreeSet<_> = self.shown.iter().filter(|(_, shown)| shown.closed).map(|(page, _)| *page).collect();
@@ -274,15 +288,22 @@ impl World {
     /// What must be true of every output.
     fn audit(&mut self, output: Output) {
         match output {
-            Output::Visitor { page, event, .. } => {
+            Output::Visitor { call, page, event } => {
+                if let Some(facts) = self.model.calls.get(&call) {
+                    self.phones.hear(&call, page, facts, &event);
+                }
                 let shown = self.shown.entry(page).or_default();
                 assert!(!shown.dismissed && !shown.closed, "{event:?} after the end");
                 match event {
                     VisitorEvent::Welcome { .. } => {
-                        assert!(!std::mem::replace(&mut shown.welcomed, true), "welcomed twice");
+                        assert!(!std::mem::replace(&mut shown.welcomed, true) || shown.has_returned, "welcomed twice");
                     }
-                    VisitorEvent::State { state } | VisitorEvent::Resumed { state, .. } => shown.state = Some(state),
-                    VisitorEvent::Transport { transport } => shown.transport = Some(transport),
+                    VisitorEvent::Reconnected { .. } => {
+                        assert!(!std::mem::replace(&mut shown.welcomed, true), "welcomed twice");
+                        shown.has_returned = true;
+                    }
+                    // Over its earlier socket it knows already.
+                    VisitorEvent::Ended { .. } if shown.dismissed => {}
                     VisitorEvent::Ended { code: Some(ErrorCode::CallOver), .. }
                     | VisitorEvent::Error { code: ErrorCode::CallElsewhere, .. } => shown.dismissed = true,
                     VisitorEvent::Ended { reason, code, .. } => {
@@ -290,22 +311,37 @@ impl World {
                         shown.dismissed = true;
                     }
                     VisitorEvent::Answer { .. }
+                    | VisitorEvent::Transport { .. }
+                    | VisitorEvent::State { .. }
+                    | VisitorEvent::Resumed { .. }
+                    | VisitorEvent::Session { .. }
+                    | VisitorEvent::Pong { .. }
                     | VisitorEvent::Digit { .. }
                     | VisitorEvent::Resume { .. }
                     | VisitorEvent::Error { .. } => assert!(shown.welcomed),
                 }
             }
             Output::ResumeToken { call, page, epoch, .. } => {
-                let pages = self.model.calls.get(&call).map(|facts| facts.pages);
                 assert!(self.shown.get(&page).is_some_and(|shown| shown.welcomed && !shown.closed));
-                assert_eq!(Some(epoch.0), pages, "the token of {call}");
+                if let Some(facts) = self.model.calls.get(&call) {
+                    self.phones.hear_token(&call, page, facts, format!("token {}", epoch.0));
+                    assert_eq!(epoch.0, facts.pages, "the token of {call}");
+                }
+            }
+            Output::SessionToken { call, page, session, .. } => {
+                assert!(self.shown.get(&page).is_some_and(|shown| shown.welcomed && !shown.closed));
+                if let Some(facts) = self.model.calls.get(&call) {
+                    self.phones.hear_token(&call, page, facts, format!("session {}", session.0));
+                    assert_eq!(session.0, facts.pages, "the session of {call}");
+                }
             }
             Output::ProbeVisitor { page, .. } => {
                 assert!(self.shown.get(&page).is_some_and(|shown| shown.welcomed && !shown.closed));
             }
-            Output::CloseVisitor { page, .. } => {
+            Output::CloseVisitor { call, page } => {
+                let has_another = self.model.calls.get(&call).is_some_and(|facts| facts.page != page);
                 let shown = self.shown.entry(page).or_default();
-                assert!(shown.dismissed && !shown.closed, "closed before the end, or twice");
+                assert!((shown.dismissed || has_another) && !shown.closed, "closed before the end, or twice");
                 shown.closed = true;
             }
             Output::Frames { call, gateway, page } => {
@@ -343,8 +379,8 @@ impl World {
             Command::Offer { .. } => {
                 assert!(told.offered_to.get_or_insert(gateway.clone()) == &gateway, "offered to another gateway");
                 told.offers += 1;
-                let pages = self.model.calls.get(&call).map_or(0, |facts| facts.pages);
-                assert!(told.offers <= pages, "more offers than pages");
+                let offers = self.model.calls.get(&call).map_or(0, |facts| facts.offers);
+                assert_eq!(told.offers, offers, "offers of {call}");
             }
             Command::VisitorAway { .. } => {
                 assert_eq!(told.offered_to.as_ref(), Some(&gateway));
@@ -420,6 +456,12 @@ impl World {
         }
         self.seen
     }
+}
+
+/// Those whose bits are set.
+fn trunks_of(bits: usize) -> Vec<TrunkName> {
+    let trunks = TRUNKS.iter().enumerate().filter(|(n, _)| bits & (1 << n) != 0);
+    trunks.map(|(_, trunk)| TrunkName::from(*trunk)).collect()
 }
 
 fn gateway(n: usize) -> GatewayId {

@@ -31,6 +31,17 @@ pub(super) enum Op {
         slot: usize,
         which: Which,
     },
+    BreakVisitor {
+        slot: usize,
+        which: Which,
+    },
+    /// A page comes back over another socket: the one that has the call, or one so many before it. The last so many events
+    /// have not reached it.
+    Reconnect {
+        slot: usize,
+        older: u32,
+        lost: usize,
+    },
     /// A new page asks with the newest token but so many.
     Resume {
         slot: usize,
@@ -125,6 +136,7 @@ fn requests() -> impl Strategy<Value = VisitorRequest> {
         VisitorRequest::Frames { codec: None },
         VisitorRequest::Keys { digits: "*7".to_owned() },
         VisitorRequest::Hangup {},
+        VisitorRequest::Ping { seen: 0 },
         failed(ErrorCode::MicrophoneDenied),
         failed(ErrorCode::PhoneNotLoaded),
     ])
@@ -153,6 +165,9 @@ pub(super) fn schedules() -> impl Strategy<Value = Vec<Op>> {
         4 => (0..SLOTS, 0..TRUNKS.len()).prop_map(|(slot, trunk)| Op::Arrive { slot, trunk }),
         8 => (0..SLOTS, pages(), requests()).prop_map(|(slot, from, request)| Op::Say { slot, from, request }),
         4 => (0..SLOTS, pages()).prop_map(|(slot, which)| Op::LoseVisitor { slot, which }),
+        6 => (0..SLOTS, pages()).prop_map(|(slot, which)| Op::BreakVisitor { slot, which }),
+        6 => (0..SLOTS, prop_oneof![6 => Just(0), 1 => 0..3_u32], 0..5_usize)
+            .prop_map(|(slot, older, lost)| Op::Reconnect { slot, older, lost }),
         6 => (0..SLOTS, prop_oneof![6 => Just(0), 1 => 0..3_u32])
             .prop_map(|(slot, older)| Op::Resume { slot, older, takeover: false }),
         4 => (0..SLOTS, 0..3_usize).prop_map(|(slot, which)| Op::MoveBack(slot, which)),

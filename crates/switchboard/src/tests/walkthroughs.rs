@@ -243,11 +243,11 @@ fn without_resume_an_answered_call_outlives_its_visitors_socket_for_the_grace_an
         (answered().into(), "record answered at 0 · visitor answered"),
         (visitor_lost().into(), ""),
         (digit(Side::Agent, '5').into(), ""),
-        (Step::Wait(4), ""),
+        (Step::Wait(9), ""),
         (visitor_lost().into(), ""),
         (resumes(2, 0).into(), "page 2 ended visitor_gone RL-309 · page 2 closed"),
         (Step::Wait(1), "g1 release c1 visitor_gone"),
-        (closed().into(), "record ended visitor_gone RL-107 (the visitor did not come back) 7 packets at 5"),
+        (closed().into(), "record ended visitor_gone RL-107 (the visitor did not come back) 7 packets at 10"),
     ]);
 }
 
@@ -265,12 +265,12 @@ fn audio_that_never_comes_about_after_the_answer_ends_the_call() {
 fn audio_that_breaks_may_come_back_within_its_deadline() {
     let mut bench = in_call();
     bench.walk([
-        (media_down().into(), ""),
-        (Step::Wait(9), ""),
+        (media_down().into(), "visitor probed"),
+        (Step::Wait(14), ""),
         (media_up().into(), ""),
         (Step::Wait(60), ""),
-        (media_down().into(), ""),
-        (Step::Wait(9), ""),
+        (media_down().into(), "visitor probed"),
+        (Step::Wait(14), ""),
         (media_down().into(), ""),
         (Step::Wait(1), "visitor ended media_failed RL-108 · visitor closed · g1 release c1 media_failed"),
     ]);
@@ -296,7 +296,7 @@ fn an_audio_path_that_cannot_be_made_ends_the_call_before_anybody_answers() {
     bench.walk([
         (ringing().into(), "record ringing at 0 · visitor ringing"),
         (media_down().into(), ""),
-        (Step::Wait(10), "visitor ended media_failed RL-108 · visitor closed · g1 release c1 media_failed"),
+        (Step::Wait(15), "visitor ended media_failed RL-108 · visitor closed · g1 release c1 media_failed"),
     ]);
 }
 
@@ -460,9 +460,10 @@ fn messages_out_of_order_are_answered_with_an_error_and_the_call_goes_on() {
         destination_token: None,
         resume: None,
         takeover: None,
+        session: None,
+        seen: None,
     };
     bench.walk([
-        (offer(), "visitor error RL-405"),
         (ready(), "visitor error RL-405"),
         (says(hello), "visitor error RL-405"),
         (candidate(&"x".repeat(MAX_CANDIDATE_BYTES + 1)), "visitor error RL-405"),

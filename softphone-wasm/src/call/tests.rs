@@ -1,0 +1,342 @@
+//! The call's rules, one by one.
+
+use super::*;
+use crate::link::{MAX_KEPT, PING_AFTER, RECONNECT_WITHIN, WELCOME_WITHIN};
+
+const T0: Duration = Duration::from_secs(100);
+
+fn hello() -> VisitorRequest {
+    hello_with(None)
+}
+
+fn hello_with(resume: Option<String>) -> VisitorRequest {
+    VisitorRequest::Hello {
+        version: protocol::visitor::VERSION,
+        token: "t".to_owned(),
+        origin: "https://shop.example".to_owned(),
+        page: None,
+        customer: None,
+        destination_token: None,
+        resume,
+        takeover: None,
+        session: None,
+        seen: None,
+    }
+}
+
+fn hello_again() -> VisitorRequest {
+    hello_with(Some("r1".to_owned()))
+}
+
+fn drain(call: &mut Call) -> Vec<Output> {
+    std::iter::from_fn(|| call.poll_output()).collect()
+}
+
+fn feed(call: &mut Call, input: Input) -> Vec<Output> {
+    call.handle_input(input, T0);
+    drain(call)
+}
+
+fn welcome() -> Input {
+    Input::Received(VisitorEvent::Welcome {
+        version: protocol::visitor::VERSION,
+        call: "01J".to_owned(),
+        merchant: "Acme".to_owned(),
+        link: "Sales".to_owned(),
+    })
+}
+
+/// A call that somebody has answered.
+fn in_call() -> Call {
+    let mut call = welcomed();
+    feed(&mut call, Input::MicrophoneAllowed);
+    feed(&mut call, Input::Received(VisitorEvent::State { state: CallState::Answered }));
+    call
+}
+
+/// A call whose socket is open and welcomed.
+fn welcomed() -> Call {
+    let mut call = Call::new(hello(), 1, T0);
+    feed(&mut call, Input::SocketOpened);
+    feed(&mut call, welcome());
+    feed(&mut call, session());
+    call
+}
+
+fn session() -> Input {
+    Input::Received(VisitorEvent::Session { token: "s1".to_owned() })
+}
+
+fn failed(code: ErrorCode, detail: &str) -> Output {
+    Output::Send(VisitorRequest::Failed { code, detail: Some(detail.to_owned()) })
+}
+
+fn ended(code: ErrorCode) -> Output {
+    Output::End(Some(code), code.shopper().to_owned())
+}
+
+#[test]
+fn what_is_found_before_the_socket_opens_follows_hello_in_order() {
+    let mut call = Call::new(hello(), 1, T0);
+    assert_eq!(feed(&mut call, Input::Offered("v=0".to_owned())), []);
+    assert_eq!(feed(&mut call, Input::Found("candidate:1".to_owned())), []);
+    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), []);
+    assert_eq!(
+        feed(&mut call, Input::SocketOpened),
+        [
+            Output::Send(hello()),
+            Output::Send(VisitorRequest::Offer { sdp: "v=0".to_owned() }),
+            Output::Send(VisitorRequest::Candidate { candidate: "candidate:1".to_owned() }),
+        ]
+    );
+    feed(&mut call, welcome());
+    assert_eq!(feed(&mut call, session()), [Output::Send(VisitorRequest::Ready {})], "rings nobody twice");
+}
+
+#[test]
+fn ready_is_said_once_however_often_the_microphone_changes() {
+    let mut call = welcomed();
+    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), [Output::Send(VisitorRequest::Ready {})]);
+    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), []);
+}
+
+#[test]
+fn a_microphone_denied_before_the_socket_opens_is_still_reported() {
+    let mut call = Call::new(hello(), 1, T0);
+    let denied = Input::Failed(ErrorCode::MicrophoneDenied, "NotAllowedError".to_owned());
+    assert_eq!(feed(&mut call, denied), [ended(ErrorCode::MicrophoneDenied)]);
+    assert_eq!(
+        feed(&mut call, Input::SocketOpened),
+        [Output::Send(hello()), failed(ErrorCode::MicrophoneDenied, "NotAllowedError"), Output::CloseSocket]
+    );
+    assert_eq!(call.poll_timeout(), None);
+}
+
+#[test]
+fn a_goodbye_that_finds_no_open_socket_is_given_up_in_time() {
+    let mut call = Call::new(hello(), 1, T0);
+    feed(&mut call, Input::HungUp);
+    assert_eq!(call.poll_timeout(), Some(T0 + WELCOME_WITHIN));
+    call.handle_timeout(T0 + WELCOME_WITHIN);
+    assert_eq!(drain(&mut call), [Output::CloseSocket]);
+    assert_eq!(call.poll_timeout(), None);
+}
+
+#[test]
+fn every_wait_of_the_setup_ends_in_the_error_that_names_it() {
+    let mut silent = Call::new(hello(), 1, T0);
+    silent.handle_timeout(T0 + WELCOME_WITHIN);
+    assert_eq!(drain(&mut silent), [ended(ErrorCode::SocketLost), Output::CloseSocket]);
+
+    let mut unanswered = welcomed();
+    feed(&mut unanswered, Input::Offered(String::new()));
+    unanswered.handle_timeout(T0 + ANSWER_WITHIN);
+    let late = failed(ErrorCode::SetupTimedOut, "deadline passed");
+    assert_eq!(drain(&mut unanswered), [late, ended(ErrorCode::SetupTimedOut), Output::CloseSocket]);
+
+    let mut pathless = welcomed();
+    feed(&mut pathless, Input::Received(VisitorEvent::Answer { sdp: String::new() }));
+    pathless.handle_timeout(T0 + PATH_WITHIN);
+    let blocked = failed(ErrorCode::MediaPathFailed, "deadline passed");
+    let ping = Output::Send(VisitorRequest::Ping { seen: 3 });
+    assert_eq!(drain(&mut pathless), [ping, blocked, ended(ErrorCode::MediaPathFailed), Output::CloseSocket]);
+
+    let mut unasked = welcomed();
+    unasked.handle_timeout(T0 + MICROPHONE_WITHIN);
+    assert!(drain(&mut unasked).contains(&ended(ErrorCode::SetupTimedOut)));
+}
+
+#[test]
+fn a_path_that_comes_back_in_time_ends_nothing() {
+    let mut call = welcomed();
+    feed(&mut call, Input::MicrophoneAllowed);
+    assert_eq!(feed(&mut call, Input::Path(Path::Interrupted)), [Output::Send(VisitorRequest::Ping { seen: 2 })]);
+    feed(&mut call, Input::Received(VisitorEvent::Pong { received: 1 }));
+    assert_eq!(call.poll_timeout(), Some(T0 + PATH_BACK_WITHIN));
+    feed(&mut call, Input::Path(Path::Up));
+    assert_eq!(call.poll_timeout(), Some(T0 + PING_AFTER));
+}
+
+#[test]
+fn a_key_that_is_both_signalled_and_heard_counts_once() {
+    let mut call = welcomed();
+    let signalled = |digit: &str| Input::Received(VisitorEvent::Digit { digit: digit.to_owned(), duration_ms: 100 });
+    assert_eq!(feed(&mut call, signalled("5")), [Output::Digit('5')]);
+    assert_eq!(feed(&mut call, Input::KeyHeard('5')), []);
+    assert_eq!(feed(&mut call, Input::KeyHeard('5')), [Output::Digit('5')], "a second press");
+    assert_eq!(feed(&mut call, signalled("5")), []);
+    assert_eq!(feed(&mut call, signalled("7")), [Output::Digit('7')]);
+    call.handle_input(Input::KeyHeard('7'), T0 + SAME_KEY_WITHIN + Duration::from_millis(1));
+    assert_eq!(drain(&mut call), [Output::Digit('7')], "too late to be the same press");
+}
+
+#[test]
+fn a_call_that_is_over_loses_nothing() {
+    let mut over = welcomed();
+    let event = VisitorEvent::Ended {
+        reason: EndReason::Busy,
+        code: Some(ErrorCode::Busy),
+        message: "The line is busy.".to_owned(),
+    };
+    assert_eq!(
+        feed(&mut over, Input::Received(event)),
+        [Output::End(Some(ErrorCode::Busy), "The line is busy.".to_owned()), Output::CloseSocket]
+    );
+    assert_eq!(feed(&mut over, Input::SocketClosed(1006)), []);
+    assert_eq!(feed(&mut over, Input::Path(Path::Failed)), []);
+    assert_eq!(over.poll_timeout(), None);
+}
+
+#[test]
+fn a_socket_that_the_server_closes_for_what_the_page_said_ends_the_call() {
+    let mut call = welcomed();
+    let lost = [ended(ErrorCode::SocketLost), Output::CloseSocket];
+    assert_eq!(feed(&mut call, Input::SocketClosed(POLICY_VIOLATION)), lost);
+}
+
+#[test]
+fn a_broken_socket_is_followed_by_another_and_only_what_got_lost_is_said_again() {
+    let mut call = welcomed();
+    let candidate = |n: u32| VisitorRequest::Candidate { candidate: format!("candidate:{n}") };
+    for n in 1..=3 {
+        let found = Input::Found(format!("candidate:{n}"));
+        assert_eq!(feed(&mut call, found), [Output::Send(candidate(n))]);
+    }
+    assert_eq!(feed(&mut call, Input::SocketClosed(1006)), []);
+    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), []);
+    call.handle_timeout(T0);
+    assert_eq!(drain(&mut call), [Output::Connect]);
+    let mut again = hello();
+    if let VisitorRequest::Hello { session, seen, .. } = &mut again {
+        (*session, *seen) = (Some("s1".to_owned()), Some(2));
+    }
+    assert_eq!(feed(&mut call, Input::SocketOpened), [Output::Send(again)]);
+    let reconnected = Input::Received(VisitorEvent::Reconnected { received: Some(2), sent: 2 });
+    assert_eq!(feed(&mut call, reconnected), [Output::Send(candidate(3)), Output::Send(VisitorRequest::Ready {})]);
+}
+
+#[test]
+fn a_server_that_remembers_nothing_is_told_what_is_unanswered() {
+    let mut call = welcomed();
+    feed(&mut call, Input::Offered("v=0".to_owned()));
+    feed(&mut call, Input::MicrophoneAllowed);
+    feed(&mut call, Input::Received(VisitorEvent::Answer { sdp: "v=0".to_owned() }));
+    feed(&mut call, Input::SocketClosed(1006));
+    call.handle_timeout(T0);
+    feed(&mut call, Input::SocketOpened);
+    drain(&mut call);
+    let reconnected = Input::Received(VisitorEvent::Reconnected { received: None, sent: 0 });
+    assert_eq!(feed(&mut call, reconnected), [Output::Send(VisitorRequest::Ready {})]);
+}
+
+#[test]
+fn the_server_is_looked_for_with_growing_pauses_and_the_shopper_is_told_once() {
+    let mut call = in_call();
+    feed(&mut call, Input::SocketClosed(1006));
+    let (mut tries, mut warnings) = (Vec::new(), 0);
+    let over = loop {
+        let now = call.poll_timeout().unwrap_or(Duration::MAX);
+        call.handle_timeout(now);
+        for output in drain(&mut call) {
+            if output == Output::Connect {
+                tries.push((now - T0).as_millis());
+                // Refused at once.
+                call.handle_input(Input::SocketClosed(1006), now);
+            }
+            warnings += u32::from(matches!(output, Output::Warn(ErrorCode::Reconnecting, _)));
+        }
+        if call.closed {
+            break now;
+        }
+    };
+    assert_eq!(over, T0 + RECONNECT_WITHIN);
+    assert_eq!(warnings, 1);
+    assert!(tries.iter().take(4).is_sorted_by(|a, b| a < b) && tries.first() == Some(&0), "{tries:?}");
+    assert!(tries.iter().filter(|at| **at < 1_000).count() >= 3, "{tries:?}");
+    assert!((12..25).contains(&tries.len()), "{tries:?}");
+}
+
+#[test]
+fn a_socket_that_lost_its_network_is_found_out_and_one_that_did_not_is_kept() {
+    let mut call = welcomed();
+    assert_eq!(feed(&mut call, Input::NetworkChanged), [Output::Send(VisitorRequest::Ping { seen: 2 })]);
+    assert_eq!(feed(&mut call, Input::NetworkChanged), [], "one question at a time");
+    feed(&mut call, Input::Received(VisitorEvent::Pong { received: 0 }));
+    assert_eq!(call.poll_timeout(), Some(T0 + PING_AFTER));
+    feed(&mut call, Input::NetworkChanged);
+    let late = call.poll_timeout().unwrap_or_default();
+    assert!(late <= T0 + Duration::from_secs(2), "{late:?}");
+    call.handle_timeout(late);
+    call.handle_timeout(late);
+    assert_eq!(drain(&mut call), [Output::Connect]);
+}
+
+#[test]
+fn who_hears_the_other_outlives_the_server_for_as_long_as_it_takes() {
+    let mut call = in_call();
+    feed(&mut call, Input::Path(Path::Up));
+    feed(&mut call, Input::SocketClosed(1006));
+    let mut now = T0;
+    while now < T0 + RECONNECT_WITHIN * 3 {
+        now = call.poll_timeout().unwrap_or(Duration::MAX);
+        call.handle_timeout(now);
+        assert!(!drain(&mut call).iter().any(|output| matches!(output, Output::End(..))), "ended at {now:?}");
+    }
+}
+
+#[test]
+fn who_hangs_up_without_a_socket_is_still_heard() {
+    let mut call = welcomed();
+    feed(&mut call, Input::SocketClosed(1006));
+    assert_eq!(feed(&mut call, Input::HungUp), [Output::End(None, EndReason::VisitorHungUp.shopper().to_owned())]);
+    call.handle_timeout(T0);
+    feed(&mut call, Input::SocketOpened);
+    let reconnected = Input::Received(VisitorEvent::Reconnected { received: Some(0), sent: 2 });
+    assert_eq!(feed(&mut call, reconnected), [Output::Send(VisitorRequest::Hangup {}), Output::CloseSocket]);
+    assert_eq!(call.poll_timeout(), None);
+}
+
+#[test]
+fn a_call_that_is_taken_up_again_says_when_it_was_answered_and_waits_for_no_microphone() {
+    let mut call = Call::new(hello_again(), 1, T0);
+    assert_eq!(feed(&mut call, Input::SocketOpened), [Output::Send(hello_again())]);
+    feed(&mut call, welcome());
+    feed(&mut call, session());
+    assert_eq!(call.poll_timeout(), Some(T0 + PING_AFTER));
+    let resumed = VisitorEvent::Resumed { state: CallState::Answered, answered_ms: 61_000 };
+    assert_eq!(feed(&mut call, Input::Received(resumed)), [Output::State(CallState::Answered, 61_000)]);
+    let token = || "r2".to_owned();
+    let next = Input::Received(VisitorEvent::Resume { token: token() });
+    assert_eq!(feed(&mut call, next), [Output::Keep(token())]);
+    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), [Output::Send(VisitorRequest::Ready {})]);
+}
+
+#[test]
+fn a_call_that_is_left_to_the_next_page_goes_without_a_word() {
+    let mut call = welcomed();
+    assert_eq!(feed(&mut call, Input::Left), [Output::CloseSocket]);
+    assert_eq!(feed(&mut call, Input::SocketClosed(1006)), []);
+    assert_eq!(call.poll_timeout(), None);
+}
+
+#[test]
+fn a_call_that_is_in_another_tab_or_over_ends_here_with_that_word_and_tells_the_server_nothing() {
+    for code in [ErrorCode::CallElsewhere, ErrorCode::CallOver] {
+        let mut call = welcomed();
+        let event = VisitorEvent::Error { code, message: code.shopper().to_owned() };
+        assert_eq!(feed(&mut call, Input::Received(event)), [ended(code), Output::CloseSocket]);
+        assert_eq!(feed(&mut call, Input::SocketClosed(1006)), []);
+    }
+}
+
+#[test]
+fn candidates_that_wait_for_the_socket_are_bounded_and_never_crowd_out_the_goodbye() {
+    let mut call = Call::new(hello(), 1, T0);
+    for _ in 0..1000 {
+        feed(&mut call, Input::Found("candidate:1".to_owned()));
+    }
+    feed(&mut call, Input::HungUp);
+    let sent = feed(&mut call, Input::SocketOpened);
+    assert_eq!(sent.len(), MAX_KEPT + 3, "`hello`, the bound, the goodbye, the end");
+    assert!(sent.contains(&Output::Send(VisitorRequest::Hangup {})));
+}
