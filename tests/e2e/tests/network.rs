@@ -43,10 +43,11 @@ async fn without_a_socket(scene: &mut Scene) -> Result<()> {
     each_heard_the_other(scene, &[heard]).await
 }
 
+/// Waits until the panel has shown the last of these keys; it forgets the first ones after some seconds.
 async fn shows_keys(scene: &Scene, keys: &str) -> Result<()> {
     eventually("the panel has shown the keys", SOON, async || {
         let shown = scene.browser.keys_shown().await?;
-        ensure!(shown == keys, "it has shown {shown:?}");
+        ensure!(shown.chars().last() == keys.chars().last() && keys.ends_with(&shown), "it has shown {shown:?}");
         Ok(())
     })
     .await
