@@ -4,8 +4,8 @@
 mod embedding;
 mod endings;
 mod keys;
-mod over_tcp;
 mod network;
+mod over_tcp;
 mod resume;
 mod strangers;
 mod tones;
