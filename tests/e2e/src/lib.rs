@@ -3,6 +3,7 @@
 
 pub mod baresip;
 pub mod browser;
+pub mod devtools;
 pub mod firewall;
 pub mod namespace;
 pub mod pages;

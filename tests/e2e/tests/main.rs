@@ -1,6 +1,7 @@
 //! The end-to-end tests: a real browser calls through the real server to independent SIP peers. Run by `cargo xtask test`
 //! in a network namespace, one after the other, since each has the machine's ports to itself.
 
+mod comeback;
 mod embedding;
 mod endings;
 mod keys;
@@ -61,6 +62,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     resume::tests(&mut program);
     window::tests(&mut program);
     network::tests(&mut program);
+    comeback::tests(&mut program);
     strangers::tests(&mut program);
     embedding::tests(&mut program);
     program.trials

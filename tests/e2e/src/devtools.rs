@@ -1,0 +1,126 @@
+//! Headless Chromium by the DevTools protocol alone, for what chromedriver does not survive: a tab that crashes. One tab,
+//! one question a connection. Not here: anything that [`crate::browser`] can do.
+
+use crate::{process::Process, wait::eventually};
+use anyhow::{Context as _, Result, bail};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+const PORT: u16 = 9_223;
+
+/// Nothing that is asked takes longer on a busy machine.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// A browser with one tab that matters.
+#[derive(Debug)]
+pub struct DevTools {
+    _process: Process,
+    http: reqwest::Client,
+}
+
+impl DevTools {
+    /// Starts it with its profile in `directory` and a WAV for a microphone; flags come on top.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start(directory: &Path, microphone: &Path, flags: &[&str]) -> Result<Self> {
+        let profile = format!("--user-data-dir={}", directory.join("devtools-profile").display());
+        let port = format!("--remote-debugging-port={PORT}");
+        let microphone = format!("--use-file-for-fake-audio-capture={}", microphone.display());
+        let mut arguments =
+            vec!["--pid", "--fork", "--kill-child", "--mount-proc", "/usr/bin/chromium", &port, &profile];
+        arguments.extend(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]);
+        arguments.extend(["--disable-component-update", "--disable-sync", "--no-first-run", "--disable-dev-shm-usage"]);
+        arguments.extend(["--use-fake-device-for-media-stream", &microphone]);
+        arguments.extend(flags);
+        arguments.push("about:blank");
+        let mut process = Process::start("devtools", directory, "unshare", &arguments)?;
+        let http = reqwest::Client::new();
+        eventually("Chromium listens", Duration::from_secs(20), async || {
+            process.require_running()?;
+            Ok(http.get(format!("http://127.0.0.1:{PORT}/json/version")).send().await?.error_for_status()?)
+        })
+        .await?;
+        Ok(Self { _process: process, http })
+    }
+
+    /// Asks the tab for something, as <https://chromedevtools.github.io/devtools-protocol/> lists it.
+    ///
+    /// # Errors
+    /// What the browser says.
+    pub async fn tab(&self, method: &str, parameters: Value) -> Result<Value> {
+        ask(&self.target("page", "").await?, method, parameters).await
+    }
+
+    /// Runs an expression in the page, as if the shopper had just touched it.
+    ///
+    /// # Errors
+    /// When there is no page, and what the expression threw.
+    pub async fn in_page(&self, expression: &str) -> Result<Value> {
+        evaluate(&self.target("page", "").await?, expression, true).await
+    }
+
+    /// Runs an expression in the panel's frame, which has a process of its own; the shopper touches nothing.
+    ///
+    /// # Errors
+    /// When there is no panel, and what the expression threw.
+    pub async fn in_panel(&self, expression: &str) -> Result<Value> {
+        evaluate(&self.target("iframe", "/panel?").await?, expression, false).await
+    }
+
+    /// Crashes the tab's process.
+    ///
+    /// # Errors
+    /// When there is no tab.
+    pub async fn crash(&self) -> Result<()> {
+        let tab = self.target("page", "").await?;
+        // Nobody is left to answer.
+        let _ = timeout(Duration::from_secs(2), ask(&tab, "Page.crash", json!({}))).await;
+        Ok(())
+    }
+
+    async fn target(&self, kind: &str, address: &str) -> Result<String> {
+        let list = self.http.get(format!("http://127.0.0.1:{PORT}/json/list")).send().await?.json::<Value>().await?;
+        let text = |target: &Value, field: &str| target.get(field).and_then(Value::as_str).map(str::to_owned);
+        let found = list.as_array().into_iter().flatten().find(|target| {
+            text(target, "type").as_deref() == Some(kind)
+                && text(target, "url").is_some_and(|url| url.contains(address))
+        });
+        let socket = found.and_then(|target| text(target, "webSocketDebuggerUrl"));
+        socket.with_context(|| format!("there is no {kind} {address}: {list}"))
+    }
+}
+
+async fn evaluate(target: &str, expression: &str, touched: bool) -> Result<Value> {
+    let parameters =
+        json!({ "expression": expression, "returnByValue": true, "awaitPromise": true, "userGesture": touched });
+    let answer = ask(target, "Runtime.evaluate", parameters).await?;
+    if let Some(thrown) = answer.get("exceptionDetails") {
+        bail!("{expression} threw {thrown}");
+    }
+    Ok(answer.pointer("/result/value").cloned().unwrap_or_default())
+}
+
+async fn ask(target: &str, method: &str, parameters: Value) -> Result<Value> {
+    let asked = async {
+        let (mut socket, _) = tokio_tungstenite::connect_async(target).await?;
+        let question = json!({ "id": 1, "method": method, "params": parameters }).to_string();
+        socket.send(Message::text(question)).await?;
+        while let Some(message) = socket.next().await {
+            let Ok(text) = message?.into_text() else { continue };
+            let Ok(answer) = serde_json::from_str::<Value>(&text) else { continue };
+            if answer.get("id").and_then(Value::as_u64) == Some(1) {
+                if let Some(error) = answer.get("error") {
+                    bail!("{method}: {error}");
+                }
+                return Ok(answer.get("result").cloned().unwrap_or_default());
+            }
+        }
+        bail!("{method}: the tab is gone")
+    };
+    timeout(ANSWER_LIMIT, asked).await.with_context(|| format!("{method} is not answered"))?
+}

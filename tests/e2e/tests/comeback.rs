@@ -1,0 +1,164 @@
+//! Ways back to a call that no link leads to: a tab that has crashed, a page from the browser's page cache, a page that may
+//! not make a sound until it is touched.
+
+use crate::Program;
+use anyhow::{Context as _, Result, ensure};
+use e2e::browser::LOADER_ROOT;
+use e2e::devtools::DevTools;
+use e2e::ringlet::SHOP_URL;
+use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_TONE};
+use e2e::wait::eventually;
+use protocol::visitor::EndReason;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Below this a tone is not heard, in dBFS.
+const SILENT_DBFS: f64 = -50.0;
+
+/// A meter that shows more than this share of its width hears a tone, not a quiet room.
+const LOUD: f64 = 0.5;
+
+pub(crate) fn tests(program: &mut Program<'_>) {
+    let phone = || Stage::with(FarEnd::Phone);
+    program.test("a_tab_that_crashes_takes_its_call_up_again", phone(), crashed);
+    program.test("a_page_from_the_page_cache_takes_the_call_up_again", phone(), cached);
+    program.test("a_page_that_may_make_no_sound_asks_for_one_tap", phone(), silenced);
+}
+
+async fn crashed(scene: &mut Scene) -> Result<()> {
+    let browser = DevTools::start(scene.directory(), &microphone(scene)?, &["--use-fake-ui-for-media-stream"]).await?;
+    call(&browser).await?;
+    browser.crash().await?;
+    // As the shopper does, or the browser itself.
+    eventually("the tab is loaded anew", SOON, async || browser.tab("Page.reload", json!({})).await).await?;
+    is_answered(&browser).await?;
+    hears(&browser, "far").await?;
+    // Long enough for a second of it in the phone's recording.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let resumed = scene.server.metric("ringlet_calls_resumed_total").await?.unwrap_or_default();
+    ensure!(resumed == 1.0, "the call was taken up {resumed} times");
+    hang_up(scene, &browser).await?;
+    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    // The browser's noise suppression takes a steady tone for noise, after a while.
+    let heard = scene.phone()?.heard().await?;
+    let level =
+        |n: u32| Ok(heard.before_end(f64::from(n + 1) / 4.0, f64::from(n) / 4.0)?.level(f64::from(VISITOR_TONE)));
+    let levels: Vec<f64> = (0..12).map(level).collect::<Result<_>>()?;
+    ensure!(levels.iter().any(|level| *level > SILENT_DBFS), "the far end does not hear the shopper: {levels:?}");
+    Ok(())
+}
+
+async fn cached(scene: &mut Scene) -> Result<()> {
+    scene.browser.leave_the_microphone_unprocessed().await?;
+    scene
+        .browser
+        .before_every_page("addEventListener('pageshow', (e) => { document.persisted = e.persisted })")
+        .await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.buttons().await?;
+    // From a page without a call, which the browser can put away as it stands, to one where the call begins.
+    scene.browser.click_in_page("nav a[href=\"/shoes.html\"]").await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    eventually("the page keeps the call", SOON, async || {
+        let kept = scene.browser.in_page("return sessionStorage.ringlet ?? null").await?;
+        kept.as_str().map(drop).context("it keeps nothing")
+    })
+    .await?;
+    scene.browser.back().await?;
+    let persisted = scene.browser.in_page("return document.persisted").await?;
+    ensure!(persisted == true, "the page is not from the page cache: {persisted}");
+    scene.browser.is_answered().await?;
+    scene.browser.listen().await?;
+    let heard = scene.browser.heard(3).await?.steady(2.0)?;
+    // And on again to the page that had the call, whether the browser has kept it or not.
+    scene.browser.forward().await?;
+    scene.browser.is_answered().await?;
+    scene.browser.hang_up().await?;
+    scene.recorded(EndReason::VisitorHungUp.word()).await?;
+    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    let (said, agent) = (scene.phone()?.said().await?.steady(2.0)?, f64::from(AGENT_TONE));
+    heard.require_only(agent, said.level(agent), f64::from(VISITOR_TONE))
+}
+
+async fn silenced(scene: &mut Scene) -> Result<()> {
+    // The rule of browsers that know nothing of this site yet: no sound before the shopper has touched the page.
+    let policy = "const play = HTMLMediaElement.prototype.play;
+        HTMLMediaElement.prototype.play = function () {
+          if (!localStorage.strict || navigator.userActivation.hasBeenActive) return play.call(this);
+          this.autoplay = false;
+          return Promise.reject(new DOMException('', 'NotAllowedError'));
+        }";
+    scene.browser.before_every_page(policy).await?;
+    scene.browser.leave_the_microphone_unprocessed().await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    scene.browser.in_panel("localStorage.strict = 1").await?;
+    scene.browser.click_in_page("nav a[href=\"/shoes.html\"]").await?;
+    scene.browser.is_answered().await?;
+    scene.browser.says("Tap to hear", SOON).await?;
+    scene.picture("tap_to_hear").await?;
+    let paused = "return document.getElementById('audio').paused";
+    ensure!(scene.browser.in_panel(paused).await? == true, "it plays all the same");
+    scene.browser.click_in_panel("#tap").await?;
+    eventually("the panel plays", SOON, async || {
+        ensure!(scene.browser.in_panel(paused).await? == false, "it does not");
+        Ok(())
+    })
+    .await?;
+    let hidden = scene.browser.in_panel("return document.getElementById('tap').hidden").await?;
+    ensure!(hidden == true, "the button is still there");
+    scene.browser.listen().await?;
+    let heard = scene.browser.heard(3).await?.steady(2.0)?;
+    scene.browser.hang_up().await?;
+    scene.recorded(EndReason::VisitorHungUp.word()).await?;
+    let (said, agent) = (scene.phone()?.said().await?.steady(2.0)?, f64::from(AGENT_TONE));
+    heard.require_only(agent, said.level(agent), f64::from(VISITOR_TONE))
+}
+
+fn microphone(scene: &Scene) -> Result<PathBuf> {
+    Ok(scene.directory().parent().context("no folder of recordings")?.join("microphone.wav"))
+}
+
+async fn call(browser: &DevTools) -> Result<()> {
+    browser.tab("Page.navigate", json!({ "url": SHOP_URL })).await?;
+    let click = format!("({LOADER_ROOT}).querySelector('button.call').click()");
+    eventually("the page has a button", SOON, async || browser.in_page(&click).await).await?;
+    is_answered(browser).await?;
+    hears(browser, "far").await?;
+    eventually("the page keeps the call", SOON, async || {
+        let kept = browser.in_page("sessionStorage.ringlet").await?;
+        kept.as_str().map(drop).context("it keeps nothing")
+    })
+    .await
+}
+
+async fn is_answered(browser: &DevTools) -> Result<()> {
+    eventually("the panel is answered", SOON, async || {
+        let state = browser.in_panel("document.getElementById('panel').dataset.state").await?;
+        ensure!(state == "answered", "it is {state}");
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until one of the panel's meters (`own`, `far`) shows a tone.
+async fn hears(browser: &DevTools, meter: &str) -> Result<()> {
+    eventually(&format!("the meter {meter} shows a tone"), SOON, async || {
+        let scale =
+            browser.in_panel(&format!("new DOMMatrix(document.getElementById('{meter}').style.transform).a")).await?;
+        ensure!(scale.as_f64().is_some_and(|scale| scale > LOUD), "it shows {scale}");
+        Ok(())
+    })
+    .await
+}
+
+async fn hang_up(scene: &Scene, browser: &DevTools) -> Result<()> {
+    browser.in_panel("document.getElementById('hangup').click()").await?;
+    scene.recorded(EndReason::VisitorHungUp.word()).await?;
+    Ok(())
+}
