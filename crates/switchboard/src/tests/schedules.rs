@@ -108,17 +108,7 @@ impl World {
                 let epoch = Epoch(newest.saturating_sub(older));
                 self.input(Input::Resume { call, page, epoch, takeover });
             }
-            Op::MoveBack(slot, which) => {
-                for back in [false, true] {
-                    let (call, page) = (self.call(slot), self.fresh_page());
-                    let facts = self.model.calls.get(&call);
-                    let aside = facts.and_then(|facts| facts.aside.iter().rev().nth(which));
-                    let epoch = if back { aside.copied() } else { facts.map(|facts| facts.pages) };
-                    let epoch = Epoch(epoch.unwrap_or_default());
-                    self.input(Input::Resume { call: call.clone(), page, epoch, takeover: true });
-                    self.input(Input::Visitor { call, page, request: VisitorRequest::Ready {} });
-                }
-            }
+            Op::MoveBack(slot, which) => self.move_back(slot, which),
             Op::Report { slot, stranger, event } => {
                 let call = self.call(slot);
                 let own = self.model.calls.get(&call).and_then(|facts| facts.gateway.clone());
@@ -151,6 +141,19 @@ impl World {
                 self.timeout();
             }
             Op::Jump(time) => self.bench.now += time,
+        }
+    }
+
+    /// Another tab moves the call to itself, and one that lost it moves it back.
+    fn move_back(&mut self, slot: usize, which: usize) {
+        for back in [false, true] {
+            let (call, page) = (self.call(slot), self.fresh_page());
+            let facts = self.model.calls.get(&call);
+            let aside = facts.and_then(|facts| facts.aside.iter().rev().nth(which));
+            let epoch = if back { aside.copied() } else { facts.map(|facts| facts.pages) };
+            let epoch = Epoch(epoch.unwrap_or_default());
+            self.input(Input::Resume { call: call.clone(), page, epoch, takeover: true });
+            self.input(Input::Visitor { call, page, request: VisitorRequest::Ready {} });
         }
     }
 
