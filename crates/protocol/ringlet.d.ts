@@ -98,6 +98,8 @@ export interface VisitorRequestOffer {
   type: "offer";
   /** SDP (RFC 8866), one audio section. */
   sdp: string;
+  /** What the audio may cost (`data-quality`); `Quality::Standard` without it. */
+  quality?: Quality;
 }
 
 /** An ICE candidate of the browser; an empty text ends them (RFC 8838). */

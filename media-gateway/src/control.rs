@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use metrics::gauge;
 use protocol::gateway::{CallStats, Command, Event, Failure, Side, VERSION};
+use protocol::visitor::Quality;
 use protocol::{CallId, GatewayId, TrunkName};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -155,7 +156,7 @@ impl Controller {
 
     async fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Offer { call, sdp } => self.offer(call, sdp).await,
+            Command::Offer { call, sdp, quality } => self.offer(call, sdp, quality).await,
             Command::Candidate { call, candidate } => {
                 if self.calls.contains_key(&call) {
                     self.order(&call, CallOrder::Candidate(candidate)).await;
@@ -188,13 +189,13 @@ impl Controller {
         }
     }
 
-    async fn offer(&mut self, call: CallId, sdp: String) {
+    async fn offer(&mut self, call: CallId, sdp: String, quality: Quality) {
         if let Some(entry) = self.calls.get_mut(&call) {
             if entry.released.is_some() || !entry.media_is_open {
                 return warn!(%call, "an offer for a call that ends is ignored");
             }
             entry.is_away = false;
-            return self.media.send(MediaCommand::Offer { call, sdp }).await;
+            return self.media.send(MediaCommand::Offer { call, sdp, quality }).await;
         }
         if self.calls.len() >= self.capacity {
             let detail = format!("{} calls", self.calls.len());
@@ -202,7 +203,7 @@ impl Controller {
         }
         self.calls.insert(call.clone(), Call { media_is_open: true, ..Call::default() });
         self.show();
-        self.media.send(MediaCommand::Offer { call, sdp }).await;
+        self.media.send(MediaCommand::Offer { call, sdp, quality }).await;
     }
 
     async fn dial(&mut self, dial: Dial) {

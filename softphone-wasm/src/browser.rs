@@ -7,7 +7,7 @@ use core::time::Duration;
 use js_sys::{Function, Promise};
 use protocol::ReadError;
 use protocol::error::ErrorCode;
-use protocol::visitor::{VERSION, VisitorRequest};
+use protocol::visitor::{Quality, VERSION, VisitorRequest};
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use web_sys::{
@@ -113,7 +113,8 @@ impl core::fmt::Debug for Phone {
 impl Phone {
     /// Opens the socket at `url` and makes the offer at once. `origin` and `page` are those of the page around the
     /// panel, `customer` and `destination_token` what its script tag carries, if anything. With `resume` a call is taken
-    /// up again that a page before this one had, with `takeover` even if another page has it now.
+    /// up again that a page before this one had, with `takeover` even if another page has it now. `quality` is a word of [`Quality`]; another
+    /// is as none.
     ///
     /// # Errors
     /// What the browser throws where it has no WebRTC, or where it is switched off.
@@ -129,6 +130,7 @@ impl Phone {
         destination_token: Option<String>,
         resume: Option<String>,
         takeover: Option<bool>,
+        quality: Option<String>,
     ) -> Result<Phone, JsValue> {
         let hello = VisitorRequest::Hello {
             version: VERSION,
@@ -165,6 +167,7 @@ impl Phone {
             socket: RefCell::new(socket),
             peer,
             sender,
+            quality: quality.and_then(|word| Quality::from_word(&word)),
         });
         shell.listen(&shell.socket.borrow(), &SOCKET_EVENTS);
         shell.listen(&shell.peer, &["icecandidate", "track", "connectionstatechange"]);
@@ -228,6 +231,7 @@ struct Shell {
     socket: RefCell<WebSocket>,
     peer: Peer,
     sender: RtcRtpSender,
+    quality: Option<Quality>,
     timeout: Cell<f64>,
     on_event: Handler,
     on_offered: Handler,
@@ -285,7 +289,7 @@ impl Shell {
 
     fn offered(&self) {
         if let Some(offer) = self.peer.local_description() {
-            self.handle(Input::Offered(offer.sdp()));
+            self.handle(Input::Offered(offer.sdp(), self.quality));
         }
     }
 

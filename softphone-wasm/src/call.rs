@@ -6,7 +6,7 @@
 use crate::link::{Link, Step};
 use core::time::Duration;
 use protocol::error::ErrorCode;
-use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
+use protocol::visitor::{CallState, EndReason, Quality, VisitorEvent, VisitorRequest};
 use std::collections::VecDeque;
 
 /// From `offer` to `answer`: the gateway needs no more than two round trips.
@@ -38,7 +38,7 @@ pub(crate) enum Input {
     /// A message that cannot be read; with the reason.
     Unreadable(String),
     /// The browser's SDP offer.
-    Offered(String),
+    Offered(String, Option<Quality>),
     /// An ICE candidate of the browser; empty at the end of candidates.
     Found(String),
     /// The audio path has changed.
@@ -209,9 +209,9 @@ impl Call {
             _ if self.ended => {}
             Input::NetworkChanged => self.link.doubt(now),
             Input::Unreadable(why) => self.fail(ErrorCode::MessageInvalid, why),
-            Input::Offered(sdp) => {
+            Input::Offered(sdp, quality) => {
                 self.start(Timer::Answer, now + ANSWER_WITHIN);
-                self.send(VisitorRequest::Offer { sdp });
+                self.send(VisitorRequest::Offer { sdp, quality });
             }
             Input::Found(candidate) => self.send(VisitorRequest::Candidate { candidate }),
             Input::Path(Path::Up) => {

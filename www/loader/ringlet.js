@@ -64,7 +64,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   let madeAt = 0;
   /** What opened the panel: an icon, or this very page that found a running call. @type {HTMLElement | undefined} */
   let opener;
-  /** What the panel is to know. @type {{customer?: string, token?: string, blocked?: boolean, clicked?: boolean}} */
+  /** What the panel is to know. @type {{customer?: string, token?: string, quality?: string, blocked?: boolean, clicked?: boolean}} */
   let context = {};
   /** @type {MessagePort | undefined} */
   let port;
@@ -214,7 +214,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     notice?.remove();
     const to = address(icon);
     if (!to) return say("RL-206", "This call button is not set up.");
-    const { customer, token, window: kind } = { ...script?.dataset, ...icon.dataset };
+    const { customer, token, quality, window: kind } = { ...script?.dataset, ...icon.dataset };
     if (kind === "popup" && !frame && !blocked) {
       const found = window.open("", KEY, "popup,width=360,height=600");
       if (found) {
@@ -229,7 +229,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
           unmake();
           found.location.href = src = to;
           popup = found;
-          context = { customer, token, clicked: true };
+          context = { customer, token, quality, clicked: true };
           begin(icon);
           keep(kept() ?? {});
         }
@@ -244,7 +244,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
       return;
     }
     if (!frame || ended || frame.src !== to || performance.now() - madeAt > WARM_FOR_MS) make(to);
-    context = { customer, token, blocked };
+    context = { customer, token, quality, blocked };
     begin(icon);
     frame?.classList.add("open");
     frame?.focus();

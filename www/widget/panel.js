@@ -123,6 +123,8 @@ function begin(origin, context) {
   else call(context);
 }
 
+/** @typedef {Navigator & {connection?: {saveData?: boolean, effectiveType?: string}}} Connected */
+
 /**
  * @typedef {object} Before what the page before this one has kept of its call
  * @property {string} token
@@ -135,13 +137,14 @@ function begin(origin, context) {
  * @property {string} [page] its address
  * @property {string} [customer]
  * @property {string} [token] names a destination
+ * @property {string} [quality] what the audio may cost
  * @property {Before} [call]
  * @property {boolean} [blocked] the call was to have a window of its own
  * @property {boolean} [clicked]
  */
 
 /** @param {Context} context */
-async function call({ page, customer, token: destination, call: before, blocked }) {
+async function call({ page, customer, token: destination, quality, call: before, blocked }) {
   show("connecting");
   token = before?.token;
   const again = resuming = !!token;
@@ -155,6 +158,10 @@ async function call({ page, customer, token: destination, call: before, blocked 
   if (!again) startGraph();
   const { muted = false, small = false, keypad: open = false } = before?.panel ?? {};
   settings.restore(before?.panel, keep);
+  // Who pays for each megabyte has often told the browser so (Network Information API).
+  const { connection } = /** @type {Connected} */ (navigator);
+  const saves = connection?.saveData || /2g/.test(connection?.effectiveType ?? "");
+  settings.set("quality", quality ?? settings.current().quality ?? (saves ? "saver" : undefined));
   if (again) {
     mute(muted);
     keypad(open);
@@ -170,7 +177,8 @@ async function call({ page, customer, token: destination, call: before, blocked 
   const socket = new URL("ws/visitor", location.href).href.replace("http", "ws");
   const moving = location.hash === "#move" || undefined;
   try {
-    phone = new Phone(listener, socket, given.token ?? "", shopOrigin, page, customer, destination, token, moving);
+    const chosen = settings.current().quality;
+    phone = new Phone(listener, socket, given.token ?? "", shopOrigin, page, customer, destination, token, moving, chosen);
   } catch (error) {
     // WebRTC is missing or switched off.
     console.error("Ringlet:", error);

@@ -11,6 +11,7 @@
  * @property {boolean} [muted] the microphone is muted
  * @property {boolean} [small] the panel is minimised
  * @property {boolean} [keypad] the key pad is open
+ * @property {string} [quality] what the audio may cost: a word of `Quality`, by default the server's
  */
 
 /** @type {Settings} */

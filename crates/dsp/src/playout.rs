@@ -1,5 +1,6 @@
 //! Playout: an adaptive jitter buffer. RTP packets of one stream in, an even flow of samples out, at a delay that follows the
-//! network: the 95th percentile of the measured jitter, and one block. It tells time in samples, never by a clock of its own.
+//! network: the 95th percentile of the measured jitter, and one block; one packet more where packets are lost that the next one can
+//! recover. It tells time in samples, never by a clock of its own.
 //!
 //! How the delay changes, gentlest first: in silence; by whole pitch periods in speech (WSOLA), which keeps the pitch; in what is
 //! concealed anyhow; by dropping packets, only beyond [`Config::max_delay_ms`]. A lost packet is recovered from the next one (FEC),
@@ -12,6 +13,7 @@ mod conceal;
 mod g711;
 mod jitter;
 mod pcm;
+mod redundancy;
 mod store;
 mod stream;
 mod stretch;
@@ -56,6 +58,12 @@ pub trait Codec {
     fn recover(&mut self, next: &[u8], pcm: &mut [f32]) -> usize {
         let _ = (next, pcm);
         0
+    }
+
+    /// Whether [`Codec::recover`] would succeed with `next`. Where such packets are lost, playout waits for the ones behind them.
+    fn has_redundancy(&self, next: &[u8]) -> bool {
+        let _ = next;
+        false
     }
 
     /// Conceals a loss, or makes the comfort noise of a pause, with the decoder's own means; `pcm` has a multiple of 2.5 ms, 10 ms at

@@ -5,7 +5,7 @@
 //! visitor's audio goes as [`frame`]s: binary messages with the call's id before each ([`frame::write_addressed`]), or
 //! values over a channel.
 
-use crate::visitor::FrameCodec;
+use crate::visitor::{FrameCodec, Quality};
 use crate::{CallId, GatewayId, TrunkName};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub enum Command {
         call: CallId,
         /// The browser's SDP offer.
         sdp: String,
+        /// What the audio may cost the visitor.
+        #[serde(default = "standard")]
+        quality: Quality,
     },
     /// A trickled ICE candidate of the browser. Unusable ones are ignored.
     Candidate {
@@ -75,6 +78,11 @@ pub enum Command {
         /// Goes into the SIP Reason header (RFC 3326).
         why: String,
     },
+}
+
+/// What a signal-server means that knows no [`Quality`].
+const fn standard() -> Quality {
+    Quality::Standard
 }
 
 /// What a gateway reports.

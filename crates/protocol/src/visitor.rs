@@ -108,6 +108,18 @@ words! {
     }
 }
 
+words! {
+    /// What the audio may cost the visitor in traffic and power; what is heard of a telephone line differs little.
+    pub enum Quality {
+        /// Some 20 kbit/s each way, headers included: packets of 60 ms, nothing sent in silence.
+        Saver = "saver",
+        /// Some 45 kbit/s each way: packets of 20 ms.
+        Standard = "standard",
+        /// Some 60 kbit/s each way.
+        Best = "best",
+    }
+}
+
 messages! {
     /// What the visitor's browser sends.
     pub enum VisitorRequest {
@@ -139,6 +151,8 @@ messages! {
         Offer = "offer" {
             /// SDP (RFC 8866), one audio section.
             sdp: String,
+            /// What the audio may cost (`data-quality`); [`Quality::Standard`] without it.
+            quality: Option<Quality>,
         },
         /// An ICE candidate of the browser; an empty text ends them (RFC 8838).
         Candidate = "candidate" {

@@ -12,7 +12,7 @@ use crate::{
 };
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Command, Event, Side, Transport};
-use protocol::visitor::{CallState, EndReason, FrameCodec, MAX_KEYS, VERSION, VisitorEvent, VisitorRequest};
+use protocol::visitor::{CallState, EndReason, FrameCodec, MAX_KEYS, Quality, VERSION, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -122,7 +122,9 @@ impl Call {
     pub(crate) fn handle_request(&mut self, request: VisitorRequest, fx: &mut Effects<'_>) {
         let Stage::Live(state) = self.stage else { return };
         match request {
-            VisitorRequest::Offer { sdp } if self.said.offers < MAX_OFFERS => self.offer(sdp, fx),
+            VisitorRequest::Offer { sdp, quality } if self.said.offers < MAX_OFFERS => {
+                self.offer(sdp, quality.unwrap_or(Quality::Standard), fx);
+            }
             VisitorRequest::Candidate { candidate } if self.takes(&candidate) => self.candidate(candidate, fx),
             VisitorRequest::Ready {} if !self.said.ready => {
                 (self.said.ready, self.oldest) = (true, self.epoch);
@@ -285,7 +287,7 @@ impl Call {
         }
     }
 
-    fn offer(&mut self, sdp: String, fx: &mut Effects<'_>) {
+    fn offer(&mut self, sdp: String, quality: Quality, fx: &mut Effects<'_>) {
         if self.gateway.is_none() {
             let Some(gateway) = fx.gateways.assign(&self.id, &self.plan.trunk) else {
                 return self.end(EndReason::NoCapacity, fx);
@@ -294,7 +296,7 @@ impl Call {
         }
         (self.said.offers, self.said.candidates) = (self.said.offers + 1, self.said.early_candidates.len());
         self.unanswered += 1;
-        self.command(Command::Offer { call: self.id.clone(), sdp }, fx);
+        self.command(Command::Offer { call: self.id.clone(), sdp, quality }, fx);
         for candidate in std::mem::take(&mut self.said.early_candidates) {
             self.command(Command::Candidate { call: self.id.clone(), candidate }, fx);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dsp::{Hertz, SampleRate, spectrum, units};
 use protocol::gateway::{CallStats, Command, Event, Failure, Transport};
+use protocol::visitor::Quality;
 use protocol::{CallId, TrunkName};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
@@ -106,7 +107,7 @@ impl Bench {
     /// A browser that is up.
     async fn browser(&mut self) -> TestResult<Browser> {
         let (mut browser, sdp) = Browser::new()?;
-        self.tell(Command::Offer { call: self.call.clone(), sdp }).await?;
+        self.tell(Command::Offer { call: self.call.clone(), sdp, quality: Quality::Standard }).await?;
         let mut event = self.event().await?;
         if matches!(event, Event::MediaDown { .. }) {
             // Of a page before this one, which closed before the gateway knew that it was away.
@@ -235,7 +236,9 @@ async fn an_offer_of_the_next_page_that_is_unusable_costs_the_call_and_nothing_e
     bench.far_end.answer(&far, &offer)?;
     assert!(matches!(bench.event().await?, Event::Answered { .. }));
     bench.tell(Command::VisitorAway { call: bench.call.clone() }).await?;
-    bench.tell(Command::Offer { call: bench.call.clone(), sdp: "nonsense".to_owned() }).await?;
+    bench
+        .tell(Command::Offer { call: bench.call.clone(), sdp: "nonsense".to_owned(), quality: Quality::Standard })
+        .await?;
     let event = bench.event().await?;
     assert!(matches!(event, Event::Failed { failure: Failure::OfferUnusable, .. }), "{event:?}");
     bench.release().await?;
@@ -288,14 +291,16 @@ async fn what_cannot_be_done_is_said_and_leaves_nothing() -> TestResult {
     assert_eq!(bench.release().await?, CallStats::default());
     let _browser = bench.browser().await?;
     let sdp = Browser::new()?.1;
-    bench.tell(Command::Offer { call: CallId::new("second"), sdp }).await?;
+    bench.tell(Command::Offer { call: CallId::new("second"), sdp, quality: Quality::Standard }).await?;
     let event = bench.event().await?;
     assert!(matches!(event, Event::Failed { failure: Failure::Full, .. }), "{event:?}");
     bench.tell(bench.dial_command("nowhere")).await?;
     let event = bench.event().await?;
     assert!(matches!(event, Event::Failed { failure: Failure::Undialable, .. }), "{event:?}");
     bench.release().await?;
-    bench.tell(Command::Offer { call: bench.call.clone(), sdp: "nonsense".to_owned() }).await?;
+    bench
+        .tell(Command::Offer { call: bench.call.clone(), sdp: "nonsense".to_owned(), quality: Quality::Standard })
+        .await?;
     let event = bench.event().await?;
     assert!(matches!(event, Event::Failed { failure: Failure::OfferUnusable, .. }), "{event:?}");
     bench.release().await?;

@@ -1,16 +1,11 @@
 //! What the far end hears while no page of the visitor sends audio: silence that keeps the RTP flowing, a short soft tone when
-//! the page goes, two low ones when nobody has come back. 16-bit samples at 8 kHz.
-
-use std::time::{Duration, Instant};
+//! the page goes, two low ones when nobody has come back. In pieces as [`super::incoming`] has them.
 
 use dsp::tone::{Cadence, Signal};
-use dsp::{Dbm0, Hertz, SampleRate, units};
+use dsp::{Dbm0, Hertz};
 
-use super::transcode::OPUS_FRAME;
+use super::incoming::{Piece, RATE};
 use crate::config::AwayTone;
-
-/// How often a piece of [`OPUS_FRAME`] samples is due.
-const INTERVAL: Duration = Duration::from_millis(20);
 
 /// A page that turns within this goes by unremarked: a tone for each would tell the far end of what it would not have noticed.
 const UNREMARKED_MS: u32 = 300;
@@ -28,60 +23,35 @@ pub(crate) struct StandIn {
     waits: u32,
     /// Samples of the tone that are not yet played.
     left: u32,
-    due: Instant,
     is_farewell: bool,
 }
 
 impl StandIn {
     /// Silence.
-    pub(crate) fn silence(now: Instant) -> Self {
-        Self { tone: None, waits: 0, left: 0, due: now, is_farewell: false }
+    pub(crate) fn silence() -> Self {
+        Self { tone: None, waits: 0, left: 0, is_farewell: false }
     }
 
     /// Silence for as long as nobody minds, the tone for a page that goes, then silence.
-    pub(crate) fn away(tone: AwayTone, now: Instant) -> Self {
-        Self { waits: SampleRate::HZ_8000.samples(UNREMARKED_MS), ..Self::playing(tone, AWAY, 1, now) }
+    pub(crate) fn away(tone: AwayTone) -> Self {
+        Self { waits: RATE.samples(UNREMARKED_MS), ..Self::playing(tone, AWAY, 1) }
     }
 
     /// The next page is there, and its audio soon: a tone that has not begun is put off once more.
     pub(crate) fn next_page(&mut self) {
         if self.waits > 0 {
-            self.waits = SampleRate::HZ_8000.samples(UNREMARKED_MS);
+            self.waits = RATE.samples(UNREMARKED_MS);
         }
     }
 
     /// The tones for a visitor who has not come back.
-    pub(crate) fn farewell(tone: AwayTone, now: Instant) -> Self {
-        Self { is_farewell: true, ..Self::playing(tone, GONE, 2, now) }
+    pub(crate) fn farewell(tone: AwayTone) -> Self {
+        Self { is_farewell: true, ..Self::playing(tone, GONE, 2) }
     }
 
-    fn playing(tone: AwayTone, signal: Signal, times: u32, now: Instant) -> Self {
-        let rate = SampleRate::HZ_8000;
-        match tone {
-            AwayTone::Soft => {
-                let left = times * rate.samples(signal.on_ms + signal.off_ms);
-                Self { tone: Some(Cadence::new(rate, signal)), waits: 0, left, due: now, is_farewell: false }
-            }
-            AwayTone::Off => Self::silence(now),
-        }
-    }
-
-    /// When [`Self::next`] has a piece.
-    pub(crate) fn due(&self) -> Instant {
-        self.due
-    }
-
-    /// The piece that is due, if one is.
-    pub(crate) fn next(&mut self, now: Instant) -> Option<[i16; OPUS_FRAME]> {
-        if self.due > now {
-            return None;
-        }
-        self.due += INTERVAL;
-        if self.due <= now {
-            // Behind by more than a packet: what was not played then is not played now.
-            self.due = now + INTERVAL;
-        }
-        Some(std::array::from_fn(|_| self.next_sample()))
+    /// The next piece.
+    pub(crate) fn fill(&mut self, piece: &mut Piece) {
+        piece.fill_with(|| self.next_sample());
     }
 
     /// Whether it was a farewell and all of it is played.
@@ -89,13 +59,23 @@ impl StandIn {
         self.is_farewell && self.left == 0
     }
 
-    fn next_sample(&mut self) -> i16 {
+    fn playing(tone: AwayTone, signal: Signal, times: u32) -> Self {
+        match tone {
+            AwayTone::Soft => {
+                let left = times * RATE.samples(signal.on_ms + signal.off_ms);
+                Self { tone: Some(Cadence::new(RATE, signal)), waits: 0, left, is_farewell: false }
+            }
+            AwayTone::Off => Self::silence(),
+        }
+    }
+
+    fn next_sample(&mut self) -> f32 {
         if self.waits > 0 {
             self.waits -= 1;
-            return 0;
+            return 0.0;
         }
-        let Some(tone) = self.tone.as_mut().filter(|_| self.left > 0) else { return 0 };
+        let Some(tone) = self.tone.as_mut().filter(|_| self.left > 0) else { return 0.0 };
         self.left -= 1;
-        units::to_i16(tone.next_sample())
+        tone.next_sample()
     }
 }

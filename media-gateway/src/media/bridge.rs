@@ -1,34 +1,37 @@
 //! A bridge joins the visitor's leg with the far end's: audio and keys both ways, ringback while nobody sends audio. It is
 //! told packets and the time, and says what to send; it owns no socket and reads no clock.
 //!
+//! Audio passes in three steps: packets into a playout buffer as they come; every 20 ms one piece out of each, on one clock for both
+//! ways ([`Bridge::hear_agent`], [`Bridge::hear_visitor`]: who wants to listen to decoded audio, or to change it, does it there);
+//! pieces into packets.
+//!
 //! Deliberately not here: DTLS-SRTP ([`super::webrtc`]), sockets ([`super::worker`]), and any decision about the call.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use dsp::g711::Law;
+use dsp::playout::{Content, Stats};
 use dsp::telephone_event::Packet;
 use dsp::{Digit, SampleRate};
 use protocol::gateway::{CallStats, Side};
-use tracing::{debug, trace};
+use protocol::visitor::Quality;
+use tracing::trace;
 
 use super::away::StandIn;
+use super::clock::Clock;
 use super::dtmf::{Key, KeyReceiver, KeySender};
+use super::incoming::{AgentAudio, AudioError, PIECE_SAMPLES, Piece, VisitorAudio};
 use super::outbox::{BridgeOutput, Outbox};
+use super::quality::Adaptation;
 use super::ringback::RingbackTone;
 use super::rtcp::Reporter;
-use super::rtp::{AgentPayload, RtpLeg};
+use super::rtp::{AgentPacket, AgentPayload, RtpLeg};
 use super::sequence::{Arrival, Sequence};
-use super::transcode::{Coding, Decoder, Encoder, Frame, OPUS_FRAME};
+use super::transcode::{Coding, Encoder, Frame, Framer};
 use super::webrtc::{VisitorPacket, VisitorPayload};
 use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Remote};
-
-/// How often a packet of ringback is due.
-const RINGBACK_INTERVAL: Duration = Duration::from_millis(20);
-
-/// The longest packet of the far end that is taken: 120 ms of G.711. None sends more than 60 ms.
-const MAX_AGENT_SAMPLES: usize = 960;
 
 /// The longest ptime that we send: 60 ms of G.711.
 const MAX_PTIME_SAMPLES: usize = 480;
@@ -56,18 +59,20 @@ pub(crate) struct Seed {
 /// The state of one bridge.
 pub(crate) struct Bridge {
     rtp: RtpLeg,
-    decoder: Decoder,
-    encoder: Encoder,
+    clock: Clock,
+    from_visitor: VisitorAudio,
+    from_agent: AgentAudio,
+    to_agent: Framer,
+    to_visitor: Encoder,
+    adaptation: Adaptation,
     visitor: Sequence,
     visitor_ssrc: Option<u32>,
-    visitor_gap: bool,
-    agent_gap: bool,
     visitor_keys: KeyReceiver,
     agent_keys: KeyReceiver,
     relay: KeySender,
     reporter: Reporter,
     tone: Ringback,
-    ringing: Option<Ringing>,
+    ringing: Option<RingbackTone>,
     away_tone: AwayTone,
     /// The visitor's page is gone: what its leg still brings is not taken.
     is_away: bool,
@@ -77,25 +82,23 @@ pub(crate) struct Bridge {
     outbox: Outbox,
 }
 
-struct Ringing {
-    tone: RingbackTone,
-    due: Instant,
-}
-
 impl Bridge {
     /// A bridge without a far end as yet.
     ///
     /// # Errors
-    /// What libopus says when it has no memory.
-    pub(crate) fn new(seed: Seed, tone: Ringback, away_tone: AwayTone, now: Instant) -> Result<Self, opus::Error> {
+    /// [`AudioError`].
+    pub(crate) fn new(seed: Seed, tone: Ringback, away_tone: AwayTone, now: Instant) -> Result<Self, AudioError> {
+        let adaptation = Adaptation::new(Quality::Standard);
         Ok(Self {
             rtp: RtpLeg::new(seed.ssrc, seed.agent_sequence),
-            decoder: Decoder::new(seed.agent_timestamp)?,
-            encoder: Encoder::new(seed.visitor_sequence >> 1, seed.visitor_timestamp)?,
+            clock: Clock::default(),
+            from_visitor: VisitorAudio::new(now)?,
+            from_agent: AgentAudio::new(now)?,
+            to_agent: Framer::new(seed.agent_timestamp),
+            to_visitor: Encoder::new(seed.visitor_sequence >> 1, seed.visitor_timestamp, adaptation.settings())?,
+            adaptation,
             visitor: Sequence::default(),
             visitor_ssrc: None,
-            visitor_gap: false,
-            agent_gap: false,
             visitor_keys: KeyReceiver::new(SampleRate::HZ_48000, now),
             agent_keys: KeyReceiver::new(SampleRate::HZ_8000, now),
             relay: KeySender::new(seed.agent_timestamp, now),
@@ -113,7 +116,8 @@ impl Bridge {
     /// Plays ringback to the visitor until the far end is heard or has answered.
     pub(crate) fn ring(&mut self, now: Instant) {
         if self.ringing.is_none() && self.rtp.incoming().received() == 0 {
-            self.ringing = RingbackTone::new(self.tone).map(|tone| Ringing { tone, due: now });
+            self.ringing = RingbackTone::new(self.tone);
+            self.clock.start(now);
         }
     }
 
@@ -121,11 +125,23 @@ impl Bridge {
     pub(crate) fn connect(&mut self, remote: Remote, now: Instant) {
         self.reporter.begin(now);
         let samples = (remote.ptime.as_millis() * 8).clamp(80, MAX_PTIME_SAMPLES as u128);
-        self.decoder.set_ptime(samples as u16);
-        if let Coding::G711(_) = self.encoder.coding() {
-            self.encoder.recode(Coding::G711(law(remote.codec)));
+        self.to_agent.set_size(samples as usize);
+        if let Coding::G711(_) = self.to_visitor.coding() {
+            self.to_visitor.recode(Coding::G711(law(remote.codec)));
         }
         self.rtp.configure(remote);
+    }
+
+    /// What the visitor chose for quality, traffic and power.
+    pub(crate) fn set_quality(&mut self, quality: Quality) {
+        self.adaptation.choose(quality);
+        self.to_visitor.set_opus(self.adaptation.settings());
+    }
+
+    /// What the browser reports of the packets that we sent: the share that was lost, 0 to 1, and the round trip.
+    pub(crate) fn handle_visitor_report(&mut self, lost: f32, round_trip: Option<Duration>) {
+        self.adaptation.report(lost, round_trip);
+        self.to_visitor.set_opus(self.adaptation.settings());
     }
 
     /// The far end has answered: no more ringback.
@@ -136,13 +152,15 @@ impl Bridge {
     /// The visitor's page is gone and may come back: the far end hears that, then silence.
     pub(crate) fn away(&mut self, now: Instant) {
         self.is_away = true;
-        self.stand_in = Some(StandIn::away(self.away_tone, now));
+        self.stand_in = Some(StandIn::away(self.away_tone));
+        self.clock.start(now);
     }
 
     /// Tells the far end that the visitor will not come back.
     pub(crate) fn say_farewell(&mut self, now: Instant) {
         self.is_away = true;
-        self.stand_in = Some(StandIn::farewell(self.away_tone, now));
+        self.stand_in = Some(StandIn::farewell(self.away_tone));
+        self.clock.start(now);
     }
 
     /// Whether the farewell has just been said.
@@ -156,11 +174,11 @@ impl Bridge {
         self.is_away = false;
         self.visitor.forget();
         self.visitor_ssrc = None;
-        self.visitor_gap = false;
-        self.decoder.forget();
-        self.encoder.renumber(sequence >> 1);
+        self.from_visitor.forget();
+        self.to_visitor.renumber(sequence >> 1);
         if self.rtp.media().is_some() {
-            self.stand_in.get_or_insert_with(|| StandIn::silence(now)).next_page();
+            self.stand_in.get_or_insert_with(StandIn::silence).next_page();
+            self.clock.start(now);
         }
     }
 
@@ -169,17 +187,17 @@ impl Bridge {
     pub(crate) fn redirect_visitor(&mut self, coding: Coding, sequence: u64, now: Instant) -> u64 {
         self.visitor.forget();
         self.visitor_ssrc = None;
-        self.visitor_gap = false;
-        self.decoder.forget();
+        self.from_visitor.forget();
         if self.rtp.media().is_some() {
-            self.stand_in.get_or_insert_with(|| StandIn::silence(now));
+            self.stand_in.get_or_insert_with(StandIn::silence);
+            self.clock.start(now);
         }
-        self.encoder.redirect(coding, sequence)
+        self.to_visitor.redirect(coding, sequence)
     }
 
     /// Codes like this towards the visitor, the same way.
     pub(crate) fn recode_visitor(&mut self, coding: Coding) {
-        self.encoder.recode(coding);
+        self.to_visitor.recode(coding);
     }
 
     /// The far end's codec, once it is known.
@@ -189,10 +207,10 @@ impl Bridge {
 
     /// The visitor pressed keys: they are reported and sent on, one after the other.
     pub(crate) fn press(&mut self, digits: &str, now: Instant) {
-        let Self { outbox, relay, decoder, .. } = self;
+        let Self { outbox, relay, to_agent, .. } = self;
         for digit in digits.chars().filter_map(Digit::from_char) {
-            visitor_key(Key::Pressed { digit, held: KEY_HELD }, outbox, relay, decoder, now);
-            visitor_key(Key::Released { digit, held: KEY_HELD }, outbox, relay, decoder, now);
+            visitor_key(Key::Pressed { digit, held: KEY_HELD }, outbox, relay, to_agent, now);
+            visitor_key(Key::Released { digit, held: KEY_HELD }, outbox, relay, to_agent, now);
         }
         self.send_keys(now);
     }
@@ -204,55 +222,49 @@ impl Bridge {
         }
         if self.visitor_ssrc.replace(packet.ssrc).is_some_and(|before| before != packet.ssrc) {
             self.visitor.forget();
-            self.decoder.forget();
         }
-        // The low bits: str0m has extended the number, and the tracker counts restarts by itself.
-        let arrival = self.visitor.arrive(packet.sequence as u16);
-        trace!(ssrc = packet.ssrc, sequence = packet.sequence, kind = ?packet.kind, ?arrival, "RTP from the visitor");
-        if !notes_gap(arrival, &mut self.visitor_gap) {
-            return;
-        }
-        match packet.kind {
-            VisitorPayload::Opus | VisitorPayload::G711(_) => self.visitor_audio(packet, now),
-            VisitorPayload::Event(clock) => {
-                self.visitor_gap = false;
-                let VisitorPacket { ssrc, timestamp, marker, .. } = *packet;
+        let VisitorPacket { ssrc, timestamp, marker, kind, .. } = *packet;
+        // The low bits: str0m has extended the number, and the trackers count restarts by themselves.
+        let number = packet.sequence as u16;
+        let arrival = self.visitor.arrive(number);
+        trace!(ssrc, sequence = packet.sequence, ?kind, ?arrival, "RTP from the visitor");
+        match kind {
+            VisitorPayload::Opus | VisitorPayload::G711(_) => {
+                let law = if let VisitorPayload::G711(law) = kind { Some(law) } else { None };
+                self.clock.start(now);
+                let arrival = self.from_visitor.push(law, (ssrc, number, timestamp), &packet.payload, now);
+                trace!(ssrc, sequence = packet.sequence, ?arrival, "audio");
+            }
+            VisitorPayload::Event(clock) if is_in_order(arrival) => {
+                self.from_visitor.leave_out();
                 let event = Packet { ssrc, timestamp, marker, payload: &packet.payload };
-                let Self { visitor_keys, outbox, relay, decoder, .. } = self;
-                visitor_keys.receive(event, clock, now, |key| visitor_key(key, outbox, relay, decoder, now));
+                let Self { visitor_keys, outbox, relay, to_agent, .. } = self;
+                visitor_keys.receive(event, clock, now, |key| visitor_key(key, outbox, relay, to_agent, now));
                 self.send_keys(now);
             }
+            VisitorPayload::Event(_) => {}
         }
     }
 
     /// Takes a datagram from the RTP socket.
     pub(crate) fn handle_agent(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
         let Some(packet) = self.rtp.handle_datagram(source, datagram, now) else { return };
-        if !notes_gap(packet.arrival, &mut self.agent_gap) {
-            return;
-        }
+        let AgentPacket { ssrc, sequence, timestamp, marker, payload, .. } = packet;
         match packet.kind {
             AgentPayload::Audio(codec) => {
-                self.ringing = None;
-                let mut pcm = [0; MAX_AGENT_SAMPLES];
-                let length = law(codec).decode(packet.payload, &mut pcm);
-                let samples = pcm.get(..length).unwrap_or_default();
-                let is_gap = std::mem::take(&mut self.agent_gap);
-                self.encoder.push(samples, packet.timestamp, is_gap, now, |coded| self.outbox.send_visitor(coded));
+                self.clock.start(now);
+                let arrival = self.from_agent.push(law(codec), (ssrc, sequence, timestamp), payload, now);
+                trace!(ssrc, sequence, ?arrival, "G.711");
             }
-            AgentPayload::Event => {
-                self.agent_gap = false;
-                let event = Packet {
-                    ssrc: packet.ssrc,
-                    timestamp: packet.timestamp,
-                    marker: packet.marker,
-                    payload: packet.payload,
-                };
+            AgentPayload::Event if is_in_order(packet.arrival) => {
+                self.from_agent.leave_out();
+                let event = Packet { ssrc, timestamp, marker, payload };
                 let outbox = &mut self.outbox;
                 self.agent_keys.receive(event, SampleRate::HZ_8000, now, |key| report(outbox, Side::Agent, key));
             }
             // The browser makes its own noise of the silence that we leave.
-            AgentPayload::ComfortNoise => self.agent_gap = false,
+            AgentPayload::ComfortNoise if is_in_order(packet.arrival) => self.from_agent.leave_out(),
+            AgentPayload::Event | AgentPayload::ComfortNoise => {}
         }
     }
 
@@ -265,35 +277,26 @@ impl Bridge {
 
     /// Tells the time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let Self { visitor_keys, agent_keys, outbox, relay, decoder, .. } = self;
-        visitor_keys.handle_timeout(now, |key| visitor_key(key, outbox, relay, decoder, now));
+        let Self { visitor_keys, agent_keys, outbox, relay, to_agent, .. } = self;
+        visitor_keys.handle_timeout(now, |key| visitor_key(key, outbox, relay, to_agent, now));
         agent_keys.handle_timeout(now, |key| report(outbox, Side::Agent, key));
+        while let Some(due) = self.clock.tick(now) {
+            self.hear_agent(due);
+            self.hear_visitor(due);
+        }
         self.send_keys(now);
-        let session = self.rtp.session(self.decoder.timestamp_at(now));
+        let session = self.rtp.session(self.to_agent.timestamp_at(now));
         if let Some(report) = self.reporter.report(&session, now)
             && let Some(destination) = self.rtp.rtcp_destination()
         {
             self.outbox.send_report(destination, &report);
         }
-        if let Some(ringing) = self.ringing.as_mut().filter(|ringing| ringing.due <= now) {
-            let mut pcm = [0; OPUS_FRAME];
-            ringing.tone.fill(&mut pcm);
-            ringing.due += RINGBACK_INTERVAL;
-            if ringing.due <= now {
-                // Behind by more than a packet: what was not played then is not played now.
-                ringing.due = now + RINGBACK_INTERVAL;
-            }
-            self.encoder.push_local(&pcm, now, |coded| self.outbox.send_visitor(coded));
-        }
-        self.play_stand_in(now);
     }
 
     /// When [`Self::handle_timeout`] is due; `None` when nothing waits.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let ringing = self.ringing.as_ref().map(|ringing| ringing.due);
         let keys = [self.visitor_keys.poll_timeout(), self.agent_keys.poll_timeout(), self.relay.poll_timeout()];
-        let stand_in = self.stand_in.as_ref().map(StandIn::due);
-        keys.into_iter().chain([ringing, stand_in, self.reporter.poll_timeout()]).flatten().min()
+        keys.into_iter().chain([self.clock.poll_timeout(), self.reporter.poll_timeout()]).flatten().min()
     }
 
     /// The next thing to be done; `None` when there is nothing more until an input or [`Self::poll_timeout`].
@@ -313,46 +316,63 @@ impl Bridge {
         }
     }
 
+    /// How playout fared: the visitor's audio, the far end's.
+    pub(crate) fn playout(&self) -> [Stats; 2] {
+        [self.from_visitor.stats(), self.from_agent.stats()]
+    }
+
     /// Packets on the RTP port that were not the far end's.
     pub(crate) fn rejected(&self) -> u64 {
         self.rtp.rejected()
     }
 
-    fn visitor_audio(&mut self, packet: &VisitorPacket, now: Instant) {
-        let is_gap = std::mem::take(&mut self.visitor_gap);
-        self.stand_in = None;
-        let Some(remote) = self.rtp.media().filter(Remote::receives) else { return };
-        let Self { decoder, rtp, outbox, relay, .. } = self;
-        let send = |frame: Frame<'_>| send_frame(frame, &remote, relay, rtp, outbox);
-        let decoded = match packet.kind {
-            VisitorPayload::G711(law) => {
-                decoder.push_g711(law, &packet.payload, packet.timestamp, now, send);
-                Ok(())
+    /// The piece of the far end's audio that is due: to the visitor.
+    fn hear_agent(&mut self, due: Instant) {
+        let mut piece: Piece = [0.0; PIECE_SAMPLES];
+        let content = self.from_agent.pull(&mut piece, due);
+        let heard = match (content, &mut self.ringing) {
+            (Content::Sound, ringing) => {
+                *ringing = None;
+                Some(&piece)
             }
-            VisitorPayload::Opus | VisitorPayload::Event(_) => {
-                decoder.push(&packet.payload, packet.timestamp, is_gap, now, send)
+            (Content::Silence, Some(tone)) => {
+                tone.fill(&mut piece);
+                Some(&piece)
             }
+            (Content::Silence, None) => None,
         };
-        if let Err(error) = decoded {
-            debug!(ssrc = packet.ssrc, sequence = packet.sequence, %error, "no Opus");
-        }
+        self.to_visitor.push(heard, due, |coded| self.outbox.send_visitor(coded));
     }
 
-    fn play_stand_in(&mut self, now: Instant) {
-        let Self { decoder, rtp, outbox, relay, stand_in, farewell_said, .. } = self;
-        let Some(pcm) = stand_in.as_mut().and_then(|it| it.next(now)) else { return };
-        if let Some(remote) = rtp.media().filter(Remote::receives) {
-            decoder.push_local(&pcm, now, |frame| send_frame(frame, &remote, relay, rtp, outbox));
+    /// The piece of the visitor's audio that is due, or of what stands in for it: to the far end.
+    fn hear_visitor(&mut self, due: Instant) {
+        let mut piece: Piece = [0.0; PIECE_SAMPLES];
+        let content = if self.is_away { Content::Silence } else { self.from_visitor.pull(&mut piece, due) };
+        let heard = match (content, &mut self.stand_in) {
+            (Content::Sound, stand_in) => {
+                *stand_in = None;
+                Some(&piece)
+            }
+            (Content::Silence, Some(stand_in)) => {
+                stand_in.fill(&mut piece);
+                Some(&piece)
+            }
+            (Content::Silence, None) => None,
+        };
+        let Self { rtp, outbox, relay, to_agent, .. } = self;
+        match rtp.media().filter(Remote::receives) {
+            Some(remote) => to_agent.push(heard, due, |frame| send_frame(frame, &remote, relay, rtp, outbox)),
+            None => to_agent.push(None, due, |_| {}),
         }
-        if stand_in.take_if(|it| it.has_said_farewell()).is_some() {
-            *farewell_said = true;
+        if self.stand_in.take_if(|it| it.has_said_farewell()).is_some() {
+            self.farewell_said = true;
         }
     }
 
     fn send_keys(&mut self, now: Instant) {
-        let Self { decoder, rtp, outbox, relay, .. } = self;
+        let Self { to_agent, rtp, outbox, relay, .. } = self;
         let event_pt = rtp.media().filter(Remote::receives).and_then(|remote| remote.telephone_event);
-        relay.advance(decoder.timestamp_at(now), now, |packet| {
+        relay.advance(to_agent.timestamp_at(now), now, |packet| {
             // A far end that understands no events gets none: what nobody wants is drained all the same.
             let Some(event_pt) = event_pt else { return };
             if let Some((to, datagram)) = rtp.packet(event_pt, packet.timestamp, packet.marker, &packet.payload) {
@@ -368,29 +388,28 @@ fn send_frame(frame: Frame<'_>, remote: &Remote, relay: &KeySender, rtp: &mut Rt
         return;
     }
     let mut payload = [0; MAX_PTIME_SAMPLES];
-    let length = law(remote.codec).encode(frame.samples, &mut payload);
+    let mut linear = [0; MAX_PTIME_SAMPLES];
+    let length = law(remote.codec).encode(frame.to_i16(&mut linear), &mut payload);
     let payload = payload.get(..length).unwrap_or_default();
     if let Some((to, datagram)) = rtp.packet(remote.payload_type, frame.timestamp, frame.marker, payload) {
         outbox.send_agent(to, datagram);
     }
 }
 
-fn visitor_key(key: Key, outbox: &mut Outbox, relay: &mut KeySender, decoder: &Decoder, now: Instant) {
+fn visitor_key(key: Key, outbox: &mut Outbox, relay: &mut KeySender, to_agent: &Framer, now: Instant) {
     report(outbox, Side::Visitor, key);
     match key {
         Key::Pressed { .. } => {}
-        Key::Released { digit, held } => relay.press(digit, held, decoder.timestamp_at(now), now),
+        Key::Released { digit, held } => relay.press(digit, held, to_agent.timestamp_at(now), now),
     }
 }
 
-/// Keeps in mind that packets are missing before the next audio. Returns whether the packet is of use.
-fn notes_gap(arrival: Arrival, gap: &mut bool) -> bool {
+/// Whether a packet that cannot wait for its turn is of use.
+fn is_in_order(arrival: Arrival) -> bool {
     match arrival {
-        Arrival::First => *gap = false,
-        Arrival::Next { missing } => *gap |= missing > 0,
-        Arrival::Late | Arrival::Suspect => return false,
+        Arrival::First | Arrival::Next { .. } => true,
+        Arrival::Late | Arrival::Suspect => false,
     }
-    true
 }
 
 fn report(outbox: &mut Outbox, from: Side, key: Key) {

@@ -19,6 +19,8 @@ use super::webrtc::{VisitorPacket, VisitorPayload};
 use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
 
+mod playout;
+
 const EVENT_PT: u8 = 101;
 const MS: Duration = Duration::from_millis(1);
 const SEED: Seed = Seed {
@@ -48,6 +50,7 @@ struct Played {
     timestamp: u32,
     marker: bool,
     payload: Vec<u8>,
+    at: Duration,
 }
 
 struct Bench {
@@ -59,6 +62,7 @@ struct Bench {
     digits: Vec<(Side, char, u32)>,
     opus: opus::Encoder,
     sine: Sine,
+    speaks_syllables: bool,
     destination: Option<SocketAddr>,
     reports: usize,
 }
@@ -68,6 +72,12 @@ impl Bench {
         let now = Instant::now();
         let mut bridge = Bridge::new(SEED, Ringback::Europe, AwayTone::Soft, now)?;
         bridge.connect(remote(ptime_ms)?, now);
+        let mut opus = opus::Encoder::new(48_000, opus::Channels::Mono, opus::Application::Voip)?;
+        // As browsers do when they are told so; only speech-like coding has redundancy.
+        opus.set_max_bandwidth(opus::Bandwidth::Narrowband)?;
+        opus.set_bitrate(opus::Bitrate::Bits(32_000))?;
+        opus.set_inband_fec(true)?;
+        opus.set_packet_loss_perc(20)?;
         Ok(Self {
             bridge,
             start: now,
@@ -75,8 +85,9 @@ impl Bench {
             sent: Vec::new(),
             played: Vec::new(),
             digits: Vec::new(),
-            opus: opus::Encoder::new(48_000, opus::Channels::Mono, opus::Application::Voip)?,
+            opus,
             sine: Sine::new(SampleRate::HZ_48000, Hertz(440.0), Dbm0(-10.0)),
+            speaks_syllables: false,
             destination: None,
             reports: 0,
         })
@@ -109,6 +120,7 @@ impl Bench {
                     timestamp: coded.timestamp,
                     marker: coded.marker,
                     payload: coded.payload.to_vec(),
+                    at: self.now.duration_since(self.start),
                 }),
                 BridgeOutput::ToAgent { destination, datagram } => {
                     self.destination = Some(destination);
@@ -136,7 +148,9 @@ impl Bench {
 
     /// The visitor's `index`-th packet of 20 ms.
     fn opus(&mut self, index: u32) -> TestResult<VisitorPacket> {
-        let pcm: [i16; 960] = std::array::from_fn(|_| units::to_i16(self.sine.next_sample()));
+        // Syllables, where asked for: to the encoder an even tone is noise that needs no redundancy.
+        let level = if self.speaks_syllables { (1 + index % 12) as f32 / 12.0 } else { 1.0 };
+        let pcm: [i16; 960] = std::array::from_fn(|_| units::to_i16(level * self.sine.next_sample()));
         let payload = self.opus.encode_vec(&pcm, 1275)?;
         Ok(visitor_packet(VisitorPayload::Opus, index, index * 960, Arc::from(payload)))
     }
@@ -148,6 +162,58 @@ impl Bench {
             self.wait(20 * MS)?;
         }
         self.drain()
+    }
+
+    /// The same, but the clock goes on through those that are lost.
+    fn speak_all_but(&mut self, packets: u32, is_lost: impl Fn(u32) -> bool) -> TestResult {
+        for index in 0..packets {
+            let packet = self.opus(index)?;
+            if !is_lost(index) {
+                self.bridge.handle_visitor(&packet, self.now);
+            }
+            self.wait(20 * MS)?;
+        }
+        Ok(())
+    }
+
+    /// Packets of the far end, 20 ms each, of a tone.
+    fn listen(&mut self, packets: std::ops::Range<u16>, is_lost: impl Fn(u16) -> bool) -> TestResult {
+        let mut sine = Sine::new(SampleRate::HZ_8000, Hertz(300.0), Dbm0(-10.0));
+        for index in packets {
+            let pcm: [i16; 160] = std::array::from_fn(|_| units::to_i16(sine.next_sample()));
+            let mut codes = [0; 160];
+            Law::Mu.encode(&pcm, &mut codes);
+            if !is_lost(index) {
+                self.hear(FAR_END, index, u32::from(index) * 160, 0, &codes)?;
+            }
+            self.wait(20 * MS)?;
+        }
+        Ok(())
+    }
+
+    /// What the visitor hears.
+    fn decoded(&self) -> TestResult<Vec<f32>> {
+        let mut decoder = opus::Decoder::new(8_000, opus::Channels::Mono)?;
+        let mut pcm = Vec::new();
+        for played in &self.played {
+            let mut frame = [0.0; 480];
+            let length = decoder.decode_float(&played.payload, &mut frame, false)?;
+            pcm.extend(frame.into_iter().take(length));
+        }
+        Ok(pcm)
+    }
+
+    /// Numbers count up by one, timestamps are those of the clock, and what comes after a pause is marked.
+    fn visitors_timeline_is_even(&self) -> bool {
+        self.played.windows(2).all(|pair| match pair {
+            [a, b] => {
+                let ticks = (b.at - a.at).as_millis() as u32 * 48;
+                b.sequence == a.sequence + 1
+                    && b.timestamp.wrapping_sub(a.timestamp) == ticks
+                    && b.marker == (ticks != 960)
+            }
+            _ => false,
+        })
     }
 
     fn hear(&mut self, source: &str, sequence: u16, timestamp: u32, payload_type: u8, payload: &[u8]) -> TestResult {
@@ -204,56 +270,19 @@ fn audio_is_cut_to_the_ptime_of_the_far_end_over_wraps_of_both_sides() -> TestRe
     for (ptime, packets) in [(10, 200), (20, 100), (30, 66), (40, 50), (60, 33)] {
         let mut bench = Bench::new(ptime)?;
         bench.speak(0..100)?;
-        assert_eq!(bench.sent.len(), packets, "at {ptime} ms");
+        let missing = packets - bench.sent.len();
+        assert!(missing * ptime as usize <= 60, "{missing} missing at {ptime} ms");
         assert!(is_contiguous(&bench.sent, ptime as u32 * 8), "at {ptime} ms");
         assert!(bench.sent.iter().all(|sent| sent.payload.len() == ptime as usize * 8));
         let first = bench.sent.first().ok_or("nothing")?;
-        assert_eq!((first.sequence, first.timestamp, first.marker), (SEED.agent_sequence, SEED.agent_timestamp, true));
+        assert_eq!((first.sequence, first.marker), (SEED.agent_sequence, true));
+        let held = first.timestamp.wrapping_sub(SEED.agent_timestamp);
+        assert!(held.is_multiple_of(160) && held <= 3 * 160, "{held}");
         assert_eq!(bench.sent.iter().filter(|sent| sent.marker).count(), 1);
         let pcm = bench.pcm();
         let level = spectrum::tone_level(pcm.get(4000..12_000).unwrap_or_default(), SampleRate::HZ_8000, Hertz(440.0));
         assert!((level.0 - Dbm0(-10.0).to_dbov().0).abs() < 1.0, "{level:?} at {ptime} ms");
     }
-    Ok(())
-}
-
-#[test]
-fn a_lost_packet_of_the_visitor_is_concealed_and_leaves_no_hole() -> TestResult {
-    let mut bench = Bench::new(20)?;
-    bench.speak((0..100).filter(|index| index % 20 != 13))?;
-    assert_eq!(bench.sent.len(), 100);
-    assert!(is_contiguous(&bench.sent, 160));
-    assert_eq!(bench.bridge.stats().visitor_lost, 5);
-    let pcm = bench.pcm();
-    let level = spectrum::tone_level(pcm.get(4000..12_000).unwrap_or_default(), SampleRate::HZ_8000, Hertz(440.0));
-    assert!((level.0 - Dbm0(-10.0).to_dbov().0).abs() < 3.0, "{level:?}");
-    Ok(())
-}
-
-#[test]
-fn a_packet_that_comes_late_is_not_played_again() -> TestResult {
-    let mut bench = Bench::new(20)?;
-    bench.speak([0, 1, 2, 4, 3, 5, 6, 6, 7])?;
-    assert_eq!(bench.sent.len(), 8);
-    assert!(is_contiguous(&bench.sent, 160));
-    assert_eq!(bench.bridge.stats().visitor_lost, 0);
-    Ok(())
-}
-
-#[test]
-fn silence_of_the_visitor_moves_the_timestamp_and_not_the_number() -> TestResult {
-    let mut bench = Bench::new(20)?;
-    bench.speak([0, 1])?;
-    bench.wait(380 * MS)?;
-    // DTX: the next packet in sequence, 400 ms on.
-    let mut packet = bench.opus(2)?;
-    packet.timestamp = 960 + 20 * 960;
-    bench.bridge.handle_visitor(&packet, bench.now);
-    bench.drain()?;
-    let [_, before, after] = bench.sent.as_slice() else { return Err("not three packets".into()) };
-    assert_eq!(after.sequence, before.sequence.wrapping_add(1));
-    assert_eq!(after.timestamp, before.timestamp.wrapping_add(20 * 160));
-    assert!(after.marker);
     Ok(())
 }
 
@@ -269,54 +298,11 @@ fn the_far_ends_audio_comes_in_packets_of_20_ms_whatever_its_ptime() -> TestResu
             bench.hear(FAR_END, sequence, timestamp, 0, &vec![0x55; usize::from(samples)])?;
             bench.wait(u32::from(ptime) * MS)?;
         }
-        assert_eq!(bench.played.len(), 60, "at {ptime} ms");
-        for (index, played) in (0..).zip(&bench.played) {
-            assert_eq!(played.sequence, 100 + u64::from(index));
-            assert_eq!(played.timestamp, 30 + index * 960);
-            assert_eq!(played.marker, index == 0);
-        }
+        assert!(bench.played.len() >= 56, "{} at {ptime} ms", bench.played.len());
+        let first = bench.played.first().ok_or("nothing")?;
+        assert_eq!((first.sequence, first.timestamp % 960, first.marker), (100, 30, true));
+        assert!(bench.visitors_timeline_is_even(), "at {ptime} ms");
     }
-    Ok(())
-}
-
-#[test]
-fn lost_packets_of_the_far_end_are_missing_numbers_for_the_browser_to_conceal() -> TestResult {
-    let mut bench = Bench::new(20)?;
-    for index in (0..10).filter(|index| ![4, 5].contains(index)) {
-        bench.hear(FAR_END, index, u32::from(index) * 160, 0, &[0x55; 160])?;
-    }
-    let numbers: Vec<_> =
-        bench.played.iter().map(|played| (played.sequence - 100, (played.timestamp - 30) / 960)).collect();
-    assert_eq!(numbers, [(0, 0), (1, 1), (2, 2), (3, 3), (6, 6), (7, 7), (8, 8), (9, 9)]);
-    assert_eq!(bench.bridge.stats().agent_lost, 2);
-    Ok(())
-}
-
-#[test]
-fn comfort_noise_and_silence_of_the_far_end_are_no_loss() -> TestResult {
-    let mut bench = Bench::new(20)?;
-    bench.hear(FAR_END, 1, 0, 0, &[0x55; 160])?;
-    bench.hear(FAR_END, 2, 160, 13, &[60])?;
-    bench.wait(200 * MS)?;
-    bench.hear(FAR_END, 3, 1600, 0, &[0x55; 160])?;
-    let [first, second] = bench.played.as_slice() else { return Err("not two packets".into()) };
-    assert_eq!((second.sequence - first.sequence, second.timestamp - first.timestamp), (1, 9600));
-    assert!(second.marker);
-    Ok(())
-}
-
-#[test]
-fn a_far_end_that_restarts_its_stream_goes_on_where_the_clock_is() -> TestResult {
-    let mut bench = Bench::new(20)?;
-    bench.hear(FAR_END, 1, 0, 0, &[0x55; 160])?;
-    bench.wait(100 * MS)?;
-    for sequence in [30_000, 30_001] {
-        bench.hear(FAR_END, sequence, 0x8000_0000 + u32::from(sequence) * 160, 0, &[0x55; 160])?;
-        bench.wait(20 * MS)?;
-    }
-    // The first packet after the jump is on probation (RFC 3550 A.1).
-    let [first, second] = bench.played.as_slice() else { return Err("not two packets".into()) };
-    assert_eq!((second.sequence - first.sequence, second.timestamp - first.timestamp), (1, 960 + 120 * 48));
     Ok(())
 }
 
@@ -383,13 +369,14 @@ fn a_key_that_is_held_is_reported_after_its_first_second() -> TestResult {
 fn an_attacker_who_finds_the_port_neither_hears_nor_is_heard() -> TestResult {
     let mut bench = Bench::new(20)?;
     bench.hear(FAR_END, 1, 160, 0, &[0x55; 160])?;
+    bench.wait(200 * MS)?;
     let before = bench.played.len();
     for sequence in 0..500 {
         bench.hear("203.0.113.66:9", sequence, u32::from(sequence) * 160, 0, &[0x2A; 160])?;
         bench.wait(20 * MS)?;
     }
     assert_eq!(bench.played.len(), before);
-    bench.speak([0])?;
+    bench.speak(0..5)?;
     assert_eq!(bench.destination, Some(FAR_END.parse()?));
     assert_eq!(bench.bridge.rejected(), 500);
     Ok(())
@@ -403,27 +390,27 @@ fn ringback_comes_every_20_ms_until_the_far_end_is_heard() -> TestResult {
     assert_eq!(bench.played.len(), 50);
     bench.hear(FAR_END, 1, 160, 0, &[0x55; 160])?;
     bench.wait(Duration::from_secs(1))?;
-    assert_eq!(bench.played.len(), 51);
-    let steps = bench
-        .played
-        .windows(2)
-        .all(|pair| matches!(pair, [a, b] if b.sequence == a.sequence + 1 && b.timestamp > a.timestamp));
-    assert!(steps);
+    let more = bench.played.len() - 50;
+    assert!((1..=8).contains(&more), "{more}: it rings on until the far end's packet is due, which then fades");
+    assert!(bench.visitors_timeline_is_even());
     Ok(())
 }
 
 #[test]
 fn a_far_end_on_hold_is_sent_nothing_and_gets_audio_again_afterwards() -> TestResult {
     let mut bench = Bench::new(20)?;
-    bench.speak([0, 1])?;
+    bench.speak(0..10)?;
+    let before = bench.sent.len();
     bench.bridge.connect(Remote { direction: Direction::SendOnly, ..remote(20)? }, bench.now);
-    bench.speak([2, 3])?;
-    assert_eq!(bench.sent.len(), 2);
+    bench.speak(10..20)?;
+    assert_eq!(bench.sent.len(), before);
     bench.bridge.connect(remote(20)?, bench.now);
-    bench.speak([4])?;
-    let [_, before, after] = bench.sent.as_slice() else { return Err("not three packets".into()) };
-    assert_eq!(after.sequence, before.sequence.wrapping_add(1));
-    assert!(after.timestamp.wrapping_sub(before.timestamp) >= 3 * 160 && after.marker);
+    bench.speak(20..30)?;
+    let (Some(last), Some(next)) = (bench.sent.get(before - 1), bench.sent.get(before)) else {
+        return Err("nothing afterwards".into());
+    };
+    assert_eq!(next.sequence, last.sequence.wrapping_add(1));
+    assert!(next.timestamp.wrapping_sub(last.timestamp) == 11 * 160 && next.marker, "{last:?} {next:?}");
     Ok(())
 }
 
@@ -439,13 +426,14 @@ fn the_far_end_gets_a_report_every_few_seconds() -> TestResult {
 #[test]
 fn a_far_end_whose_visitor_is_away_hears_one_soft_tone_then_silence_without_a_hole() -> TestResult {
     let mut bench = Bench::new(20)?;
-    bench.speak(0..50)?;
+    bench.speak(0..60)?;
+    let before = bench.sent.len();
     bench.bridge.away(bench.now);
     // What the old leg still brings is not taken.
-    bench.speak(50..100)?;
-    let (before, after) = bench.sent.split_at(50);
-    assert!(is_contiguous(before, 160) && is_contiguous(after, 160) && after.len() >= 50, "{}", after.len());
+    bench.speak(60..110)?;
+    assert!(is_contiguous(&bench.sent, 160) && bench.sent.len() >= 50 + before, "{}", bench.sent.len());
     let pcm = bench.pcm();
+    let pcm = pcm.get(before * 160 - 8_000..).ok_or("too little")?;
     let level = |range: std::ops::Range<usize>, pitch| {
         spectrum::tone_level(pcm.get(range).unwrap_or_default(), SampleRate::HZ_8000, Hertz(pitch)).0
     };
@@ -495,8 +483,10 @@ fn the_next_page_is_heard_in_the_place_of_silence_and_its_packets_are_numbered_a
     bench.wait(500 * MS)?;
     bench.bridge.replace_visitor(40_001, bench.now);
     bench.wait(100 * MS)?;
+    let heard = bench.played.len();
     bench.hear(FAR_END, 2, 4_800, 0, &[0x55; 160])?;
-    assert_eq!(bench.played.last().map(|played| (played.sequence, played.marker)), Some((20_000, true)));
+    bench.wait(200 * MS)?;
+    assert_eq!(bench.played.get(heard).map(|played| (played.sequence, played.marker)), Some((20_000, true)));
     bench.speak(1_000..1_050)?;
     assert!(bench.sent.windows(2).all(|pair| match pair {
         [a, b] => b.sequence == a.sequence.wrapping_add(1) && b.timestamp.wrapping_sub(a.timestamp) < 480,
@@ -519,6 +509,7 @@ fn the_next_page_is_heard_in_the_place_of_silence_and_its_packets_are_numbered_a
 fn the_farewell_is_two_low_tones_and_its_end_is_told_once() -> TestResult {
     let mut bench = Bench::new(20)?;
     bench.speak(0..10)?;
+    let before = bench.sent.len();
     bench.bridge.away(bench.now);
     bench.wait(1_000 * MS)?;
     bench.bridge.say_farewell(bench.now);
@@ -526,9 +517,11 @@ fn the_farewell_is_two_low_tones_and_its_end_is_told_once() -> TestResult {
     assert!(!bench.bridge.poll_farewell());
     bench.wait(120 * MS)?;
     assert!(bench.bridge.poll_farewell() && !bench.bridge.poll_farewell());
-    assert_eq!(bench.bridge.poll_timeout().filter(|at| *at < bench.now + 100 * MS), None, "nothing more to play");
+    let said = bench.sent.len();
+    bench.wait(100 * MS)?;
+    assert_eq!(bench.sent.len(), said, "nothing more to play");
     let pcm = bench.pcm();
-    let start = 10 * 160 + 50 * 160;
+    let start = before * 160 + 50 * 160;
     let level = |at: usize| {
         let piece = pcm.get(start + at..start + at + 800).unwrap_or_default();
         spectrum::tone_level(piece, SampleRate::HZ_8000, Hertz(330.0)).0

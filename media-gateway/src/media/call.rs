@@ -9,12 +9,13 @@ use metrics::Counter;
 use mio::net::UdpSocket;
 use protocol::CallId;
 use protocol::gateway::{CallFrame, CallStats, Transport};
-use protocol::visitor::FrameCodec;
+use protocol::visitor::{FrameCodec, Quality};
 use tokio::sync::mpsc;
 use tracing::{debug, info, trace};
 
 use super::bridge::Bridge;
 use super::frames::{self, FramePath};
+use super::incoming::RATE;
 use super::outbox::BridgeOutput;
 use super::tcp::Connections;
 use super::transcode::Coding;
@@ -176,7 +177,8 @@ impl Call {
     }
 
     /// Goes on with another leg of the visitor, whose packets are numbered from `sequence`. Gives back the old one.
-    pub(crate) fn replace(&mut self, webrtc: WebRtcLeg, sequence: u16, now: Instant) -> WebRtcLeg {
+    pub(crate) fn replace(&mut self, webrtc: WebRtcLeg, quality: Quality, sequence: u16, now: Instant) -> WebRtcLeg {
+        self.bridge.set_quality(quality);
         self.webrtc_up = false;
         match &mut self.frames {
             // The same browser tries anew; what is heard does not change.
@@ -227,7 +229,14 @@ impl Call {
     pub(crate) fn close(&mut self) -> CallStats {
         self.webrtc.close();
         let stats = self.bridge.stats();
-        debug!(call = %self.id, ?stats, strangers = self.bridge.rejected(), "media closed");
+        let playout = self.bridge.playout();
+        for (leg, stats) in ["webrtc", "sip"].into_iter().zip(playout) {
+            for (what, samples) in [("concealed", stats.concealed), ("recovered", stats.recovered)] {
+                let ms = RATE.milliseconds(samples);
+                metrics::counter!("ringlet_playout_milliseconds_total", "leg" => leg, "what" => what).increment(ms);
+            }
+        }
+        debug!(call = %self.id, ?stats, ?playout, strangers = self.bridge.rejected(), "media closed");
         stats
     }
 
@@ -248,6 +257,7 @@ impl Call {
                             bridge.handle_visitor(&packet, now);
                         }
                     }
+                    WebRtcOutput::Report { lost, round_trip } => bridge.handle_visitor_report(lost, round_trip),
                     WebRtcOutput::Up => {
                         info!(call = %id, frames = frames.is_some(), "the browser's audio path is up");
                         *webrtc_up = true;

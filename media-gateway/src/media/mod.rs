@@ -8,11 +8,14 @@ mod bridge;
 #[cfg(test)]
 mod bridge_tests;
 mod call;
+mod clock;
 mod dtmf;
 mod frames;
+mod incoming;
 mod latch;
 mod outbox;
 pub(crate) mod ports;
+mod quality;
 mod ringback;
 mod rtcp;
 mod rtp;
@@ -29,7 +32,7 @@ pub(crate) use webrtc::browser;
 
 use protocol::CallId;
 use protocol::gateway::{CallStats, Side, Transport};
-use protocol::visitor::FrameCodec;
+use protocol::visitor::{FrameCodec, Quality};
 
 use crate::sip::sdp::Remote;
 
@@ -46,6 +49,8 @@ pub(crate) enum MediaCommand {
         call: CallId,
         /// The browser's offer.
         sdp: String,
+        /// What the audio may cost the visitor.
+        quality: Quality,
     },
     /// The sockets for the far end.
     Attach {

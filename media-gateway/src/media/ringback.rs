@@ -1,8 +1,9 @@
-//! The local ringback tone as 16-bit samples at 8 kHz.
+//! The local ringback tone, in pieces as [`super::incoming`] has them.
 
 use dsp::tone::{Cadence, Signal};
-use dsp::{Dbm0, Hertz, SampleRate, units};
+use dsp::{Dbm0, Hertz};
 
+use super::incoming::{Piece, RATE};
 use crate::config::Ringback;
 
 /// Ringback of the United Kingdom: 400 Hz with 450 Hz, twice 0.4 s with 0.2 s between, every 3 s (BT SIN 350). It is played
@@ -22,8 +23,7 @@ pub(crate) struct RingbackTone {
 impl RingbackTone {
     /// `None` for [`Ringback::Silent`].
     pub(crate) fn new(tone: Ringback) -> Option<Self> {
-        let rate = SampleRate::HZ_8000;
-        let cadence = |signal| Cadence::new(rate, signal);
+        let cadence = |signal| Cadence::new(RATE, signal);
         let one = |signal| Some(Self { first: cadence(signal), second: None, delay: 0 });
         match tone {
             Ringback::Europe => one(Signal::RINGBACK_ETSI),
@@ -31,22 +31,22 @@ impl RingbackTone {
             Ringback::UnitedKingdom => Some(Self {
                 first: cadence(RINGBACK_UK),
                 second: Some(cadence(RINGBACK_UK)),
-                delay: rate.samples(UK_SECOND_RING_MS),
+                delay: RATE.samples(UK_SECOND_RING_MS),
             }),
             Ringback::Silent => None,
         }
     }
 
-    /// The next samples.
-    pub(crate) fn fill(&mut self, block: &mut [i16]) {
-        for sample in block {
+    /// The next piece.
+    pub(crate) fn fill(&mut self, piece: &mut Piece) {
+        for sample in piece {
             let mut sum = self.first.next_sample();
             if self.delay > 0 {
                 self.delay -= 1;
             } else if let Some(second) = &mut self.second {
                 sum += second.next_sample();
             }
-            *sample = units::to_i16(sum);
+            *sample = sum;
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct AgentPacket<'a> {
     pub kind: AgentPayload,
     /// The stream.
     pub ssrc: u32,
+    /// Its number in the stream.
+    pub sequence: u16,
     /// Where it stands in its stream.
     pub arrival: Arrival,
     /// At 8 kHz.
@@ -170,7 +172,8 @@ impl RtpLeg {
         trace!(%source, ssrc, sequence = number, ?kind, ?arrival, "RTP from the far end");
         let start = packet.payload_offset();
         let payload = datagram.get(start..start + packet.payload_len())?;
-        Some(AgentPacket { kind, ssrc, arrival, timestamp: packet.timestamp(), marker: packet.marker_bit(), payload })
+        let (timestamp, marker) = (packet.timestamp(), packet.marker_bit());
+        Some(AgentPacket { kind, ssrc, sequence: number, arrival, timestamp, marker, payload })
     }
 
     /// Writes the next packet of ours: where it goes and its bytes. `None` while the far end wants nothing.

@@ -11,7 +11,7 @@ use dsp::{Dbm0, Digit, Hertz, SampleRate, spectrum, units};
 use protocol::CallId;
 use protocol::frame::{Frame, Kind};
 use protocol::gateway::{CallFrame, Side, Transport};
-use protocol::visitor::FrameCodec;
+use protocol::visitor::{FrameCodec, Quality};
 use rtp_types::{RtpPacket, RtpPacketBuilder};
 use tokio::sync::mpsc;
 
@@ -74,7 +74,7 @@ impl Bench {
         let MediaOutput { events, frames, sink } = output;
         let thread = Some(thread);
         let mut bench = Self { media, events, frames, sink, thread, runtime, call, browser, gateway_rtp, far_end };
-        bench.tell(|call| MediaCommand::Offer { call, sdp });
+        bench.tell(|call| MediaCommand::Offer { call, sdp, quality: Quality::Standard });
         let answer = bench.event()?;
         let MediaEvent::Answer { sdp, .. } = answer else { return Err(format!("no answer: {answer:?}").into()) };
         bench.browser.accept(&sdp)?;
@@ -464,7 +464,8 @@ fn an_offer_that_is_no_sdp_is_refused() -> TestResult {
     let mut bench = Bench::new()?;
     let video = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n";
     for sdp in ["", "nonsense", video] {
-        let command = MediaCommand::Offer { call: CallId::new("other"), sdp: sdp.to_owned() };
+        let command =
+            MediaCommand::Offer { call: CallId::new("other"), sdp: sdp.to_owned(), quality: Quality::Standard };
         bench.runtime.block_on(bench.media.send(command));
         assert!(matches!(bench.event()?, MediaEvent::OfferUnusable { .. }));
     }

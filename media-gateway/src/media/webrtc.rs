@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use dsp::SampleRate;
 use dsp::g711::Law;
 use protocol::gateway::Transport;
+use protocol::visitor::Quality;
 use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
 use str0m::format::{Codec, FormatParams};
@@ -25,6 +26,7 @@ use str0m::rtp::{Extension, ExtensionMap, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 use tracing::{debug, trace};
 
+use super::quality::with_quality;
 use path::{Path, Via};
 
 /// How long ICE and DTLS may take after the answer was made. Browsers give up on ICE after 15 s to 30 s; a shopper long before.
@@ -33,6 +35,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 /// Trickled candidates that are looked at in one call. A browser with VPNs and virtual adapters finds about 20; each costs a
 /// candidate pair here.
 const MAX_REMOTE_CANDIDATES: usize = 64;
+
+/// How often str0m is asked whether the browser has reported; browsers report audio every 5 s.
+const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Payload types that we would prefer; the browser's offer decides (RFC 3264 section 6.1).
 const PREFERRED_EVENT_PT_48K: u8 = 110;
@@ -152,6 +157,13 @@ pub(crate) enum WebRtcOutput {
     },
     /// The visitor's audio or a key.
     Packet(VisitorPacket),
+    /// The browser reports of the packets that we sent since its last report (RFC 3550 section 6.4.1).
+    Report {
+        /// The share that was lost, 0 to 1.
+        lost: f32,
+        /// The round trip.
+        round_trip: Option<Duration>,
+    },
     /// ICE and DTLS are done.
     Up,
     /// What carries the audio: said after [`Self::Up`], and when it has moved.
@@ -184,7 +196,12 @@ impl WebRtcLeg {
     ///
     /// # Errors
     /// [`WebRtcError`] when the offer is no SDP, lacks fingerprint or ICE credentials, or has no Opus to send and receive.
-    pub(crate) fn answer(settings: &WebRtcSettings, offer: &str, now: Instant) -> Result<(Self, String), WebRtcError> {
+    pub(crate) fn answer(
+        settings: &WebRtcSettings,
+        offer: &str,
+        quality: Quality,
+        now: Instant,
+    ) -> Result<(Self, String), WebRtcError> {
         let offer = SdpOffer::from_sdp_string(offer).map_err(|error| WebRtcError::Syntax(error.to_string()))?;
         let mut rtc = rtc_config(settings).build(now);
         for candidate in settings.host_candidates() {
@@ -197,6 +214,7 @@ impl WebRtcLeg {
         let remote_pts = rtc.media(mid).map(|media| media.remote_pts().to_vec()).unwrap_or_default();
         let negotiated = || rtc.codec_config().params().iter().filter(|params| remote_pts.contains(&params.pt()));
         let opus = negotiated().find(|params| params.spec().codec == Codec::Opus).ok_or(WebRtcError::NoAudio)?.pt();
+        let answer = with_quality(&answer, &mid.to_string(), *opus, quality);
         let events = negotiated().filter(|params| params.spec().codec.is_tele());
         let events = events.map(|params| (params.pt(), event_clock(params.spec().clock_rate))).collect();
         let leg = Self {
@@ -395,6 +413,11 @@ impl WebRtcLeg {
                 self.go_down("ICE: the browser's checks ceased".to_owned());
             }
             Event::Closed => self.go_down("DTLS: closed by the browser".to_owned()),
+            Event::MediaEgressStats(stats) if stats.mid == self.mid => {
+                if let Some(lost) = stats.loss {
+                    self.pending.push_back(WebRtcOutput::Report { lost, round_trip: stats.rtt });
+                }
+            }
             Event::RtpPacket(packet) => {
                 let pt = packet.header.payload_type;
                 let event = self.events.iter().find(|(event, _)| *event == pt);
@@ -456,6 +479,7 @@ pub(crate) fn stun_ufrag(datagram: &[u8]) -> Option<String> {
 
 fn rtc_config(settings: &WebRtcSettings) -> RtcConfig {
     codecs(Rtc::builder().set_ice_lite(true).set_rtp_mode(true).set_dtls_cert(settings.certificate.clone()))
+        .set_stats_interval(Some(REPORT_INTERVAL))
 }
 
 fn codecs(config: RtcConfig) -> RtcConfig {
@@ -515,7 +539,7 @@ mod tests {
             vec!["192.0.2.9:443".parse()?],
         )?;
         let offer = offer.replace('\n', "\r\n");
-        let (leg, answer) = WebRtcLeg::answer(&settings, &offer, Instant::now())?;
+        let (leg, answer) = WebRtcLeg::answer(&settings, &offer, Quality::Saver, Instant::now())?;
         let random = ["o=", "a=msid-semantic:", "a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=ssrc:", "a=msid:"];
         let lines = answer.lines().map(|line| match random.into_iter().find(|start| line.starts_with(start)) {
             Some(start) => format!("{start}…"),
@@ -561,7 +585,7 @@ mod tests {
         let settings = WebRtcSettings::new(vec!["192.0.2.9:3478".parse()?], Vec::new())?;
         let offer = include_str!("webrtc/fixtures/chromium-156-offer.sdp").replace('\n', "\r\n");
         let mut now = Instant::now();
-        let (mut leg, _) = WebRtcLeg::answer(&settings, &offer, now)?;
+        let (mut leg, _) = WebRtcLeg::answer(&settings, &offer, Quality::Standard, now)?;
         leg.add_candidate("candidate:1 1 udp 2113937151 2001:db8::7 53165 typ host");
         let end = now + CONNECT_DEADLINE - Duration::from_secs(1);
         while now < end {

@@ -16,6 +16,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use protocol::CallId;
 use protocol::gateway::{CallFrame, Transport};
+use protocol::visitor::Quality;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tracing::{debug, error, trace};
@@ -386,7 +387,7 @@ impl Worker {
             slot
         };
         match command {
-            MediaCommand::Offer { call, sdp } => self.offer(&call, &sdp, now),
+            MediaCommand::Offer { call, sdp, quality } => self.offer(&call, &sdp, quality, now),
             MediaCommand::Attach { call, sockets } => {
                 if let Some(slot) = slot(&call) {
                     self.attach(slot, sockets);
@@ -407,21 +408,22 @@ impl Worker {
         }
     }
 
-    fn offer(&mut self, id: &CallId, sdp: &str, now: Instant) {
+    fn offer(&mut self, id: &CallId, sdp: &str, quality: Quality, now: Instant) {
         // str0m promises not to panic on what comes from outside; should it, one call is lost and not all of them.
-        let made = catch_unwind(AssertUnwindSafe(|| WebRtcLeg::answer(&self.webrtc, sdp, now)));
+        let made = catch_unwind(AssertUnwindSafe(|| WebRtcLeg::answer(&self.webrtc, sdp, quality, now)));
         let (leg, answer) = match made {
             Ok(Ok(made)) => made,
             Ok(Err(error)) => return self.refuse(id, error.to_string(), now),
             Err(_) => return self.refuse(id, "reading the offer panicked".to_owned(), now),
         };
         if let Some(&slot) = self.by_id.get(id) {
-            return self.replace(slot, leg, answer, now);
+            return self.replace(slot, leg, answer, quality, now);
         }
-        let bridge = match Bridge::new(seed(), self.ringback, self.away_tone, now) {
+        let mut bridge = match Bridge::new(seed(), self.ringback, self.away_tone, now) {
             Ok(bridge) => bridge,
             Err(error) => return self.refuse(id, error.to_string(), now),
         };
+        bridge.set_quality(quality);
         let slot = self.next_slot;
         self.next_slot += SLOT_STEP;
         self.by_id.insert(id.clone(), slot);
@@ -433,11 +435,11 @@ impl Worker {
     }
 
     /// The call goes on with another leg of the visitor. What was known of the old one leads nowhere any more.
-    fn replace(&mut self, slot: Slot, leg: WebRtcLeg, answer: String, now: Instant) {
+    fn replace(&mut self, slot: Slot, leg: WebRtcLeg, answer: String, quality: Quality, now: Instant) {
         let Some(call) = self.calls.get_mut(&slot) else { return };
         self.shared.tcp.close_those_of(slot);
         self.by_ufrag.insert(leg.ufrag().to_owned(), slot);
-        self.by_ufrag.remove(call.replace(leg, rand::random(), now).ufrag());
+        self.by_ufrag.remove(call.replace(leg, quality, rand::random(), now).ufrag());
         for address in call.addresses.drain(..) {
             if self.by_address.get(&address) == Some(&slot) {
                 self.by_address.remove(&address);

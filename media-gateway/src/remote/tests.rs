@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use protocol::CallId;
 use protocol::gateway::{Command, Event, VERSION};
+use protocol::visitor::Quality;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -67,7 +68,7 @@ async fn a_call_outlives_the_socket_and_is_named_when_it_is_back() -> TestResult
     assert!(matches!(event(&mut socket).await?, Event::Registered { version: VERSION, calls, .. } if calls.is_empty()));
     let (mut browser, sdp) = Browser::new()?;
     let call = CallId::new("01CALL");
-    tell(&mut socket, &Command::Offer { call: call.clone(), sdp }).await?;
+    tell(&mut socket, &Command::Offer { call: call.clone(), sdp, quality: Quality::Standard }).await?;
     let Event::Answer { sdp, .. } = event(&mut socket).await? else { return Err("no answer".into()) };
     socket.close(None).await?;
     while let Ok(Some(Ok(_))) = timeout(PATIENCE, socket.next()).await {}

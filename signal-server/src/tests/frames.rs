@@ -42,7 +42,7 @@ async fn frames_pass_between_the_page_that_has_the_call_and_the_gateway_of_the_p
     resume::resumed(&mut next, &call).await;
     assert_eq!(app.gateway.command().await, Command::Frames { call: call.clone(), codec: None });
     app.gateway.frames_out.send(frame(4)).await.unwrap();
-    next.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
+    next.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     next.request(&ON).await;
     assert!(matches!(app.gateway.command().await, Command::Offer { .. }));
     assert!(matches!(app.gateway.command().await, Command::Frames { codec: Some(_), .. }));
@@ -55,7 +55,7 @@ async fn frames_pass_to_a_gateway_elsewhere_with_the_calls_id_before_each() {
     let app = TestApp::builder().no_gateway().start().await;
     let mut gateway = gateways::registered_at(&app).await;
     let (mut visitor, call) = app.welcomed().await;
-    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
+    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     visitor.request(&ON).await;
     assert!(matches!(gateways::command(&mut gateway).await, Command::Offer { .. }));
     assert!(matches!(gateways::command(&mut gateway).await, Command::Frames { .. }));

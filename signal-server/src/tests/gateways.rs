@@ -2,7 +2,7 @@
 
 use super::harness::{Client, GATEWAY_SECRET, PUBLIC, TestApp, registered};
 use protocol::gateway::{Command, Event};
-use protocol::visitor::{EndReason, VisitorEvent, VisitorRequest};
+use protocol::visitor::{EndReason, Quality, VisitorEvent, VisitorRequest};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite;
 
@@ -54,8 +54,11 @@ async fn a_call_on_a_remote_gateway_ends_when_the_gateway_is_lost() {
     say(&mut gateway, &registered("far-away")).await;
     app.gateways(1).await;
     let (mut visitor, call) = app.welcomed().await;
-    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
-    assert_eq!(command(&mut gateway).await, Command::Offer { call: call.clone(), sdp: "offer".to_owned() });
+    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
+    assert_eq!(
+        command(&mut gateway).await,
+        Command::Offer { call: call.clone(), sdp: "offer".to_owned(), quality: Quality::Standard }
+    );
     say(&mut gateway, &Event::Answer { call: call.clone(), sdp: "answer".to_owned() }).await;
     assert_eq!(visitor.event().await, VisitorEvent::Answer { sdp: "answer".to_owned() });
     drop(gateway);
@@ -74,8 +77,8 @@ async fn a_gateway_that_connects_anew_takes_its_name_over() {
     say(&mut new, &registered("same")).await;
     assert_eq!(old.text().await, None, "the old connection is closed");
     let (mut visitor, call) = app.welcomed().await;
-    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
-    assert_eq!(command(&mut new).await, Command::Offer { call, sdp: "offer".to_owned() });
+    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
+    assert_eq!(command(&mut new).await, Command::Offer { call, sdp: "offer".to_owned(), quality: Quality::Standard });
 }
 
 #[tokio::test]
@@ -92,7 +95,7 @@ async fn a_gateway_that_speaks_another_version_is_sent_away() {
 async fn a_call_without_any_gateway_ends_as_no_capacity() {
     let app = TestApp::builder().no_gateway().start().await;
     let (mut visitor, call) = app.welcomed().await;
-    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
+    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     assert_eq!(visitor.ended().await, (EndReason::NoCapacity, Some("RL-402")));
     assert_eq!(app.record(&call).await.reason, Some(EndReason::NoCapacity));
 }
@@ -101,7 +104,7 @@ async fn a_call_without_any_gateway_ends_as_no_capacity() {
 async fn the_loss_of_the_gateway_in_the_process_ends_its_calls() {
     let mut app = TestApp::start().await;
     let (mut visitor, _) = app.welcomed().await;
-    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
+    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     app.gateway.command().await;
     let (events, _) = tokio::sync::mpsc::channel(1);
     app.gateway.events = events;

@@ -5,13 +5,13 @@ use crate::Limits;
 use protocol::CallId;
 use protocol::error::ErrorCode;
 use protocol::gateway::{Command, Event};
-use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
+use protocol::visitor::{CallState, EndReason, Quality, VisitorEvent, VisitorRequest};
 use serde_json::{Value, json};
 
 /// A visitor in an answered call, and the token for the next page.
 pub(super) async fn in_call(app: &mut TestApp) -> (Client, CallId, String) {
     let (mut visitor, call) = app.welcomed().await;
-    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
+    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     visitor.request(&VisitorRequest::Ready {}).await;
     assert!(matches!(app.gateway.command().await, Command::Offer { .. }));
     assert!(matches!(app.gateway.command().await, Command::Dial { .. }));
@@ -68,9 +68,9 @@ async fn a_call_goes_from_page_to_page_and_stays_one_call_with_one_record() {
         visitor = resumes(&app, &token, &Value::Null).await;
         let next = resumed(&mut visitor, &call).await;
         assert_ne!(std::mem::replace(&mut token, next), token);
-        visitor.request(&VisitorRequest::Offer { sdp: format!("offer {page}") }).await;
+        visitor.request(&VisitorRequest::Offer { sdp: format!("offer {page}"), quality: None }).await;
         visitor.request(&VisitorRequest::Ready {}).await;
-        let offer = Command::Offer { call: call.clone(), sdp: format!("offer {page}") };
+        let offer = Command::Offer { call: call.clone(), sdp: format!("offer {page}"), quality: Quality::Standard };
         assert_eq!(app.gateway.command().await, offer);
         app.gateway.say(Event::Answer { call: call.clone(), sdp: "answer".to_owned() }).await;
         assert_eq!(visitor.event().await, VisitorEvent::Answer { sdp: "answer".to_owned() });
@@ -99,8 +99,11 @@ async fn a_duplicated_tab_is_refused_and_may_move_the_call() {
     let mut second = resumes(&app, &token, &json!({"takeover": true})).await;
     resumed(&mut second, &call).await;
     first.await.unwrap();
-    second.request(&VisitorRequest::Offer { sdp: "second".to_owned() }).await;
-    assert_eq!(app.gateway.command().await, Command::Offer { call, sdp: "second".to_owned() });
+    second.request(&VisitorRequest::Offer { sdp: "second".to_owned(), quality: None }).await;
+    assert_eq!(
+        app.gateway.command().await,
+        Command::Offer { call, sdp: "second".to_owned(), quality: Quality::Standard }
+    );
 }
 
 #[tokio::test]
@@ -131,7 +134,7 @@ async fn a_token_is_worth_nothing_elsewhere_or_a_second_time() {
     let mut next = resumes(&app, &token, &json!({"origin": SHOP})).await;
     resumed(&mut next, &call).await;
     next.request(&VisitorRequest::Ready {}).await;
-    next.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
+    next.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     assert!(matches!(app.gateway.command().await, Command::Offer { .. }));
     let mut again = resumes(&app, &token, &Value::Null).await;
     assert_eq!(again.ended().await, (EndReason::VisitorGone, Some("RL-309")));

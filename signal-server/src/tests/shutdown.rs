@@ -12,7 +12,7 @@ async fn a_stopping_server_refuses_visitors_ends_its_calls_and_closes_their_reco
     let mut app =
         TestApp::builder().configure(|config| config.deadlines.drain = Duration::from_millis(300)).start().await;
     let (mut visitor, call) = app.welcomed().await;
-    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
+    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     app.gateway.command().await;
     let mut late = app.visitor().await;
     let hello = app.hello().await;
@@ -46,7 +46,7 @@ async fn a_running_call_may_end_by_itself_while_the_server_stops() {
 async fn a_gateway_that_never_confirms_holds_up_neither_the_end_nor_the_record() {
     let mut app = TestApp::builder().configure(|config| config.deadlines.drain = Duration::ZERO).start().await;
     let (mut visitor, call) = app.welcomed().await;
-    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
+    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     app.gateway.command().await;
     let folder = app.stop().await;
     let store = Store::open(&folder.path().join("ringlet.sqlite")).await.unwrap();

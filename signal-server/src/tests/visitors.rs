@@ -4,7 +4,7 @@ use super::harness::{Client, PUBLIC, SHOP, SIGNING_SECRET, TestApp, closed};
 use crate::Limits;
 use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
 use protocol::gateway::{Command, Event, Side, Transport};
-use protocol::visitor::{CallState, EndReason, MAX_MESSAGE_BYTES, VisitorEvent, VisitorRequest};
+use protocol::visitor::{CallState, EndReason, MAX_MESSAGE_BYTES, Quality, VisitorEvent, VisitorRequest};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -17,8 +17,11 @@ async fn a_call_is_carried_from_hello_to_its_record() {
     assert_eq!((merchant.as_str(), link.as_str()), ("The shop acme", "Sales"));
     let call: protocol::CallId = call.as_str().into();
 
-    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
-    assert_eq!(app.gateway.command().await, Command::Offer { call: call.clone(), sdp: "offer".to_owned() });
+    visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
+    assert_eq!(
+        app.gateway.command().await,
+        Command::Offer { call: call.clone(), sdp: "offer".to_owned(), quality: Quality::Standard }
+    );
     app.gateway.say(Event::Answer { call: call.clone(), sdp: "answer".to_owned() }).await;
     assert_eq!(visitor.event().await, VisitorEvent::Answer { sdp: "answer".to_owned() });
     app.gateway.say(Event::MediaUp { call: call.clone() }).await;
@@ -134,7 +137,7 @@ async fn a_merchants_token_names_the_destination_or_an_address_on_the_merchants_
         visitor.say(&hello).await;
         let VisitorEvent::Welcome { call, .. } = visitor.event().await else { panic!("no welcome") };
         let call: protocol::CallId = call.as_str().into();
-        visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned() }).await;
+        visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
         visitor.request(&VisitorRequest::Ready {}).await;
         assert!(matches!(app.gateway.command().await, Command::Offer { .. }));
         app.gateway.say(Event::Answer { call: call.clone(), sdp: "answer".to_owned() }).await;
@@ -215,7 +218,7 @@ async fn an_unreadable_message_ends_the_socket_and_an_unknown_one_does_not() {
 async fn a_message_that_is_too_long_ends_the_call() {
     let app = TestApp::start().await;
     let (mut visitor, call) = app.welcomed().await;
-    visitor.request(&VisitorRequest::Offer { sdp: "x".repeat(MAX_MESSAGE_BYTES) }).await;
+    visitor.request(&VisitorRequest::Offer { sdp: "x".repeat(MAX_MESSAGE_BYTES), quality: None }).await;
     assert_eq!(visitor.text().await, None);
     assert_eq!(app.record(&call).await.reason, Some(EndReason::VisitorGone));
 }

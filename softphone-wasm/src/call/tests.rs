@@ -78,14 +78,14 @@ fn ended(code: ErrorCode) -> Output {
 #[test]
 fn what_is_found_before_the_socket_opens_follows_hello_in_order() {
     let mut call = Call::new(hello(), 1, T0);
-    assert_eq!(feed(&mut call, Input::Offered("v=0".to_owned())), []);
+    assert_eq!(feed(&mut call, Input::Offered("v=0".to_owned(), Some(Quality::Saver))), []);
     assert_eq!(feed(&mut call, Input::Found("candidate:1".to_owned())), []);
     assert_eq!(feed(&mut call, Input::MicrophoneAllowed), []);
     assert_eq!(
         feed(&mut call, Input::SocketOpened),
         [
             Output::Send(hello()),
-            Output::Send(VisitorRequest::Offer { sdp: "v=0".to_owned() }),
+            Output::Send(VisitorRequest::Offer { sdp: "v=0".to_owned(), quality: Some(Quality::Saver) }),
             Output::Send(VisitorRequest::Candidate { candidate: "candidate:1".to_owned() }),
         ]
     );
@@ -129,7 +129,7 @@ fn every_wait_of_the_setup_ends_in_the_error_that_names_it() {
     assert_eq!(drain(&mut silent), [ended(ErrorCode::SocketLost), Output::CloseSocket]);
 
     let mut unanswered = welcomed();
-    feed(&mut unanswered, Input::Offered(String::new()));
+    feed(&mut unanswered, Input::Offered(String::new(), None));
     unanswered.handle_timeout(T0 + ANSWER_WITHIN);
     let late = failed(ErrorCode::SetupTimedOut, "deadline passed");
     assert_eq!(drain(&mut unanswered), [late, ended(ErrorCode::SetupTimedOut), Output::CloseSocket]);
@@ -218,7 +218,7 @@ fn a_broken_socket_is_followed_by_another_and_only_what_got_lost_is_said_again()
 #[test]
 fn a_server_that_remembers_nothing_is_told_what_is_unanswered() {
     let mut call = welcomed();
-    feed(&mut call, Input::Offered("v=0".to_owned()));
+    feed(&mut call, Input::Offered("v=0".to_owned(), None));
     feed(&mut call, Input::MicrophoneAllowed);
     feed(&mut call, Input::Received(VisitorEvent::Answer { sdp: "v=0".to_owned() }));
     feed(&mut call, Input::SocketClosed(1006));

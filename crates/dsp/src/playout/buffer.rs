@@ -3,6 +3,7 @@
 use super::conceal::{Concealer, FADED_MS};
 use super::jitter::Jitter;
 use super::pcm::{MAX_FRAME, Pcm};
+use super::redundancy::Redundancy;
 use super::store::{Insert, PACKETS, Place, Store};
 use super::stream::{Placed, Stream, transit};
 use super::stretch::{Direction, best_lag, fade};
@@ -46,6 +47,7 @@ pub struct Playout<const PAYLOAD: usize> {
     own_concealment: bool,
     /// The packet that was asked for FEC last.
     asked: Option<i64>,
+    redundancy: Redundancy,
     reset_codec: bool,
     frame: usize,
     block: usize,
@@ -79,6 +81,7 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
             missing: 0,
             own_concealment: true,
             asked: None,
+            redundancy: Redundancy::new(),
             reset_codec: false,
             frame: rate.samples(20) as usize,
             block: 0,
@@ -97,7 +100,7 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
         }
         let (place, arrival) = match self.stream.place(packet, now.0, self.jitter.base()) {
             Placed::Here(place) => (place, Arrival::Stored),
-            Placed::Restart(place) => (place, self.restart()),
+            Placed::Restart(place) => (place, self.begin_anew()),
             Placed::Suspect => {
                 self.stats.malformed += 1;
                 return Arrival::Suspect;
@@ -147,6 +150,17 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
         content
     }
 
+    /// The sender is gone and another comes: what is held is dropped, there is silence, and the next packet is the first of a stream. What
+    /// is known of the network stays.
+    pub fn restart(&mut self) {
+        self.stream.forget();
+        self.begin_anew();
+        self.pcm.clear();
+        self.concealer = Concealer::new(self.rate);
+        self.own_concealment = true;
+        self.missing = 0;
+    }
+
     /// What was counted so far, and the delay of now.
     pub fn stats(&self) -> Stats {
         let ms = |samples: i64| self.rate.milliseconds(u64::try_from(samples).unwrap_or_default()) as u32;
@@ -158,7 +172,7 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
         for _ in 0..=2 * PACKETS {
             match self.step(at, wanted) {
                 Step::Decode(place) => self.decode(codec, place, at),
-                Step::Recover(place, length) => self.recover(codec, place, length),
+                Step::Recover(place, length) => self.recover(codec, place, length, at),
                 Step::Conceal(length) => self.conceal(codec, length),
             }
             if self.pcm.waiting() > 0 {
@@ -204,7 +218,12 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
         }
         let is_continued = self.end.is_some_and(|end| self.missing == place.at - end.at) && !self.own_concealment;
         let overlap = if is_continued || self.is_contiguous(place) { 0 } else { self.begin_merge() };
+        let follows_loss = self.end.is_some_and(|end| place.sequence > end.sequence + 1);
         let Some((_, payload)) = self.store.first() else { return };
+        self.redundancy.handle_time(at, self.rate);
+        if follows_loss && codec.has_redundancy(payload) {
+            self.redundancy.lost(at, self.rate);
+        }
         let length = self.pcm.append(MAX_FRAME, |room| codec.decode(payload, room)).len();
         self.store.remove(place);
         if length == 0 {
@@ -225,7 +244,7 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
         self.adjust(codec, at);
     }
 
-    fn recover(&mut self, codec: &mut impl Codec, next: Place, length: usize) {
+    fn recover(&mut self, codec: &mut impl Codec, next: Place, length: usize, at: u64) {
         self.asked = Some(next.sequence);
         let overlap = if self.own_concealment { self.begin_merge() } else { 0 };
         let Some((_, payload)) = self.store.first() else { return };
@@ -237,6 +256,7 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
         self.pcm.drop_first(recovered.saturating_sub(length), recovered);
         self.merge(overlap);
         self.stats.recovered += recovered.min(length) as u64;
+        self.redundancy.lost(at, self.rate);
         self.end = Some(Place { sequence: next.sequence - 1, at: next.at });
         self.missing = 0;
         self.own_concealment = false;
@@ -368,7 +388,7 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
     }
 
     /// What is decoded already is played; the rest belongs to a sender that is gone.
-    fn restart(&mut self) -> Arrival {
+    fn begin_anew(&mut self) -> Arrival {
         let is_first = self.end.is_none() && self.store.is_empty();
         self.store.clear();
         self.jitter.restart();
@@ -403,7 +423,8 @@ impl<const PAYLOAD: usize> Playout<PAYLOAD> {
     /// below the cap by what may come at once: a stream that waited for more than may be held would never begin.
     fn target(&self) -> i64 {
         let highest = self.cap() - (2 * self.frame + self.block) as i64;
-        let wanted = self.jitter.percentile() + self.block as i64;
+        let redundancy = if self.redundancy.is_waited_for() { self.frame as i64 } else { 0 };
+        let wanted = self.jitter.percentile() + self.block as i64 + redundancy;
         wanted.max(i64::from(self.rate.samples(self.config.min_delay_ms))).min(highest).max(0)
     }
 }

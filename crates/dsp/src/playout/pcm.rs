@@ -24,6 +24,12 @@ impl Pcm {
         Self { samples: [0.0; CAPACITY], next: MAX_HISTORY, end: MAX_HISTORY }
     }
 
+    /// Forgets past and future.
+    pub(super) fn clear(&mut self) {
+        self.samples.fill(0.0);
+        (self.next, self.end) = (MAX_HISTORY, MAX_HISTORY);
+    }
+
     /// Samples that wait.
     pub(super) const fn waiting(&self) -> usize {
         self.end - self.next

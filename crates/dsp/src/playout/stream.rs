@@ -71,6 +71,13 @@ impl Stream {
         Placed::Here(place)
     }
 
+    /// Whatever comes next is a stream of its own.
+    pub(super) const fn forget(&mut self) {
+        self.last = None;
+        self.suspect = None;
+        self.former = None;
+    }
+
     fn restart(&mut self, packet: &Packet<'_>) -> Placed {
         let (sequence, ticks) = (i64::from(packet.sequence), i64::from(packet.timestamp));
         let last = Last { ssrc: packet.ssrc, sequence, ticks };

@@ -102,6 +102,10 @@ impl Codec for Numbered {
         self.render(number, pcm)
     }
 
+    fn has_redundancy(&self, _: &[u8]) -> bool {
+        self.has_fec
+    }
+
     fn conceal(&mut self, pcm: &mut [f32]) -> usize {
         if !self.has_plc {
             return 0;

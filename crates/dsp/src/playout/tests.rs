@@ -196,6 +196,25 @@ fn fec_fills_a_single_loss_and_concealment_the_rest_of_a_longer_one() {
 }
 
 #[test]
+fn where_packets_are_lost_it_waits_for_the_redundancy_behind_them_and_not_for_ever() {
+    for has_fec in [true, false] {
+        // One in 20 for 20 s, then none; without jitter, where a buffer that follows jitter alone is too short.
+        let sent = send(3_000, |number| (number >= 1_000 || number % 20 != 7).then_some(5.0));
+        let mut codec = Numbered::new(tone);
+        codec.has_fec = has_fec;
+        let heard = listen(sent, codec, 59_000, 20, Config::default());
+        let at = |ms: u64| heard.trace[(ms / 20) as usize].1;
+        if has_fec {
+            assert!(heard.codec.recovered.len() >= 45, "{:?}", heard.codec.recovered);
+            assert!(at(19_000).target_ms >= 42 && at(19_000).delay_ms <= 50, "{:?}", at(19_000));
+        } else {
+            assert!(at(19_000).target_ms <= 25, "{:?}", at(19_000));
+        }
+        assert!(at(50_000).target_ms <= 25 && at(50_000).delay_ms <= 30, "{:?}", at(50_000));
+    }
+}
+
+#[test]
 fn a_codec_that_conceals_is_asked_for_exactly_what_is_missing() {
     let sent = send(200, |number| (!matches!(number, 60 | 90..=92)).then_some(0.0));
     let mut codec = Numbered::new(tone);

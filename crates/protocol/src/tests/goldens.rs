@@ -4,7 +4,7 @@ use super::assert_fresh;
 use super::readers::{Json, written};
 use crate::error::ErrorCode;
 use crate::gateway::{CallStats, Command, Event, Failure, Side};
-use crate::visitor::{CallState, EndReason, FrameCodec, Transport, VisitorEvent, VisitorRequest};
+use crate::visitor::{CallState, EndReason, FrameCodec, Quality, Transport, VisitorEvent, VisitorRequest};
 use crate::{CallId, GatewayId, TrunkName, VariantShape};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,7 +52,7 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
             session: Some("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned()),
             seen: Some(17),
         },
-        VisitorRequest::Offer { sdp: "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n".to_owned() },
+        VisitorRequest::Offer { sdp: "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n".to_owned(), quality: Some(Quality::Best) },
         VisitorRequest::Candidate {
             candidate: "candidate:1 1 udp 2122260223 192.0.2.1 54400 typ host generation 0".to_owned(),
         },
@@ -106,7 +106,7 @@ fn commands() -> Vec<Command> {
     let call = CallId::from(CALL);
     let trunk = TrunkName::from("pstn");
     vec![
-        Command::Offer { call: call.clone(), sdp: "v=0\r\n".to_owned() },
+        Command::Offer { call: call.clone(), sdp: "v=0\r\n".to_owned(), quality: Quality::Saver },
         Command::Candidate { call: call.clone(), candidate: "candidate:1 1 udp 1 192.0.2.1 54400 typ host".to_owned() },
         Command::Dial {
             call: call.clone(),

@@ -1,7 +1,7 @@
 //! The readers and writers without serde, held against serde: over any message, and over what is nearly one.
 
 use crate::error::ErrorCode;
-use crate::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
+use crate::visitor::{CallState, EndReason, Quality, VisitorEvent, VisitorRequest};
 use crate::{ReadError, Reader, Writer};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -87,7 +87,8 @@ fn requests() -> impl Strategy<Value = VisitorRequest> {
                 }
             ),
         any::<u32>().prop_map(|seen| VisitorRequest::Ping { seen }),
-        text().prop_map(|sdp| VisitorRequest::Offer { sdp }),
+        (text(), proptest::option::of(proptest::sample::select(Quality::ALL)))
+            .prop_map(|(sdp, quality)| VisitorRequest::Offer { sdp, quality }),
         text().prop_map(|candidate| VisitorRequest::Candidate { candidate }),
         Just(VisitorRequest::Ready {}),
         Just(VisitorRequest::Hangup {}),

@@ -231,7 +231,7 @@ pub(super) fn reconnects(page: u64, session: u32, seen: u32) -> Input {
 }
 
 pub(super) fn offer_of(page: u64) -> Input {
-    says_at(Page(page), VisitorRequest::Offer { sdp: format!("O{page}") })
+    says_at(Page(page), VisitorRequest::Offer { sdp: format!("O{page}"), quality: None })
 }
 
 pub(super) fn ready_of(page: u64) -> Input {
@@ -243,7 +243,7 @@ pub(super) fn lost(page: u64) -> Input {
 }
 
 pub(super) fn offer() -> Input {
-    says(VisitorRequest::Offer { sdp: "O".to_owned() })
+    says(VisitorRequest::Offer { sdp: "O".to_owned(), quality: None })
 }
 
 pub(super) fn candidate(candidate: &str) -> Input {

@@ -212,7 +212,7 @@ impl World {
                 return Input::Resume { call, page: self.fresh_page(), epoch, takeover: false };
             }
             CallState::Connecting | CallState::Answered if !facts.page_offered => {
-                return says(VisitorRequest::Offer { sdp: "O".to_owned() });
+                return says(VisitorRequest::Offer { sdp: "O".to_owned(), quality: None });
             }
             _ if facts.unanswered > 0 => Event::Answer { call, sdp: String::new() },
             CallState::Connecting => return says(VisitorRequest::Ready {}),
@@ -501,7 +501,7 @@ fn a_stopped_switchboard_with_many_calls_runs_dry() {
         if n == 50 {
             bench.prepare([super::bench::registered("g1", 1000, &[])]);
         }
-        let request = VisitorRequest::Offer { sdp: String::new() };
+        let request = VisitorRequest::Offer { sdp: String::new(), quality: None };
         bench.prepare([Input::Visitor { call: CallId::new(format!("c{n}")), page: super::bench::PAGE, request }]);
     }
     assert_eq!(bench.board.calls(), 50);

@@ -126,7 +126,7 @@ fn events() -> impl Strategy<Value = EventOf> {
 fn requests() -> impl Strategy<Value = VisitorRequest> {
     let failed = |code| VisitorRequest::Failed { code, detail: None };
     prop::sample::select(vec![
-        VisitorRequest::Offer { sdp: String::new() },
+        VisitorRequest::Offer { sdp: String::new(), quality: None },
         VisitorRequest::Candidate { candidate: String::new() },
         VisitorRequest::Candidate { candidate: "host".to_owned() },
         VisitorRequest::Ready {},

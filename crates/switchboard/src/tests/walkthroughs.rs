@@ -410,8 +410,11 @@ fn a_failure_of_the_gateway_ends_the_call_with_its_meaning() {
 fn a_call_that_no_gateway_can_take_ends_for_want_of_capacity() {
     let mut bench = Bench::new(Config::default());
     bench.prepare([registered("g1", 1, &[]), arrived("c1"), offer(), arrived("c2")]);
-    let second =
-        Input::Visitor { call: CallId::from("c2"), page: PAGE, request: VisitorRequest::Offer { sdp: "O".to_owned() } };
+    let second = Input::Visitor {
+        call: CallId::from("c2"),
+        page: PAGE,
+        request: VisitorRequest::Offer { sdp: "O".to_owned(), quality: None },
+    };
     bench.walk([
         (second.clone(), "visitor ended no_capacity RL-402 · visitor closed · record ended no_capacity RL-402 at 0"),
         (hangup(), "visitor ended cancelled · visitor closed · g1 release c1 cancelled"),

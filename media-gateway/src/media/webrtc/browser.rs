@@ -198,7 +198,8 @@ impl Browser {
     }
 
     fn send_frame(&mut self, now: Instant) -> TestResult {
-        self.next_frame = (self.next_frame + Duration::from_millis(20)).max(now);
+        // A microphone never runs slow: what a busy machine missed is sent at once.
+        self.next_frame += Duration::from_millis(20);
         let mut payload = [0; 1275];
         let (pt, timestamp, length) = match self.key.take() {
             Some((digit, frames)) => {
