@@ -156,6 +156,13 @@ impl Bridge {
         self.clock.start(now);
     }
 
+    /// The visitor's path is gone: silence goes on in its place, until it is known what becomes of the visitor.
+    pub(crate) fn path_lost(&mut self, now: Instant) {
+        if self.rtp.media().is_some() {
+            self.stand_in.get_or_insert_with(|| StandIn::silence(now));
+        }
+    }
+
     /// Tells the far end that the visitor will not come back.
     pub(crate) fn say_farewell(&mut self, now: Instant) {
         self.is_away = true;

@@ -445,6 +445,23 @@ fn a_far_end_whose_visitor_is_away_hears_one_soft_tone_then_silence_without_a_ho
 }
 
 #[test]
+fn a_path_that_is_lost_leaves_no_hole_before_anybody_says_what_became_of_the_visitor() -> TestResult {
+    let mut bench = Bench::new(20)?;
+    bench.speak(0..50)?;
+    bench.bridge.path_lost(bench.now);
+    bench.wait(400 * MS)?;
+    bench.bridge.away(bench.now);
+    bench.wait(1_000 * MS)?;
+    assert!(bench.sent.len() >= 118, "{} packets in 2.4 s", bench.sent.len());
+    let gaps = bench.sent.windows(2).map(|pair| match pair {
+        [a, b] => b.at.saturating_sub(a.at),
+        _ => Duration::MAX,
+    });
+    assert!(gaps.into_iter().all(|gap| gap <= 40 * MS), "a hole towards the far end");
+    Ok(())
+}
+
+#[test]
 fn a_page_that_turns_fast_is_not_remarked_upon() -> TestResult {
     let mut bench = Bench::new(20)?;
     bench.speak(0..50)?;

@@ -275,6 +275,7 @@ impl Call {
                         info!(call = %id, frames = frames.is_some(), detail, "the browser's audio path is down");
                         *webrtc_up = false;
                         if frames.is_none() {
+                            bridge.path_lost(now);
                             shared.report(MediaEvent::Down { call: id.clone(), detail });
                         }
                     }
