@@ -159,7 +159,8 @@ impl Bridge {
     /// The visitor's path is gone: silence goes on in its place, until it is known what becomes of the visitor.
     pub(crate) fn path_lost(&mut self, now: Instant) {
         if self.rtp.media().is_some() {
-            self.stand_in.get_or_insert_with(|| StandIn::silence(now));
+            self.stand_in.get_or_insert_with(StandIn::silence);
+            self.clock.start(now);
         }
     }
 
