@@ -253,9 +253,7 @@ impl Call {
                     WebRtcOutput::Packet(packet) => {
                         shared.counters.visitor_in.increment(1);
                         // While both ways bring audio, one is taken: nothing is heard twice.
-                        if frames.is_none() {
-                            bridge.handle_visitor(&packet, now);
-                        }
+                        frames.is_none().then(|| bridge.handle_visitor(&packet, now));
                     }
                     WebRtcOutput::Report { lost, round_trip } => bridge.handle_visitor_report(lost, round_trip),
                     WebRtcOutput::Up => {
