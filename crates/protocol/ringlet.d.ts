@@ -28,7 +28,8 @@ export type EndReason =
   | "gateway_gone"
   | "no_capacity"
   | "setup_timed_out"
-  | "server_stopping";
+  | "server_stopping"
+  | "far_end_silent";
 
 /** An error of the catalogue, docs/errors.md. */
 export type ErrorCode =
@@ -65,7 +66,8 @@ export type ErrorCode =
   | "RL-403"
   | "RL-404"
   | "RL-405"
-  | "RL-406";
+  | "RL-406"
+  | "RL-407";
 
 /** The first message on every socket. */
 export interface VisitorRequestHello {

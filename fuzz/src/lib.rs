@@ -6,6 +6,7 @@ use dsp::{
     dtmf::{Detector, Event},
     telephone_event::{Output, Packet, Receiver},
 };
+use protocol::rfc4571::{Deframer, FrameTooLong, HEADER, MAX_FRAME, header};
 
 /// Twelve bytes a packet: SSRC, marker, time passed, timestamp, payload. Keys start and end in balance, whatever comes.
 pub fn telephone_event(data: &[u8]) {
@@ -42,7 +43,8 @@ fn balance(receiver: &mut Receiver, open: &mut i32) {
 /// digit may hang.
 pub fn dtmf(data: &[u8]) {
     let [choice, data @ ..] = data else { return };
-    let rate = [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_44100, SampleRate::HZ_48000][usize::from(choice & 3)];
+    let rate = [SampleRate::HZ_8000, SampleRate::HZ_16000, SampleRate::HZ_44100, SampleRate::HZ_48000]
+        [usize::from(choice & 3)];
     let mut samples: Vec<f32> =
         data.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect();
     samples.resize(samples.len() + rate.samples(100) as usize, 0.0);
@@ -55,7 +57,10 @@ pub fn dtmf(data: &[u8]) {
     let events = cut(128);
     assert_eq!(events, cut(1 + usize::from(choice >> 2)));
     for pair in events.chunks(2) {
-        assert!(matches!(pair, [Event::Start { digit, .. }, Event::End { digit: ended, .. }] if digit == ended), "{pair:?}");
+        assert!(
+            matches!(pair, [Event::Start { digit, .. }, Event::End { digit: ended, .. }] if digit == ended),
+            "{pair:?}"
+        );
     }
 }
 
@@ -70,6 +75,48 @@ pub fn frame(data: &[u8]) {
         let length = frame::write_addressed(call, bytes, &mut out);
         assert_eq!(&out[..length], data);
     }
+}
+
+/// A stream of frames, in pieces whose length the first byte chooses and in one: both must be cut alike, print back to what was read,
+/// and stop at the same frame that is too long.
+pub fn rfc4571(data: &[u8]) {
+    let [choice, stream @ ..] = data else { return };
+    let cut = |piece: usize| {
+        let (mut deframer, mut rest, mut frames) = (Deframer::default(), stream, Vec::new());
+        while !rest.is_empty() {
+            let room = deframer.room();
+            assert!(!room.is_empty(), "no room, and no frame");
+            let (now, later) = rest.split_at(piece.min(room.len()).min(rest.len()));
+            room[..now.len()].copy_from_slice(now);
+            deframer.filled(now.len());
+            rest = later;
+            loop {
+                match deframer.next_frame() {
+                    Ok(Some(frame)) => frames.push(frame.to_vec()),
+                    Ok(None) => break,
+                    Err(too_long) => return (frames, Some(too_long)),
+                }
+            }
+        }
+        (frames, None)
+    };
+    let (frames, error) = cut(usize::MAX);
+    assert_eq!((&frames, &error), (&cut(1 + usize::from(*choice)).0, &cut(1 + usize::from(*choice)).1));
+    assert!(error.is_none_or(|FrameTooLong(length)| length > MAX_FRAME));
+    let printed: Vec<u8> =
+        frames.iter().flat_map(|frame| [&header(frame.len()).expect("it was read")[..], frame].concat()).collect();
+    // Frames without content are skipped.
+    let mut read = stream;
+    let mut expected = Vec::new();
+    while let Some((length, rest)) = read.split_first_chunk::<HEADER>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        let Some(frame) = rest.get(..length).filter(|_| length <= MAX_FRAME) else { break };
+        if length > 0 {
+            expected.extend_from_slice(&read[..HEADER + frame.len()]);
+        }
+        read = &rest[length..];
+    }
+    assert_eq!(printed, expected);
 }
 
 #[cfg(test)]
@@ -92,6 +139,11 @@ mod tests {
     #[test]
     fn telephone_event_holds_over_its_corpus() {
         over_corpus("telephone_event", super::telephone_event);
+    }
+
+    #[test]
+    fn rfc4571_holds_over_its_corpus() {
+        over_corpus("rfc4571", super::rfc4571);
     }
 
     #[test]

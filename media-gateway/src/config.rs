@@ -37,6 +37,8 @@ pub struct Config {
     pub ringback: Ringback,
     /// What the far end hears when the visitor's page goes away, and when nobody has come back.
     pub away_tone: AwayTone,
+    /// How long a far end that has answered may send neither RTP nor RTCP, unless it holds the call; `None`: for ever.
+    pub far_end_silence: Option<Duration>,
 }
 
 impl Default for Config {
@@ -56,6 +58,7 @@ impl Default for Config {
             trunks: Vec::new(),
             ringback: Ringback::default(),
             away_tone: AwayTone::default(),
+            far_end_silence: Some(Duration::from_secs(60)),
         }
     }
 }

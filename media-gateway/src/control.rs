@@ -313,6 +313,12 @@ impl Controller {
             MediaEvent::Transport { call, transport } => {
                 self.tell(&call, |call| Event::Transport { call, transport });
             }
+            MediaEvent::FarEndSilent { call, silence } => {
+                if self.calls.get(&call).is_some_and(|entry| entry.is_answered && entry.released.is_none()) {
+                    let detail = format!("neither RTP nor RTCP of the far end for {} s", silence.as_secs());
+                    self.fail(&call, Failure::FarEndSilent, detail);
+                }
+            }
             MediaEvent::Down { call, .. } if self.calls.get(&call).is_some_and(|entry| entry.is_away) => {}
             MediaEvent::Down { call, detail } => {
                 if let Some(entry) = self.calls.get_mut(&call) {

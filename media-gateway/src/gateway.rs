@@ -118,6 +118,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         tcp_candidates,
         ringback: config.ringback,
         away_tone: config.away_tone,
+        far_end_silence: config.far_end_silence,
     };
     let (media, media_output, thread) = media::start(settings).map_err(|error| StartError::Media(error.to_string()))?;
     let (sip, sip_events) = SipStack::start((&config).into()).await?;

@@ -162,6 +162,10 @@ catalogue! {
         shopper: "The call could not be set up in time: please try again.",
         engineer: "The browser neither offered nor gave up before the set-up deadline; most often the microphone prompt was left open."
     },
+    FarEndSilent = "RL-407" {
+        shopper: "The other side cannot be heard any more: please call again.",
+        engineer: "The far end had answered, and then sent neither RTP nor RTCP for `gateway.media.far_end_silence_seconds`, without hold. Its phone or network is gone without a BYE, or a firewall between the trunk and our RTP ports drops its audio."
+    },
 }
 
 impl EndReason {
@@ -184,6 +188,7 @@ impl EndReason {
             Self::NoCapacity => Some(ErrorCode::NoGateway),
             Self::SetupTimedOut => Some(ErrorCode::SetupTimedOut),
             Self::ServerStopping => Some(ErrorCode::ServerStopping),
+            Self::FarEndSilent => Some(ErrorCode::FarEndSilent),
         }
     }
 

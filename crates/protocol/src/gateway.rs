@@ -224,6 +224,8 @@ pub enum Failure {
     Full,
     /// No such trunk, or the address makes no SIP URI.
     Undialable,
+    /// The far end had answered, and then sent neither RTP nor RTCP for too long.
+    FarEndSilent,
 }
 
 /// Counted over a call's life.

@@ -95,6 +95,8 @@ words! {
         SetupTimedOut = "setup_timed_out",
         /// The server is stopping.
         ServerStopping = "server_stopping",
+        /// The far end had answered, and then sent neither RTP nor RTCP for too long.
+        FarEndSilent = "far_end_silent",
     }
 }
 

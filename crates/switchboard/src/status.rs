@@ -28,6 +28,7 @@ pub const fn reason_for_failure(failure: Failure) -> EndReason {
         Failure::AnswerUnusable => EndReason::TrunkFailed,
         Failure::Full => EndReason::NoCapacity,
         Failure::Undialable => EndReason::NotFound,
+        Failure::FarEndSilent => EndReason::FarEndSilent,
     }
 }
 
@@ -67,6 +68,7 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         | ErrorCode::VersionUnknown
         | ErrorCode::MessageInvalid
         | ErrorCode::SetupTimedOut
+        | ErrorCode::FarEndSilent
         | ErrorCode::Reconnecting => EndReason::BrowserFailed,
     }
 }
@@ -133,5 +135,6 @@ mod tests {
         assert_eq!(reason_for_failure(Failure::AnswerUnusable), EndReason::TrunkFailed);
         assert_eq!(reason_for_failure(Failure::Full), EndReason::NoCapacity);
         assert_eq!(reason_for_failure(Failure::Undialable), EndReason::NotFound);
+        assert_eq!(reason_for_failure(Failure::FarEndSilent), EndReason::FarEndSilent);
     }
 }

@@ -28,10 +28,11 @@ use super::ringback::RingbackTone;
 use super::rtcp::Reporter;
 use super::rtp::{AgentPacket, AgentPayload, RtpLeg};
 use super::sequence::{Arrival, Sequence};
+use super::silence::SilenceWatch;
 use super::transcode::{Coding, Encoder, Frame, Framer};
 use super::webrtc::{VisitorPacket, VisitorPayload};
 use crate::config::{AwayTone, Ringback};
-use crate::sip::sdp::{Codec, Remote};
+use crate::sip::sdp::{Codec, Direction, Remote};
 
 /// The longest ptime that we send: 60 ms of G.711.
 const MAX_PTIME_SAMPLES: usize = 480;
@@ -71,6 +72,7 @@ pub(crate) struct Bridge {
     agent_keys: KeyReceiver,
     relay: KeySender,
     reporter: Reporter,
+    silence: SilenceWatch,
     tone: Ringback,
     ringing: Option<RingbackTone>,
     away_tone: AwayTone,
@@ -103,6 +105,7 @@ impl Bridge {
             agent_keys: KeyReceiver::new(SampleRate::HZ_8000, now),
             relay: KeySender::new(seed.agent_timestamp, now),
             reporter: Reporter::new(seed.ntp, seed.ssrc, now),
+            silence: SilenceWatch::default(),
             tone,
             ringing: None,
             away_tone,
@@ -111,6 +114,16 @@ impl Bridge {
             farewell_said: false,
             outbox: Outbox::default(),
         })
+    }
+
+    /// A far end that has answered may be silent for so long; `None`: for ever.
+    pub(crate) fn limit_silence(&mut self, limit: Option<Duration>) {
+        self.silence.limit(limit);
+    }
+
+    /// For how long the far end has been silent, when that has just become too long.
+    pub(crate) fn poll_silence(&mut self, now: Instant) -> Option<Duration> {
+        self.silence.has_passed(now)
     }
 
     /// Plays ringback to the visitor until the far end is heard or has answered.
@@ -129,6 +142,7 @@ impl Bridge {
         if let Coding::G711(_) = self.to_visitor.coding() {
             self.to_visitor.recode(Coding::G711(law(remote.codec)));
         }
+        self.silence.agreed(remote.rtp.is_some() && remote.direction == Direction::SendRecv, now);
         self.rtp.configure(remote);
     }
 
@@ -145,8 +159,9 @@ impl Bridge {
     }
 
     /// The far end has answered: no more ringback.
-    pub(crate) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self, now: Instant) {
         self.ringing = None;
+        self.silence.answered(now);
     }
 
     /// The visitor's page is gone and may come back: the far end hears that, then silence.
@@ -257,6 +272,7 @@ impl Bridge {
     /// Takes a datagram from the RTP socket.
     pub(crate) fn handle_agent(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
         let Some(packet) = self.rtp.handle_datagram(source, datagram, now) else { return };
+        self.silence.heard(now);
         let AgentPacket { ssrc, sequence, timestamp, marker, payload, .. } = packet;
         match packet.kind {
             AgentPayload::Audio(codec) => {
@@ -279,6 +295,7 @@ impl Bridge {
     /// Takes a datagram from the RTCP socket. It steers nothing, so it is enough that it comes from the far end's host.
     pub(crate) fn handle_agent_report(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
         if self.rtp.rtcp_destination().is_some_and(|known| known.ip() == source.ip()) {
+            self.silence.heard(now);
             self.reporter.handle(datagram, now);
         }
     }
@@ -304,7 +321,8 @@ impl Bridge {
     /// When [`Self::handle_timeout`] is due; `None` when nothing waits.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let keys = [self.visitor_keys.poll_timeout(), self.agent_keys.poll_timeout(), self.relay.poll_timeout()];
-        keys.into_iter().chain([self.clock.poll_timeout(), self.reporter.poll_timeout()]).flatten().min()
+        let others = [self.clock.poll_timeout(), self.reporter.poll_timeout(), self.silence.poll_timeout()];
+        keys.into_iter().chain(others).flatten().min()
     }
 
     /// The next thing to be done; `None` when there is nothing more until an input or [`Self::poll_timeout`].

@@ -552,3 +552,28 @@ fn the_farewell_is_two_low_tones_and_its_end_is_told_once() -> TestResult {
     assert!(level(1_800) < -80.0, "{}", level(1_800));
     Ok(())
 }
+
+#[test]
+fn audio_and_reports_each_keep_a_far_end_from_counting_as_silent_and_one_that_holds_is_never() -> TestResult {
+    let limit = Duration::from_secs(10);
+    let mut bench = Bench::new(20)?;
+    bench.bridge.limit_silence(Some(limit));
+    bench.bridge.answered(bench.now);
+    bench.wait(limit - Duration::from_secs(1))?;
+    let rtcp = remote(20)?.rtp.map(|rtp| SocketAddr::new(rtp.ip(), rtp.port() + 1)).ok_or("no address")?;
+    bench.bridge.handle_agent_report(rtcp, &[0x80, 201, 0, 1, 0, 0, 0, 7], bench.now);
+    bench.wait(limit - Duration::from_secs(1))?;
+    assert_eq!(bench.bridge.poll_silence(bench.now), None);
+    let source = remote(20)?.rtp.ok_or("no address")?.to_string();
+    bench.hear(&source, 1, 160, 0, &[0xff; 160])?;
+    bench.wait(limit - Duration::from_secs(1))?;
+    assert_eq!(bench.bridge.poll_silence(bench.now), None);
+    assert_eq!(bench.bridge.poll_silence(bench.now + limit).map(|it| it > limit), Some(true));
+
+    let mut holding = Bench::new(20)?;
+    holding.bridge.limit_silence(Some(limit));
+    holding.bridge.answered(holding.now);
+    holding.bridge.connect(Remote { direction: Direction::SendOnly, ..remote(20)? }, holding.now);
+    assert_eq!(holding.bridge.poll_silence(holding.now + limit * 10), None);
+    Ok(())
+}

@@ -165,7 +165,7 @@ impl Call {
                 debug!(call = %self.id, ?remote, "far end's media");
                 self.bridge.connect(remote, now);
             }
-            CallOrder::Answered => self.bridge.answered(),
+            CallOrder::Answered => self.bridge.answered(now),
             CallOrder::Frames(codec) => self.use_frames(codec, now),
             CallOrder::Press(digits) => self.bridge.press(&digits, now),
             CallOrder::Away => {
@@ -223,6 +223,9 @@ impl Call {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.webrtc.handle_timeout(now);
         self.bridge.handle_timeout(now);
+        if let Some(silence) = self.bridge.poll_silence(now) {
+            self.news.push(MediaEvent::FarEndSilent { call: self.id.clone(), silence });
+        }
     }
 
     /// Says goodbye to the browser.
@@ -259,15 +262,11 @@ impl Call {
                     WebRtcOutput::Up => {
                         info!(call = %id, frames = frames.is_some(), "the browser's audio path is up");
                         *webrtc_up = true;
-                        if frames.is_none() {
-                            shared.report(MediaEvent::Up { call: id.clone() });
-                        }
+                        frames.is_none().then(|| shared.report(MediaEvent::Up { call: id.clone() }));
                     }
                     WebRtcOutput::Carried(transport) => {
                         info!(call = %id, frames = frames.is_some(), %transport, "WebRTC goes over");
-                        if frames.is_none() {
-                            shared.report(MediaEvent::Transport { call: id.clone(), transport });
-                        }
+                        frames.is_none().then(|| shared.report(MediaEvent::Transport { call: id.clone(), transport }));
                     }
                     WebRtcOutput::Down(detail) => {
                         info!(call = %id, frames = frames.is_some(), detail, "the browser's audio path is down");

@@ -20,6 +20,7 @@ mod ringback;
 mod rtcp;
 mod rtp;
 mod sequence;
+mod silence;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -142,6 +143,13 @@ pub(crate) enum MediaEvent {
         call: CallId,
         /// For the log.
         detail: String,
+    },
+    /// The far end has answered, and since then or since its last packet been silent for too long.
+    FarEndSilent {
+        /// The call.
+        call: CallId,
+        /// For how long.
+        silence: std::time::Duration,
     },
     /// A key was pressed.
     Digit {

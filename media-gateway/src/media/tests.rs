@@ -61,6 +61,7 @@ impl Bench {
             tcp_candidates,
             ringback: Ringback::Europe,
             away_tone: AwayTone::Soft,
+            far_end_silence: Some(Duration::from_millis(500)),
         };
         let (media, output, thread) = start(settings)?;
         let call = CallId::new("call");
@@ -422,6 +423,18 @@ fn the_visitor_hears_ringback_until_the_far_end_speaks() -> TestResult {
     bench.answer(Codec::Pcmu)?;
     bench.live(Law::Mu, Some(1000.0), |browser, _| browser.heard.len() > 6400)?;
     assert_only_tone(bench.browser.heard.get(1600..).unwrap_or_default(), 1000.0, 425.0);
+    Ok(())
+}
+
+#[test]
+fn a_far_end_that_falls_silent_is_reported_once() -> TestResult {
+    let mut bench = Bench::new()?;
+    bench.answer(Codec::Pcmu)?;
+    bench.live(Law::Mu, Some(1000.0), |browser, _| browser.heard.len() > 800)?;
+    let event = bench.event()?;
+    assert!(matches!(event, MediaEvent::FarEndSilent { silence, .. } if silence.as_millis() >= 500), "{event:?}");
+    bench.tell(|call| MediaCommand::Close { call });
+    assert!(matches!(bench.event()?, MediaEvent::Closed { .. }));
     Ok(())
 }
 

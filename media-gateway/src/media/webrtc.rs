@@ -23,13 +23,14 @@ use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Direction, Frequency, Mid, Pt};
-use str0m::net::{Protocol, Receive, TcpType, Transmit};
+use str0m::net::{Protocol, TcpType, Transmit};
 use str0m::rtp::{Extension, ExtensionMap, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 use tracing::{debug, trace};
 
 use super::quality::with_quality;
-use path::{Path, Via};
+pub(crate) use path::Way;
+use path::{Path, Via, is_stun, transport_of};
 
 /// How long ICE and DTLS may take after the answer was made. Browsers give up on ICE after 15 s to 30 s; a shopper long before.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
@@ -440,33 +441,6 @@ impl WebRtcLeg {
             other => trace!(?other, "event of no consequence"),
         }
     }
-}
-
-/// The way that a datagram came.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Way {
-    /// Over what.
-    pub transport: Transport,
-    /// From which address of the browser.
-    pub source: SocketAddr,
-    /// To which candidate of ours.
-    pub destination: SocketAddr,
-}
-
-impl Way {
-    fn receive<'a>(&self, datagram: &'a [u8]) -> Result<Receive<'a>, str0m::error::NetError> {
-        let proto = if self.transport == Transport::Tcp { Protocol::Tcp } else { Protocol::Udp };
-        Receive::new(proto, self.source, self.destination, datagram)
-    }
-}
-
-/// RFC 7983 section 7: a first byte of 0 to 3 is STUN.
-fn is_stun(datagram: &[u8]) -> bool {
-    datagram.first().is_some_and(|first| *first <= 3)
-}
-
-fn transport_of(proto: Protocol) -> Transport {
-    if proto == Protocol::Udp { Transport::Udp } else { Transport::Tcp }
 }
 
 /// The username fragment of ours that a STUN request names, without any check of its integrity. `None` for what is no

@@ -79,6 +79,8 @@ pub(crate) struct MediaSettings {
     pub ringback: Ringback,
     /// What far ends hear while the visitor is between two pages.
     pub away_tone: AwayTone,
+    /// How long a far end that has answered may be silent; `None`: for ever.
+    pub far_end_silence: Option<Duration>,
 }
 
 /// Why there is no media thread.
@@ -159,6 +161,7 @@ pub(crate) fn start(settings: MediaSettings) -> Result<(MediaHandle, MediaOutput
         webrtc: WebRtcSettings::new(settings.candidates, settings.tcp_candidates)?,
         ringback: settings.ringback,
         away_tone: settings.away_tone,
+        far_end_silence: settings.far_end_silence,
         poll,
         _waker: Arc::clone(&waker),
         commands,
@@ -188,6 +191,7 @@ struct Worker {
     webrtc: WebRtcSettings,
     ringback: Ringback,
     away_tone: AwayTone,
+    far_end_silence: Option<Duration>,
     poll: Poll,
     /// A waker that is dropped takes its last wake with it.
     _waker: Arc<Waker>,
@@ -424,6 +428,7 @@ impl Worker {
             Err(error) => return self.refuse(id, error.to_string(), now),
         };
         bridge.set_quality(quality);
+        bridge.limit_silence(self.far_end_silence);
         let slot = self.next_slot;
         self.next_slot += SLOT_STEP;
         self.by_id.insert(id.clone(), slot);

@@ -70,6 +70,8 @@ impl File {
                 AwayTone::Soft => gateway::AwayTone::Soft,
                 AwayTone::Off => gateway::AwayTone::Off,
             },
+            far_end_silence: (self.gateway.media.far_end_silence_seconds > 0)
+                .then(|| seconds(self.gateway.media.far_end_silence_seconds)),
         })
     }
 

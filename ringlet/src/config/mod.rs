@@ -123,6 +123,7 @@ pub(crate) struct Media {
     pub(crate) rtp_ip: IpAddr,
     pub(crate) ringback: Ringback,
     pub(crate) away_tone: AwayTone,
+    pub(crate) far_end_silence_seconds: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -335,6 +336,7 @@ impl Default for Media {
             rtp_ip: IpAddr::from([127, 0, 0, 1]),
             ringback: Ringback::Etsi,
             away_tone: AwayTone::Soft,
+            far_end_silence_seconds: 60,
         }
     }
 }

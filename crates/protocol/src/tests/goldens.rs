@@ -164,7 +164,8 @@ fn gateway_events() -> Vec<Event> {
             },
         },
     ];
-    let failures = [Failure::OfferUnusable, Failure::AnswerUnusable, Failure::Full, Failure::Undialable];
+    let failures =
+        [Failure::OfferUnusable, Failure::AnswerUnusable, Failure::Full, Failure::Undialable, Failure::FarEndSilent];
     events.extend(failures.map(|failure| Event::Failed { call: call(), failure, detail: detail() }));
     events.extend(Transport::ALL.iter().map(|transport| Event::Transport { call: call(), transport: *transport }));
     events

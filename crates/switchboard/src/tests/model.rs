@@ -483,6 +483,7 @@ impl Model {
             Event::FarEndHungUp { .. } if answered => end = Some((EndReason::AgentHungUp, None)),
             Event::FarEndHungUp { .. } => end = Some((EndReason::Refused, None)),
             Event::Failed { failure: Failure::OfferUnusable, .. } => end = Some((EndReason::MediaFailed, None)),
+            Event::Failed { failure: Failure::FarEndSilent, .. } => end = Some((EndReason::FarEndSilent, None)),
             Event::Failed { .. } => end = Some((EndReason::NoCapacity, None)),
             Event::MediaUp { .. }
             | Event::MediaDown { .. }

@@ -118,6 +118,7 @@ fn events() -> impl Strategy<Value = EventOf> {
         |call| Event::Digit { call, from: Side::Visitor, digit: '2', duration_ms: 80 },
         |call| Event::Failed { call, failure: Failure::OfferUnusable, detail: String::new() },
         |call| Event::Failed { call, failure: Failure::Full, detail: String::new() },
+        |call| Event::Failed { call, failure: Failure::FarEndSilent, detail: String::new() },
         |call| Event::Closed { call, stats: CallStats::default() },
     ];
     prop::sample::select(events).prop_map(EventOf)

@@ -1,4 +1,4 @@
-//! Where a visitor's datagrams go, once the browser has nominated more than one candidate pair.
+//! Where a visitor's datagrams come from, and where they go once the browser has nominated more than one candidate pair.
 //!
 //! str0m keeps to the nominated pair of the highest priority for as long as it may live, which is right while pairs are many
 //! and alive. A browser whose UDP is cut, or whose TCP connection broke and was made anew from another port, nominates
@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use protocol::gateway::Transport;
+use str0m::net::{Protocol, Receive};
 
 /// How long the path must be silent before another nominated pair is believed to have taken its place. Audio comes every
 /// 20 ms, and without audio Chromium checks the pair that it has chosen about every 0.5 s at first.
@@ -76,6 +77,34 @@ impl Path {
     fn current(&self) -> Option<Via> {
         self.instead.or(self.wanted)
     }
+}
+
+/// The way that a datagram came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// Over what.
+    pub transport: Transport,
+    /// From which address of the browser.
+    pub source: SocketAddr,
+    /// To which candidate of ours.
+    pub destination: SocketAddr,
+}
+
+impl Way {
+    pub(super) fn receive<'a>(&self, datagram: &'a [u8]) -> Result<Receive<'a>, str0m::error::NetError> {
+        let proto = if self.transport == Transport::Tcp { Protocol::Tcp } else { Protocol::Udp };
+        Receive::new(proto, self.source, self.destination, datagram)
+    }
+}
+
+/// RFC 7983 section 7: a first byte of 0 to 3 is STUN.
+pub(super) fn is_stun(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| *first <= 3)
+}
+
+/// What a datagram of str0m goes over.
+pub(super) fn transport_of(proto: Protocol) -> Transport {
+    if proto == Protocol::Udp { Transport::Udp } else { Transport::Tcp }
 }
 
 /// Whether a STUN message nominates the pair that it comes over. Says nothing about its integrity.
