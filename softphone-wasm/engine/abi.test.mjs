@@ -37,6 +37,23 @@ test("before init it is silent, and senseless rates change nothing", () => {
   assert.deepEqual([instance.mic_level(), instance.far_level(), instance.next_digit()], [-127, -127, -1]);
 });
 
+test("the far end is not sent back once the suppressor is on, and nothing else is set by a wrong number", () => {
+  const instance = engine();
+  instance.init(48_000);
+  const [mic, far, out] = [instance.mic_ptr(), instance.far_ptr(), instance.out_ptr()].map((at) => buffer(instance, at));
+  const bytes = instance.memory.buffer.byteLength;
+  const sent = [1, 0, 7].map((layer) => {
+    instance.set_echo(layer);
+    for (let count = 0; count < 400; count++) {
+      for (let at = 0; at < 128; at++) mic[at] = (far[at] = Math.sin((count * 128 + at) / 9) / 3) / 2;
+      instance.process(128);
+    }
+    return Math.max(...out.subarray(0, 128));
+  });
+  assert.ok(sent[0] < 1e-3 && sent[1] > 0.1 && sent[2] > 0.1, String(sent));
+  assert.equal(instance.memory.buffer.byteLength, bytes, "the memory does not grow");
+});
+
 test("gain, mute, levels and the far end's digits cross as numbers", () => {
   for (const rate of [8_000, 16_000, 44_100, 48_000]) {
     const instance = engine();

@@ -7,6 +7,7 @@
 
 import init, { Phone, sentence } from "phone";
 import { AudioGraph, asset } from "./audio.js";
+import { voice } from "./echo.js";
 import * as settings from "./settings.js";
 
 /** A permission that was given before is there sooner; then the question need not be mentioned. */
@@ -206,9 +207,7 @@ async function call({ page, customer, token: destination, quality, call: before,
 /** Asks for the microphone. */
 function ask() {
   const asked =
-    navigator.mediaDevices?.getUserMedia({
-      audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
-    }) ?? Promise.reject(new TypeError("no mediaDevices"));
+    navigator.mediaDevices?.getUserMedia({ audio: voice(true) }) ?? Promise.reject(new TypeError("no mediaDevices"));
   asked.catch(() => {});
   return asked;
 }
@@ -219,13 +218,25 @@ async function speak(asked) {
   if (ended) return release();
   note("");
   if (microphone) {
-    microphone.enabled = !panel.hasAttribute("data-muted");
-    // Unplugged: the shopper still hears.
-    microphone.onended = () => note(sentence("RL-102"), true);
+    use(microphone);
     graph?.setMicrophone(microphone);
-    send();
   }
 }
+
+/** @param {MediaStreamTrack} track */
+function use(track) {
+  microphone = track;
+  track.enabled = !panel.hasAttribute("data-muted");
+  // Unplugged: the shopper still hears.
+  track.onended = () => note(sentence("RL-102"), true);
+  send();
+}
+
+/**
+ * Sets the layer against the far end's echo. For whoever lets it be chosen: this module's address is the script's in panel.html.
+ * @param {import("./echo.js").Layer} layer
+ */
+export const setEcho = async (layer) => graph?.setEcho(layer);
 
 /** One button for all that the browser allows on a tap only. */
 function askForTap() {
@@ -246,6 +257,11 @@ function startGraph() {
       onUsable(usable) {
         engineUsable = usable;
         send();
+      },
+      onMicrophone(track) {
+        if (ended) return track.stop();
+        microphone?.stop();
+        use(track);
       },
     });
     if (microphone) graph.setMicrophone(microphone);

@@ -1,5 +1,5 @@
-//! Tests that cargo's own run of the workspace does not reach: the engine as WASM, in Node, its arithmetic held against a
-//! native build's bit for bit; and the bodies of the fuzz targets over their committed corpora.
+//! Tests that cargo's own run of the workspace does not reach: the worklet's modules as WASM, in Node, the engine's arithmetic held
+//! against a native build's bit for bit; and the bodies of the fuzz targets over their committed corpora.
 
 use crate::suite::counted;
 use crate::{report::Tally, shell, wasm};
@@ -15,7 +15,12 @@ pub(crate) fn engine_in_wasm() -> Result<Tally> {
     let mut node = shell::program("node");
     node.args(["--test", "--test-reporter=tap", "softphone-wasm/engine/abi.test.mjs"]);
     let engine = target_dir.join(wasm::TARGET).join("wasm/engine.wasm");
-    counted(node.current_dir(shell::root()).env("ENGINE_WASM", engine))
+    let tally = counted(node.current_dir(shell::root()).env("ENGINE_WASM", engine))?;
+    // The canceller as it was built for `www/dist`.
+    let mut node = shell::program("node");
+    node.args(["--test", "--test-reporter=tap", "softphone-wasm/modules/canceller/abi.test.mjs"]);
+    let canceller = shell::target().join("wasm").join(wasm::TARGET).join("wasm/canceller.wasm");
+    Ok(tally + counted(node.current_dir(shell::root()).env("CANCELLER_WASM", canceller))?)
 }
 
 /// Runs what the fuzzers run, over what they have found worth keeping.

@@ -106,9 +106,9 @@ fn assets() -> Result<BTreeMap<String, Vec<u8>>> {
     let www = shell::root().join("www");
     let work = shell::target().join("wasm/web");
     fs::create_dir_all(&work)?;
-    let (phone, engine) = modules(&work)?;
+    let modules = modules(&work)?;
     let glue = format!("--alias:phone={}", bindgen_folder().join("phone.js").display());
-    let mut hashed = BTreeMap::from([("phone.wasm", phone), ("engine.wasm", engine)]);
+    let mut hashed = BTreeMap::from(modules);
     let scripts: [(&str, &[&str]); 3] = [
         ("panel.js", &["--bundle", "--format=esm", "--target=es2022", &glue]),
         ("worklet.js", &["--format=esm", "--target=es2022"]),
@@ -128,11 +128,12 @@ fn assets() -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(files)
 }
 
-/// Compiles phone and engine, makes the phone's glue, shrinks both.
-fn modules(work: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
+/// Compiles phone, engine and canceller, makes the phone's glue, shrinks them.
+fn modules(work: &Path) -> Result<[(&'static str, Vec<u8>); 3]> {
     let target_dir = shell::target().join("wasm");
     let mut cargo = wasm::cargo()?;
-    cargo.args(["build", "--package", "softphone-wasm", "--package", "engine", "--profile", "wasm"]);
+    cargo.args(["build", "--lib", "--profile", "wasm"]);
+    cargo.args(["--package", "softphone-wasm", "--package", "engine", "--package", "canceller"]);
     shell::run(cargo.args(["--target", wasm::TARGET]).arg("--target-dir").arg(&target_dir))?;
     let compiled = target_dir.join(wasm::TARGET).join("wasm");
     eprintln!("  wasm-bindgen: the glue between phone and browser");
@@ -141,9 +142,12 @@ fn modules(work: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
     // The panel hands the module over: it knows the hashed name.
     bindgen.omit_default_module_path(true).remove_name_section(true).remove_producers_section(true);
     bindgen.generate(bindgen_folder()).context("wasm-bindgen")?;
-    let phone = wasm_opt(&bindgen_folder().join("phone_bg.wasm"), &work.join("phone.wasm"))?;
-    let engine = wasm_opt(&compiled.join("engine.wasm"), &work.join("engine.wasm"))?;
-    Ok((phone, engine))
+    Ok([
+        ("phone.wasm", wasm_opt("-Oz", &bindgen_folder().join("phone_bg.wasm"), &work.join("phone.wasm"))?),
+        ("engine.wasm", wasm_opt("-Oz", &compiled.join("engine.wasm"), &work.join("engine.wasm"))?),
+        // Thirty times the engine's work, and no part of a first call: here time counts before bytes.
+        ("canceller.wasm", wasm_opt("-O3", &compiled.join("canceller.wasm"), &work.join("canceller.wasm"))?),
+    ])
 }
 
 /// Where the phone's glue and its types are, for esbuild and tsc.
@@ -151,9 +155,9 @@ fn bindgen_folder() -> PathBuf {
     shell::root().join("target/wasm/bindgen")
 }
 
-fn wasm_opt(from: &Path, to: &Path) -> Result<Vec<u8>> {
+fn wasm_opt(level: &str, from: &Path, to: &Path) -> Result<Vec<u8>> {
     let mut wasm_opt = node_program("wasm-opt");
-    wasm_opt.args(["-Oz", "--converge", "--strip-debug", "--strip-producers", "--strip-target-features"]);
+    wasm_opt.args([level, "--converge", "--strip-debug", "--strip-producers", "--strip-target-features"]);
     shell::run(wasm_opt.args(WASM_FEATURES).arg(from).arg("-o").arg(to))?;
     Ok(fs::read(to)?)
 }

@@ -6,6 +6,7 @@ mod detector;
 mod detector_tests;
 mod generator;
 
+pub(crate) use detector::Complex;
 pub use detector::{Detector, Event};
 pub use generator::{Generator, Shape};
 

@@ -29,6 +29,7 @@ pub mod level;
 pub mod playout;
 mod ring;
 pub mod spectrum;
+pub mod suppress;
 pub mod telephone_event;
 #[cfg(test)]
 mod testing;

@@ -66,6 +66,18 @@ catalogue! {
         shopper: "The audio connection broke; using a slower way.",
         engineer: "ICE lost its pair during the call, so audio goes as frames over the WebSocket. The call moves up by itself when a pair is found."
     },
+    CancellerNotLoaded = "RL-113" {
+        shopper: "The echo canceller could not be loaded; a simpler one is used.",
+        engineer: "The canceller's module could not be fetched or does not run in this browser; the engine's suppressor works in its place. See the browser's network and console panels."
+    },
+    EchoEngineMissing = "RL-114" {
+        shopper: "This browser offers no other way against the echo.",
+        engineer: "There is no audio engine in the microphone's path (AudioWorklet or WebAssembly failed, or the context does not run), so that only the browser's own canceller can be had."
+    },
+    EchoBrowserUnwilling = "RL-115" {
+        shopper: "This browser does not let its echo cancellation be changed.",
+        engineer: "Neither applyConstraints nor a second getUserMedia changed `echoCancellation` of the microphone. The canceller module is not used behind the browser's own; the suppressor is."
+    },
     OriginNotAllowed = "RL-201" {
         shopper: "Calls are not enabled for this website.",
         engineer: "The page's origin is not among the merchant's allowed origins. Add it under `origins` of the merchant."

@@ -42,6 +42,9 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         ErrorCode::MediaPathFailed => EndReason::MediaFailed,
         ErrorCode::BrowserTooOld
         | ErrorCode::UdpBlocked
+        | ErrorCode::CancellerNotLoaded
+        | ErrorCode::EchoEngineMissing
+        | ErrorCode::EchoBrowserUnwilling
         | ErrorCode::AudioPathBroken
         | ErrorCode::PhoneNotLoaded
         | ErrorCode::SocketLost

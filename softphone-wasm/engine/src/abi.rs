@@ -11,6 +11,7 @@
 //! | `process(frames)` | microphone `mic[..frames]` → `out[..frames]`; listens to `far[..frames]`. More than `max_frames()` counts as that. Before `init`, `out` is silence |
 //! | `set_gain(factor)` | f32, linear, held to 0 … 15.85; reached over 10 ms; NaN is ignored |
 //! | `set_muted(flag)` | i32, 0 opens the microphone, anything else mutes it; over 10 ms |
+//! | `set_echo(layer)` | i32, 1 puts the suppressor into the microphone's path, anything else takes it out |
 //! | `mic_level()`, `far_level() -> f32` | RMS in dBov (RFC 6464: 0 is full scale, a full-scale sine −3.01), −127 for silence. Of the microphone after gain and mute |
 //! | `next_digit() -> i32` | a digit that the far end sent as tones, each once, oldest first: its event code (0–9, 10 `*`, 11 `#`, 12–15 A–D); −1 when there is none |
 //!
@@ -100,6 +101,11 @@ extern "C" fn set_gain(factor: f32) {
 #[unsafe(no_mangle)]
 extern "C" fn set_muted(flag: i32) {
     with_engine(|engine| engine.set_muted(flag != 0));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn set_echo(layer: i32) {
+    with_engine(|engine| engine.set_suppressor(layer == 1));
 }
 
 #[unsafe(no_mangle)]

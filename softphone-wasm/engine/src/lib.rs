@@ -1,6 +1,7 @@
 //! The engine: the WASM module of the AudioWorklet, in the path of the microphone. Samples in, samples and numbers out.
 //!
-//! It scales or mutes the microphone, measures both sides, and finds DTMF digits in what the far end sends. The playback path stays the
+//! It scales or mutes the microphone, suppresses the far end's echo in it when told to, measures both sides, and finds DTMF digits in
+//! what the far end sends. The playback path stays the
 //! browser's own. No strings, no allocation, no imports; nothing in [`Engine::process`] locks or panics.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
@@ -13,6 +14,7 @@ use dsp::{
     dtmf::{Detector, Event},
     gain::Gain,
     level::{Ballistics, Meter},
+    suppress::Suppressor,
 };
 
 /// The largest block, samples. Web Audio's render quantum is 128, and contexts may come to choose a larger one (`renderSizeHint`).
@@ -24,6 +26,8 @@ const WAITING_DIGITS: usize = 32;
 /// The engine without its ABI.
 #[derive(Clone, Debug)]
 pub struct Engine {
+    rate: SampleRate,
+    suppressor: Option<Suppressor>,
     gain: Gain,
     near: Meter,
     far: Meter,
@@ -35,6 +39,8 @@ impl Engine {
     /// For an audio context of `rate`: unity gain, not muted, silence measured.
     pub fn new(rate: SampleRate) -> Self {
         Self {
+            rate,
+            suppressor: None,
             gain: Gain::new(rate),
             near: Meter::new(rate, Ballistics::BAR),
             far: Meter::new(rate, Ballistics::BAR),
@@ -46,9 +52,12 @@ impl Engine {
     /// Processes one block: `mic` to `out`, `far` is only listened to. The shortest of `mic` and `out` counts; samples that are no
     /// numbers become silence, louder ones than full scale are clipped.
     pub fn process(&mut self, mic: &[f32], far: &[f32], out: &mut [f32]) {
-        for (sample, out) in mic.iter().zip(out.iter_mut()) {
-            let scaled = self.gain.apply(if sample.is_finite() { *sample } else { 0.0 });
-            *out = scaled.clamp(-1.0, 1.0);
+        for (at, (sample, out)) in mic.iter().zip(out.iter_mut()).enumerate() {
+            let mut sample = if sample.is_finite() { *sample } else { 0.0 };
+            if let Some(suppressor) = &mut self.suppressor {
+                sample = suppressor.process(sample, far.get(at).copied().unwrap_or_default());
+            }
+            *out = self.gain.apply(sample).clamp(-1.0, 1.0);
         }
         // What goes out is what is shown: a muted microphone shows no level.
         self.near.process(out);
@@ -68,6 +77,13 @@ impl Engine {
     /// Mutes the microphone, or opens it again.
     pub fn set_muted(&mut self, muted: bool) {
         self.gain.set_muted(muted);
+    }
+
+    /// Puts the suppressor into the microphone's path, with nothing learned, or takes it out.
+    pub fn set_suppressor(&mut self, on: bool) {
+        if on != self.suppressor.is_some() {
+            self.suppressor = on.then(|| Suppressor::new(self.rate));
+        }
     }
 
     /// RMS of what leaves for the far end.
@@ -140,6 +156,26 @@ mod tests {
         engine.set_muted(true);
         (0..10).for_each(|_| engine.process(&mic, &[0.0; 128], &mut out));
         assert_eq!(out, [0.0; 128]);
+    }
+
+    #[test]
+    fn the_far_end_is_not_sent_back_once_the_suppressor_is_on_and_is_again_once_it_is_off() {
+        let mut engine = Engine::new(RATE);
+        let sent = [true, false].map(|on| {
+            engine.set_suppressor(on);
+            let mut out = [0.0; 480];
+            for block in 0..100 {
+                let far: [f32; 480] = core::array::from_fn(|at| ((block * 480 + at) as f32 / 9.0).sin() / 3.0);
+                engine.process(&far.map(|sample| sample / 2.0), &far, &mut out);
+            }
+            out.iter().fold(0.0_f32, |most, sample| most.max(sample.abs()))
+        });
+        assert!(sent[0] < 1e-3 && sent[1] > 0.15, "{sent:?}");
+        // A far end that is not connected is silence.
+        engine.set_suppressor(true);
+        let mut out = [0.0; 4];
+        engine.process(&[0.25; 4], &[], &mut out);
+        assert_eq!(out, [0.25; 4]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! in a network namespace, one after the other, since each has the machine's ports to itself.
 
 mod comeback;
+mod echo;
 mod embedding;
 mod endings;
 mod keys;
@@ -64,6 +65,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     network::tests(&mut program);
     comeback::tests(&mut program);
     strangers::tests(&mut program);
+    echo::tests(&mut program);
     embedding::tests(&mut program);
     program.trials
 }

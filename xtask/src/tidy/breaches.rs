@@ -52,7 +52,7 @@ pub(super) fn sound() -> Project {
         files: files.map(|(path, text)| (path.to_owned(), text.to_owned())).into(),
         tracked: ["Cargo.lock", "www/package-lock.json"].map(str::to_owned).into(),
         workspace: Workspace(packages.into_iter().map(|package| (package.name.clone(), package)).collect()),
-        engine: b"\0asm\x01\0\0\0\x01\x01\0".to_vec(),
+        modules: vec![b"\0asm\x01\0\0\0\x01\x01\0".to_vec()],
     }
 }
 
@@ -95,8 +95,8 @@ fn manifests(rule: &str) -> Vec<(&'static str, Project)> {
             project.tracked.remove("Cargo.lock");
             vec![("a lock file that is not", project)]
         }
-        "the engine imports nothing" => {
-            let engine = |bytes: &[u8]| Project { engine: bytes.to_vec(), ..sound() };
+        "the worklet's modules import nothing" => {
+            let engine = |bytes: &[u8]| Project { modules: vec![bytes.to_vec()], ..sound() };
             vec![("an import", engine(b"\0asm\x01\0\0\0\x02\x01\x01")), ("something else", engine(b"<html>"))]
         }
         _ => Vec::new(),
@@ -106,8 +106,9 @@ fn manifests(rule: &str) -> Vec<(&'static str, Project)> {
 fn code(rule: &str) -> Vec<(&'static str, Project)> {
     let dsp = "crates/dsp/src/lib.rs";
     match rule {
-        "unsafe stands in the engine's ABI and nowhere else" => vec![
+        "unsafe stands in the worklet modules' ABIs and nowhere else" => vec![
             ("a block", says("signal-server/src/lib.rs", "//! HTTP.\nfn f() {\n    unsafe { g() }\n}\n")),
+            ("an ABI elsewhere", says("signal-server/src/abi.rs", "//! X.\nunsafe fn f() {}\n")),
             ("another file of the engine", says("softphone-wasm/engine/src/lib.rs", "//! X.\nunsafe fn f() {}\n")),
         ],
         "pure crates read no clock and open nothing" => vec![

@@ -42,12 +42,15 @@ pub(super) static RULES: [Rule; 7] = [
         check: lock_files,
     },
     Rule {
-        name: "the engine imports nothing",
+        name: "the worklet's modules import nothing",
         why: "an AudioWorklet cannot wait for the main thread, and an import is a call out of the audio thread.",
         cure: "find the import with wasm-dis; take elementary functions from libm, hand samples over by the ABI.",
-        check: engine_imports,
+        check: module_imports,
     },
 ];
+
+/// What the AudioWorklet instantiates.
+pub(super) const MODULES: [&str; 2] = ["engine", "canceller"];
 
 /// Runtimes, sockets, browsers, and what brings them along.
 const IMPURE: [&str; 14] = [
@@ -158,12 +161,13 @@ fn lock_files(project: &Project) -> Vec<Finding> {
         .collect()
 }
 
-fn engine_imports(project: &Project) -> Vec<Finding> {
-    match count_imports(&project.engine) {
-        Some(0) => Vec::new(),
-        Some(count) => vec![Finding::new("softphone-wasm/engine", 0, format!("{count} imports"))],
-        None => vec![Finding::new("softphone-wasm/engine", 0, "not a WebAssembly module")],
-    }
+fn module_imports(project: &Project) -> Vec<Finding> {
+    let judge = |(name, module): (&&str, &Vec<u8>)| match count_imports(module) {
+        Some(0) => None,
+        Some(count) => Some(Finding::new(&format!("a/{name}.wasm"), 0, format!("{count} imports"))),
+        None => Some(Finding::new(&format!("a/{name}.wasm"), 0, "not a WebAssembly module")),
+    };
+    MODULES.iter().zip(&project.modules).filter_map(judge).collect()
 }
 
 /// Reads the sections of a module (WebAssembly core specification, section 5.5); `None` if it is none.

@@ -28,8 +28,8 @@ pub(crate) struct Project {
     /// The paths that are committed.
     tracked: BTreeSet<String>,
     workspace: Workspace,
-    /// The engine as it is served.
-    engine: Vec<u8>,
+    /// The worklet's modules as they are served, in the order of [`fences::MODULES`].
+    modules: Vec<Vec<u8>>,
 }
 
 /// Where a rule is broken, and by what.
@@ -99,7 +99,10 @@ impl Project {
             files: all.into_iter().filter_map(read).collect(),
             tracked: names(&list(&["--cached"])?),
             workspace: Workspace::load()?,
-            engine: fs::read(dist.file("a/engine.wasm")?)?,
+            modules: fences::MODULES
+                .iter()
+                .map(|name| Ok(fs::read(dist.file(&format!("a/{name}.wasm"))?)?))
+                .collect::<Result<_>>()?,
         })
     }
 

@@ -443,15 +443,15 @@ impl Held {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Complex {
-    re: f32,
-    im: f32,
+pub(crate) struct Complex {
+    pub(crate) re: f32,
+    pub(crate) im: f32,
 }
 
 impl Complex {
     /// e^{j2π·turns}, for less than 2³¹ turns. The series, in double precision, is exact for `f32` within half a turn; `libm` would bring
     /// 5 KB of range reduction into the engine.
-    fn unit(turns: f64) -> Self {
+    pub(crate) fn unit(turns: f64) -> Self {
         const TERMS: u32 = 26;
         let whole = (turns + 0.5_f64.copysign(turns)) as i32;
         let angle = core::f64::consts::TAU * (turns - f64::from(whole));
