@@ -23,7 +23,14 @@ pub(crate) struct Section {
 }
 
 /// In the order in which they run.
-pub(crate) const SECTIONS: &[Section] = &[];
+pub(crate) const SECTIONS: &[Section] = &[Section {
+    name: "echo",
+    about: "the far end's echo in three rooms at three levels, by layer; what the layers cost",
+    package: "echo",
+    binary: "bench-echo",
+    programs: &[("flite", "flite")],
+    python: &[],
+}];
 
 /// Installs what the section needs and is not there.
 pub(crate) fn ensure(section: &Section) -> Result<()> {

@@ -1,0 +1,121 @@
+//! A shoebox room: its impulse response from a loudspeaker to a microphone, by the image-source method (Allen and Berkley 1979).
+//! Not here: furniture, and the loudspeaker's own distortion.
+
+/// Metres a second.
+const SPEED_OF_SOUND: f64 = 343.0;
+
+/// Images of more reflections than that are fainter than any echo that matters.
+const MAX_REFLECTIONS: i32 = 24;
+
+/// A room with its two places.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// As it is printed.
+    pub(crate) name: &'static str,
+    /// Metres.
+    pub(crate) size: [f64; 3],
+    /// Time until a sound has fallen by 60 dB, seconds.
+    pub(crate) reverberation: f64,
+    /// Metres.
+    pub(crate) loudspeaker: [f64; 3],
+    /// Metres.
+    pub(crate) microphone: [f64; 3],
+    /// What sound card, driver and browser add to the way of the sound, milliseconds.
+    pub(crate) latency_ms: f64,
+}
+
+/// From a desk with a laptop to a kitchen with a loudspeaker on the shelf.
+pub(crate) const ROOMS: [Room; 3] = [
+    Room {
+        name: "study",
+        size: [3.1, 2.6, 2.4],
+        reverberation: 0.25,
+        loudspeaker: [1.2, 1.0, 0.8],
+        microphone: [1.3, 1.25, 0.95],
+        latency_ms: 35.0,
+    },
+    Room {
+        name: "living room",
+        size: [5.2, 4.1, 2.5],
+        reverberation: 0.45,
+        loudspeaker: [1.5, 1.1, 0.7],
+        microphone: [2.2, 1.8, 1.0],
+        latency_ms: 90.0,
+    },
+    Room {
+        name: "kitchen",
+        size: [4.3, 3.2, 2.6],
+        reverberation: 0.7,
+        loudspeaker: [0.6, 0.5, 1.7],
+        microphone: [1.9, 1.6, 1.1],
+        latency_ms: 170.0,
+    },
+];
+
+impl Room {
+    /// The impulse response at `rate`, as long as the reverberation, of energy 1.
+    pub(crate) fn response(&self, rate: f64) -> Vec<f32> {
+        let [x, y, z] = self.size;
+        let surface = 2.0 * (x * y + y * z + z * x);
+        // Eyring's formula, solved for what a wall gives back.
+        let absorbed = 1.0 - (-0.161 * x * y * z / (surface * self.reverberation)).exp();
+        let reflection = (1.0 - absorbed).sqrt();
+        let mut response = vec![0.0_f64; ((self.reverberation + self.latency_ms / 1_000.0) * rate) as usize];
+        let axes: [Vec<(f64, i32)>; 3] = std::array::from_fn(|axis| self.images(axis));
+        let [along_x, along_y, along_z] = &axes;
+        for (dx, nx) in along_x {
+            for (dy, ny) in along_y {
+                for (dz, nz) in along_z.iter().filter(|(_, nz)| nx + ny + nz <= MAX_REFLECTIONS) {
+                    let distance = (dx * dx + dy * dy + dz * dz).sqrt();
+                    let at = (distance / SPEED_OF_SOUND + self.latency_ms / 1_000.0) * rate;
+                    let amplitude = reflection.powi(nx + ny + nz) / distance;
+                    // Between two samples it is shared, so that far images do not all fall on the grid.
+                    for (place, share) in [(at as usize, 1.0 - at.fract()), (at as usize + 1, at.fract())] {
+                        if let Some(sample) = response.get_mut(place) {
+                            *sample += amplitude * share;
+                        }
+                    }
+                }
+            }
+        }
+        let energy: f64 = response.iter().map(|sample| sample * sample).sum();
+        response.iter().map(|sample| (sample / energy.sqrt()) as f32).collect()
+    }
+
+    /// The images of the loudspeaker along one axis: distance from the microphone, and how often the sound was reflected.
+    fn images(&self, axis: usize) -> Vec<(f64, i32)> {
+        let at = |point: [f64; 3]| point.get(axis).copied().unwrap_or_default();
+        let (size, source, microphone) = (at(self.size), at(self.loudspeaker), at(self.microphone));
+        let image = |n: i32| {
+            let start = f64::from(n) * size;
+            start + if n % 2 == 0 { source } else { size - source }
+        };
+        (-MAX_REFLECTIONS..=MAX_REFLECTIONS).map(|n| (image(n) - microphone, n.abs())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_direct_sound_comes_when_it_must_and_the_rest_dies_away_in_time() {
+        for room in ROOMS {
+            let response = room.response(48_000.0);
+            let first = response.iter().position(|sample| *sample != 0.0).unwrap_or_default() as f64 / 48.0;
+            let way: f64 = room.loudspeaker.iter().zip(room.microphone).map(|(a, b)| (a - b).powi(2)).sum();
+            let expected = way.sqrt() / SPEED_OF_SOUND * 1_000.0 + room.latency_ms;
+            assert!((first - expected).abs() < 0.1, "{first} ms, not {expected}");
+            // Schroeder's backward integral: 20 dB down at a third of the reverberation time, give or take a half.
+            let total: f32 = response.iter().map(|sample| sample * sample).sum();
+            let mut left = total;
+            let fallen = response.iter().position(|sample| {
+                left -= sample * sample;
+                left < 0.01 * total
+            });
+            let seconds = (fallen.unwrap_or_default() as f64 / 48_000.0) - first / 1_000.0;
+            let third = room.reverberation / 3.0;
+            assert!((0.5 * third..1.5 * third).contains(&seconds), "{seconds} s in the {}", room.name);
+        }
+    }
+}
