@@ -184,4 +184,14 @@ mod tests {
         }
         assert!((0..80_000).all(|_| noise.next_sample().abs() < 0.5));
     }
+
+    #[test]
+    fn what_no_signal_can_correlate_like_makes_no_filter_that_runs_away() {
+        let rate = SampleRate::HZ_8000;
+        let mut noise = ComfortNoise::new(rate);
+        let mut correlation = [1e-4; LAGS];
+        correlation[1] = 1.2e-4;
+        noise.learn(&Frame { bands: [0.0; 6], correlation });
+        assert!((0..8_000).all(|_| noise.next_sample().abs() < 0.5));
+    }
 }
