@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use metrics::gauge;
-use protocol::gateway::{CallStats, Command, Event, Failure, Side, VERSION};
+use protocol::gateway::{CallStats, Carried, Command, Event, Failure, Side, TrunkLeg, VERSION};
 use protocol::visitor::Quality;
 use protocol::{CallId, GatewayId, TrunkName};
 use tokio::sync::{mpsc, oneshot};
@@ -68,10 +68,21 @@ pub(crate) struct Channels {
     pub sip: mpsc::Receiver<SipEvent>,
     /// Connections of browsers that somebody else has accepted.
     pub sockets: mpsc::Receiver<std::net::TcpStream>,
-    /// Who asks for [`Event::Registered`].
-    pub registrations: mpsc::Receiver<oneshot::Sender<Event>>,
+    /// Who asks for [`Event::Registered`] and what must follow it.
+    pub registrations: mpsc::Receiver<oneshot::Sender<Vec<Event>>>,
+    /// Ask for the end.
+    pub ends: Ends,
+}
+
+/// The ways in which the task is asked to end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ends {
+    /// Takes no further call; ends the task when the last one has ended.
+    pub drain: CancellationToken,
     /// Ends the task: calls are released first.
     pub stop: CancellationToken,
+    /// Ends the task at once: what is not over is given up.
+    pub abandon: CancellationToken,
 }
 
 /// What is known of a call.
@@ -83,6 +94,9 @@ pub(crate) struct Call {
     is_ringing: bool,
     is_early: bool,
     is_answered: bool,
+    media_is_up: bool,
+    /// Why the far end's leg is gone: told again at each registration, since it may have been on its way when the connection broke.
+    last_word: Option<Event>,
     /// The visitor's page is gone: that its path breaks is nothing to report.
     is_away: bool,
     /// Why the SIP leg is released once the far end has heard the farewell.
@@ -95,15 +109,29 @@ pub(crate) struct Call {
     released: Option<Instant>,
 }
 
+impl Call {
+    fn carried(&self, id: &CallId) -> Carried {
+        let far_end = match self {
+            Self { last_word: Some(_), .. } => TrunkLeg::Gone,
+            Self { is_answered: true, .. } => TrunkLeg::Answered,
+            Self { is_early: true, .. } => TrunkLeg::EarlyMedia,
+            Self { is_ringing: true, .. } => TrunkLeg::Ringing,
+            Self { local: Some(_), .. } => TrunkLeg::Dialing,
+            _ => TrunkLeg::Idle,
+        };
+        Carried { call: id.clone(), far_end, media_up: self.media_is_up, away: self.is_away }
+    }
+}
+
 impl Controller {
     /// Runs until `stop` is cancelled or the signal-server's end of a channel is gone, and all calls have ended.
     pub(crate) async fn run(mut self, mut channels: Channels) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_stopping = false;
+        let (mut is_draining, mut is_stopping) = (false, false);
         self.pending.push_back(self.registered());
         self.show();
-        while !is_stopping || !self.calls.is_empty() {
+        while !(is_stopping || is_draining && self.pending.is_empty()) || !self.calls.is_empty() {
             tokio::select! {
                 permit = channels.events.reserve(), if !self.pending.is_empty() => match permit {
                     Ok(permit) => if let Some(event) = self.pending.pop_front() { permit.send(event) },
@@ -120,12 +148,21 @@ impl Controller {
                 Some(event) = channels.media.recv() => self.handle_media(event).await,
                 Some(event) = channels.sip.recv() => self.handle_sip(event).await,
                 Some(socket) = channels.sockets.recv() => self.media.send(MediaCommand::Adopt { socket }).await,
-                Some(reply) = channels.registrations.recv() => { let _ = reply.send(self.registered()); }
+                Some(reply) = channels.registrations.recv() => { let _ = reply.send(self.registration()); }
                 _ = sweep.tick() => self.sweep().await,
-                () = channels.stop.cancelled(), if !is_stopping => {
+                () = channels.ends.drain.cancelled(), if !is_draining => {
+                    info!(calls = self.calls.len(), "no further calls");
+                    (is_draining, self.capacity) = (true, 0);
+                    self.pending.push_back(self.registered());
+                }
+                () = channels.ends.stop.cancelled(), if !is_stopping => {
                     is_stopping = self.stop(is_stopping, "the gateway is stopping").await;
                 }
+                () = channels.ends.abandon.cancelled() => break,
             }
+        }
+        for id in self.calls.keys().cloned().collect::<Vec<_>>() {
+            self.give_up(&id);
         }
         for event in self.pending.drain(..) {
             // Whoever still listens gets the last events; nobody is waited for.
@@ -150,8 +187,13 @@ impl Controller {
             gateway: self.name.clone(),
             capacity: u32::try_from(self.capacity).unwrap_or(u32::MAX),
             trunks: self.trunks.clone(),
-            calls: self.calls.keys().cloned().collect(),
+            calls: self.calls.iter().map(|(id, call)| call.carried(id)).collect(),
         }
+    }
+
+    fn registration(&self) -> Vec<Event> {
+        let last_words = self.calls.values().filter_map(|call| call.last_word.clone());
+        std::iter::once(self.registered()).chain(last_words).collect()
     }
 
     async fn handle_command(&mut self, command: Command) {
@@ -174,6 +216,7 @@ impl Controller {
                         // The path may break before the loss of the page is told. The signal-server's window counts.
                         entry.broken = None;
                     }
+                    entry.media_is_up = false;
                     self.order(&call, CallOrder::Away).await;
                 }
             }
@@ -194,7 +237,7 @@ impl Controller {
             if entry.released.is_some() || !entry.media_is_open {
                 return warn!(%call, "an offer for a call that ends is ignored");
             }
-            entry.is_away = false;
+            (entry.is_away, entry.media_is_up) = (false, false);
             return self.media.send(MediaCommand::Offer { call, sdp, quality }).await;
         }
         if self.calls.len() >= self.capacity {
@@ -304,6 +347,7 @@ impl Controller {
                 self.finish(&call);
             }
             MediaEvent::Up { call } => {
+                self.media_is_up(&call, true);
                 // A path that broke is made up for.
                 if let Some(entry) = self.calls.get_mut(&call).filter(|entry| entry.sip_is_open) {
                     entry.broken = None;
@@ -321,6 +365,7 @@ impl Controller {
             }
             MediaEvent::Down { call, .. } if self.calls.get(&call).is_some_and(|entry| entry.is_away) => {}
             MediaEvent::Down { call, detail } => {
+                self.media_is_up(&call, false);
                 if let Some(entry) = self.calls.get_mut(&call) {
                     entry.broken.get_or_insert_with(Instant::now);
                 }
@@ -367,16 +412,13 @@ impl Controller {
                 }
             }
             SipEvent::Rejected { call, status, phrase } => {
-                self.breaks(&call);
-                self.tell(&call, |call| Event::Rejected { call, status, phrase });
+                self.tell_last(&call, |call| Event::Rejected { call, status, phrase });
             }
             SipEvent::Unreachable { call, detail } => {
-                self.breaks(&call);
-                self.tell(&call, |call| Event::TrunkUnreachable { call, detail });
+                self.tell_last(&call, |call| Event::TrunkUnreachable { call, detail });
             }
             SipEvent::Bye { call } => {
-                self.breaks(&call);
-                self.tell(&call, |call| Event::FarEndHungUp { call });
+                self.tell_last(&call, |call| Event::FarEndHungUp { call });
             }
             SipEvent::ReInvite { call, sdp } => self.reinvited(&call, sdp).await,
             SipEvent::LateAnswer { call, sdp } => {
@@ -472,10 +514,21 @@ impl Controller {
         let stuck = self.calls.iter().filter(|(_, call)| is_past(call.released, RELEASE_DEADLINE));
         for id in stuck.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             error!(call = %id, entry = ?self.calls.get(&id), "a released call did not end in time");
-            if let Some(call) = self.calls.get_mut(&id) {
-                (call.media_is_open, call.sip_is_open) = (false, false);
-            }
-            self.finish(&id);
+            self.give_up(&id);
+        }
+    }
+
+    fn give_up(&mut self, id: &CallId) {
+        if let Some(call) = self.calls.get_mut(id) {
+            (call.media_is_open, call.sip_is_open) = (false, false);
+            call.released.get_or_insert_with(Instant::now);
+        }
+        self.finish(id);
+    }
+
+    fn media_is_up(&mut self, id: &CallId, is_up: bool) {
+        if let Some(call) = self.calls.get_mut(id) {
+            call.media_is_up = is_up;
         }
     }
 
@@ -492,10 +545,24 @@ impl Controller {
         }
     }
 
+    /// [`tell`](Self::tell) of what leaves the call without its far end.
+    fn tell_last(&mut self, id: &CallId, event: impl FnOnce(CallId) -> Event) {
+        self.breaks(id);
+        if let Some(call) = self.calls.get_mut(id).filter(|call| call.released.is_none()) {
+            let event = event(id.clone());
+            call.last_word = Some(event.clone());
+            self.pending.push_back(event);
+        }
+    }
+
     fn fail(&mut self, id: &CallId, failure: Failure, detail: String) {
         info!(call = %id, ?failure, detail, "a command failed");
         self.breaks(id);
-        self.pending.push_back(Event::Failed { call: id.clone(), failure, detail });
+        let event = Event::Failed { call: id.clone(), failure, detail };
+        if let Some(call) = self.calls.get_mut(id) {
+            call.last_word = Some(event.clone());
+        }
+        self.pending.push_back(event);
     }
 
     fn show(&self) {

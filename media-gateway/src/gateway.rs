@@ -9,10 +9,10 @@ use metrics::gauge;
 use protocol::gateway::{CallFrame, Command, Event};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::{Config, MediaTcp};
-use crate::control::{Channels, Controller};
+use crate::control::{Channels, Controller, Ends};
 use crate::media::ports::Ports;
 use crate::media::{self, MediaSettings};
 use crate::sip::{SipError, SipHandle, SipStack};
@@ -56,9 +56,9 @@ pub struct Gateway {
 /// A handle on a running gateway.
 #[derive(Clone, Debug)]
 pub struct GatewayHandle {
-    stop: CancellationToken,
+    ends: Ends,
     stopped: CancellationToken,
-    registrations: mpsc::Sender<oneshot::Sender<Event>>,
+    registrations: mpsc::Sender<oneshot::Sender<Vec<Event>>>,
     sip: SipHandle,
     media_address: SocketAddr,
 }
@@ -127,7 +127,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
     let (sockets, handed_over) = mpsc::channel(SOCKET_QUEUE);
     let (registration_sender, registrations) = mpsc::channel(REGISTRATION_QUEUE);
     let handle = GatewayHandle {
-        stop: CancellationToken::new(),
+        ends: Ends::default(),
         stopped: CancellationToken::new(),
         registrations: registration_sender,
         sip: sip.clone(),
@@ -152,7 +152,7 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         sip: sip_events,
         registrations,
         sockets: handed_over,
-        stop: handle.stop.clone(),
+        ends: handle.ends.clone(),
     };
     tokio::spawn(run(controller, channels, thread, handle.clone()));
     let (frames, mut frame_receiver) = mpsc::channel(FRAME_QUEUE);
@@ -177,19 +177,28 @@ impl GatewayHandle {
         self.media_address
     }
 
-    /// [`Event::Registered`] with the calls that there are now; `None` when the gateway has stopped.
-    pub async fn registration(&self) -> Option<Event> {
-        let (reply, event) = oneshot::channel();
+    /// [`Event::Registered`] with the calls that there are now, and of those whose far end is gone, why; `None` when the
+    /// gateway has stopped.
+    pub async fn registration(&self) -> Option<Vec<Event>> {
+        let (reply, events) = oneshot::channel();
         self.registrations.send(reply).await.ok()?;
-        event.await.ok()
+        events.await.ok()
     }
 
-    /// Ends all calls and the gateway. Returns when nothing of it is left, or when `deadline` has passed.
+    /// Takes no further call from now on, tells the signal-server so ([`Event::Registered`] with no capacity), and ends the
+    /// gateway when the last call has ended.
+    pub fn drain(&self) {
+        self.ends.drain.cancel();
+    }
+
+    /// Ends all calls and the gateway. Returns when nothing of it is left; what a dead trunk does not confirm until
+    /// `deadline` has passed is given up.
     pub async fn shutdown(&self, deadline: Duration) {
-        self.stop.cancel();
+        self.ends.stop.cancel();
         if tokio::time::timeout(deadline, self.stopped.cancelled()).await.is_err() {
-            error!("the gateway did not stop in time");
-            self.sip.shutdown(Duration::ZERO).await;
+            warn!("giving up what has not ended in time");
+            self.ends.abandon.cancel();
+            self.stopped.cancelled().await;
         }
     }
 
@@ -204,7 +213,8 @@ const SIP_SHUTDOWN: Duration = Duration::from_secs(1);
 
 async fn run(controller: Controller, channels: Channels, thread: JoinHandle<()>, handle: GatewayHandle) {
     controller.run(channels).await;
-    handle.sip.shutdown(SIP_SHUTDOWN).await;
+    let is_abandoned = handle.ends.abandon.is_cancelled();
+    handle.sip.shutdown(if is_abandoned { Duration::ZERO } else { SIP_SHUTDOWN }).await;
     if tokio::task::spawn_blocking(move || thread.join().is_err()).await.unwrap_or(true) {
         error!("the media thread panicked");
     }

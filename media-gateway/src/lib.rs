@@ -11,4 +11,4 @@ mod remote;
 pub mod sip;
 
 pub use gateway::{Gateway, GatewayHandle, StartError, start};
-pub use remote::{RemoteError, run_gateway, run_remote};
+pub use remote::{RemoteError, Signal, run_gateway, run_remote};

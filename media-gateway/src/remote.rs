@@ -1,13 +1,13 @@
 //! A gateway that a signal-server elsewhere commands, over a WebSocket to its `/ws/gateway`. The gateway keeps its
-//! calls while the socket is down and tells what happened meanwhile when it is up again; that the signal-server ends them at the
-//! loss is its own choice so far. Deliberately not here: acknowledgements. An event that
-//! was on its way when the socket broke is lost, and the signal-server's deadlines make up for it.
+//! calls while the socket is down, for so long as it is told to; when it is up again it tells how they stand and what happened
+//! meanwhile. Deliberately not here: acknowledgements. An event that was on its way when the socket broke is lost, and what
+//! the gateway tells at each registration makes up for it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use protocol::gateway::{CallFrame, Command, Event};
+use protocol::gateway::{CallFrame, Carried, Command, Event};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -18,22 +18,24 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
-use crate::gateway::{Gateway, StartError, start};
+use crate::gateway::{Gateway, GatewayHandle, StartError, start};
 
 /// The first wait after a failure; it doubles.
 const MIN_BACK_OFF: Duration = Duration::from_millis(250);
-/// The longest wait: a signal-server that is back has its gateways soon after.
-const MAX_BACK_OFF: Duration = Duration::from_secs(10);
+/// The longest wait, a quarter more included: a signal-server that is back shall have its calls within 3 s.
+const MAX_BACK_OFF: Duration = Duration::from_millis(1_600);
 /// How long a connection may take, TLS and HTTP included.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long one message may take to be taken by the network.
 const SEND_DEADLINE: Duration = Duration::from_secs(10);
-/// How often we ping: proxies drop connections that are silent for 60 s.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How often we ping: a machine that is gone does not close its connections.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the signal-server may be silent; it answers pings.
-const SILENCE_DEADLINE: Duration = Duration::from_secs(50);
+const SILENCE_DEADLINE: Duration = Duration::from_secs(12);
 /// The largest message: an SDP and its JSON.
 const MAX_MESSAGE: usize = 256 * 1024;
+/// What the SIP Reason header says of calls that nobody steers.
+const UNSTEERED: &str = "signal_server_gone";
 /// Events that are kept while the socket is down. More than that are old news, and the signal-server learns from
 /// [`Event::Registered`] which calls there are.
 const MAX_KEPT: usize = 4096;
@@ -51,44 +53,62 @@ pub enum RemoteError {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Runs a gateway for the signal-server whose WebSocket is at `signal_url` (`ws://host/ws/gateway`), with the shared secret as
-/// bearer token. Connects again and again; returns only when the gateway has stopped.
+/// How a gateway reaches its signal-server.
+#[derive(Clone, Debug)]
+pub struct Signal {
+    /// The WebSocket: `ws://host/ws/gateway`.
+    pub url: String,
+    /// The shared secret, shown as bearer token.
+    pub secret: String,
+    /// How long calls go on while no signal-server can be reached. Nobody can hang them up meanwhile but the far end.
+    pub hold: Duration,
+}
+
+/// Runs a gateway for a signal-server. Connects again and again; returns only when the gateway has stopped.
 ///
 /// # Errors
 /// [`RemoteError`] when the configuration or the address is of no use. A signal-server that is not there is no error.
-pub async fn run_remote(config: Config, signal_url: &str, secret: &str) -> Result<(), RemoteError> {
-    request(signal_url, secret)?;
-    run_gateway(start(config).await?, signal_url, secret).await
+pub async fn run_remote(config: Config, signal: &Signal) -> Result<(), RemoteError> {
+    request(signal)?;
+    run_gateway(start(config).await?, signal).await
 }
 
 /// As [`run_remote`], for a gateway that runs already. To stop it, keep a clone of its handle and shut that down.
 ///
 /// # Errors
 /// [`RemoteError::Address`].
-pub async fn run_gateway(mut gateway: Gateway, signal_url: &str, secret: &str) -> Result<(), RemoteError> {
-    let mut kept = VecDeque::new();
-    let mut back_off = MIN_BACK_OFF;
+pub async fn run_gateway(mut gateway: Gateway, signal: &Signal) -> Result<(), RemoteError> {
+    let url = signal.url.as_str();
+    let (mut kept, mut back_off) = (VecDeque::new(), MIN_BACK_OFF);
+    let mut held_until = Instant::now() + signal.hold;
     loop {
-        let connect = connect_async_with_config(request(signal_url, secret)?, Some(web_socket_config()), true);
-        match timeout(CONNECT_DEADLINE, connect).await {
+        let connect = connect_async_with_config(request(signal)?, Some(web_socket_config()), true);
+        let Some(connected) = meanwhile(&mut gateway, &mut kept, timeout(CONNECT_DEADLINE, connect)).await else {
+            return Ok(());
+        };
+        match connected {
             Ok(Ok((socket, _))) => {
-                info!(signal_url, "connected to the signal-server");
+                info!(url, "connected to the signal-server");
                 let since = Instant::now();
                 match pump(&mut gateway, socket, &mut kept).await {
                     Pumped::Stopped => return Ok(()),
-                    Pumped::Lost(detail) => warn!(signal_url, detail, "the signal-server is lost"),
+                    Pumped::Lost(detail) => warn!(url, detail, "the signal-server is lost: calls go on"),
                 }
+                held_until = Instant::now() + signal.hold;
                 if since.elapsed() > MAX_BACK_OFF {
                     back_off = MIN_BACK_OFF;
                 }
             }
-            Ok(Err(error)) => warn!(signal_url, %error, "no connection to the signal-server"),
-            Err(_) => warn!(signal_url, "no connection to the signal-server in time"),
+            Ok(Err(error)) => warn!(url, %error, "no connection to the signal-server"),
+            Err(_) => warn!(url, "no connection to the signal-server in time"),
+        }
+        if Instant::now() >= held_until && release_all(&mut gateway, &mut kept).await.is_none() {
+            return Ok(());
         }
         // Up to a quarter more, so that many gateways do not come all at once.
         let wait = back_off.mul_f64(1.0 + rand::random::<f64>() / 4.0);
         back_off = (back_off * 2).min(MAX_BACK_OFF);
-        if wait_and_keep(&mut gateway, &mut kept, wait).await.is_none() {
+        if meanwhile(&mut gateway, &mut kept, sleep(wait)).await.is_none() {
             return Ok(());
         }
     }
@@ -100,9 +120,13 @@ enum Pumped {
 }
 
 async fn pump(gateway: &mut Gateway, mut socket: Socket, kept: &mut VecDeque<Event>) -> Pumped {
-    let Some(registered) = gateway.handle.registration().await else { return Pumped::Stopped };
-    if let Err(lost) = send(&mut socket, &registered).await {
-        return lost;
+    let Some(registration) = meanwhile(gateway, kept, registration(&gateway.handle.clone())).await.flatten() else {
+        return Pumped::Stopped;
+    };
+    for event in registration {
+        if let Err(lost) = send(&mut socket, &event).await {
+            return lost;
+        }
     }
     let mut ping = tokio::time::interval(PING_INTERVAL);
     let mut last_heard = Instant::now();
@@ -173,23 +197,41 @@ async fn hand_over(gateway: &mut Gateway, kept: &mut VecDeque<Event>, command: C
     }
 }
 
-/// Keeps events for `wait`. `None` when the gateway has stopped.
-async fn wait_and_keep(gateway: &mut Gateway, kept: &mut VecDeque<Event>, wait: Duration) -> Option<()> {
-    let over = sleep(wait);
-    tokio::pin!(over);
+/// Ends the calls that nobody can steer any more. `None` when the gateway has stopped.
+async fn release_all(gateway: &mut Gateway, kept: &mut VecDeque<Event>) -> Option<()> {
+    let registration = meanwhile(gateway, kept, registration(&gateway.handle.clone())).await??;
+    let carried = registration
+        .into_iter()
+        .filter_map(|event| if let Event::Registered { calls, .. } = event { Some(calls) } else { None });
+    for Carried { call, .. } in carried.flatten() {
+        warn!(%call, "released: no signal-server came back in time");
+        hand_over(gateway, kept, Command::Release { call, why: UNSTEERED.to_owned() }).await?;
+    }
+    Some(())
+}
+
+async fn registration(handle: &GatewayHandle) -> Option<Vec<Event>> {
+    handle.registration().await
+}
+
+/// Keeps events until the future is ready. `None` when the gateway has stopped.
+async fn meanwhile<T>(gateway: &mut Gateway, kept: &mut VecDeque<Event>, future: impl Future<Output = T>) -> Option<T> {
+    tokio::pin!(future);
     loop {
         tokio::select! {
-            () = &mut over => return Some(()),
-            event = gateway.events.recv() => keep(kept, event?),
+            done = &mut future => return Some(done),
+            event = gateway.events.recv() => {
+                let event = event?;
+                // Registration is asked for at each connection, with the calls of that moment.
+                if !matches!(event, Event::Registered { .. }) {
+                    keep(kept, event);
+                }
+            }
         }
     }
 }
 
 fn keep(kept: &mut VecDeque<Event>, event: Event) {
-    // Registration is asked for at each connection, with the calls of that moment.
-    if matches!(event, Event::Registered { .. }) {
-        return;
-    }
     if kept.len() == MAX_KEPT {
         kept.pop_front();
     }
@@ -221,10 +263,10 @@ async fn send_message(socket: &mut Socket, message: Message) -> Result<(), Pumpe
     }
 }
 
-fn request(signal_url: &str, secret: &str) -> Result<tokio_tungstenite::tungstenite::http::Request<()>, RemoteError> {
+fn request(signal: &Signal) -> Result<tokio_tungstenite::tungstenite::http::Request<()>, RemoteError> {
     let address = |error: &dyn std::fmt::Display| RemoteError::Address(error.to_string());
-    let mut request = signal_url.into_client_request().map_err(|error| address(&error))?;
-    let mut bearer = HeaderValue::from_str(&format!("Bearer {secret}")).map_err(|error| address(&error))?;
+    let mut request = signal.url.as_str().into_client_request().map_err(|error| address(&error))?;
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", signal.secret)).map_err(|error| address(&error))?;
     bearer.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, bearer);
     Ok(request)

@@ -5,6 +5,7 @@ use anyhow::{Context as _, anyhow};
 use signal_server::LocalGateway;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// The calls are over by then; a BYE to a trunk that is dead is not waited for.
@@ -66,14 +67,15 @@ async fn gateway(file: &File, stop: CancellationToken) -> anyhow::Result<()> {
             .with_context(|| format!("metrics cannot be served at {address}"))?;
     }
     let gateway = media_gateway::start(file.gateway()?).await.context("the media gateway cannot start")?;
-    let handle = gateway.handle.clone();
+    let (handle, drain) = (gateway.handle.clone(), file.drain());
     tokio::spawn(async move {
         stop.cancelled().await;
-        handle.shutdown(GATEWAY_SHUTDOWN).await;
+        handle.drain();
+        if timeout(drain, handle.stopped()).await.is_err() {
+            handle.shutdown(GATEWAY_SHUTDOWN).await;
+        }
     });
-    media_gateway::run_gateway(gateway, &file.gateway.signal_url, &file.gateway.secret)
-        .await
-        .context("the media gateway ended")
+    media_gateway::run_gateway(gateway, &file.link()).await.context("the media gateway ended")
 }
 
 fn stop_on_signal() -> anyhow::Result<CancellationToken> {

@@ -121,6 +121,9 @@ pub struct Deadlines {
     pub no_answer: Duration,
     /// How long an answered call waits for the shopper's next page; zero: it does not survive the page.
     pub resume: Duration,
+    /// How long calls wait for a gateway whose connection is gone, or that a restarted server has not seen yet; zero: they end
+    /// with the connection.
+    pub gateway: Duration,
     /// How long running calls may go on after the shutdown was asked for, before they are ended.
     pub drain: Duration,
 }
@@ -131,6 +134,7 @@ impl Default for Deadlines {
             setup: Duration::from_secs(60),
             no_answer: Duration::from_secs(45),
             resume: Duration::from_secs(60),
+            gateway: Duration::from_secs(30),
             drain: Duration::from_secs(5),
         }
     }

@@ -25,7 +25,7 @@ const REGISTERED: Duration = Duration::from_secs(10);
 /// How often a silent gateway is asked whether it is there.
 const PING: Duration = Duration::from_secs(5);
 
-/// After this long without a sign of life, two pings included, the gateway is gone, and its calls with it.
+/// After this long without a sign of life, two pings included, the connection is gone.
 const SILENCE: Duration = Duration::from_secs(12);
 
 /// How long a command may take to leave.
@@ -77,6 +77,7 @@ async fn serve(hub: &HubHandle, socket: &mut Socket) {
         commands,
         frames: frames.clone(),
         close: CancellationToken::new(),
+        outlives: true,
     };
     let (connection, close) = (link.connection, link.close.clone());
     tracing::info!(%gateway, "gateway connected");
@@ -144,6 +145,7 @@ pub(crate) async fn serve_local(hub: HubHandle, mut local: LocalGateway) {
         commands,
         frames: frames.clone(),
         close: CancellationToken::new(),
+        outlives: false,
     };
     let (connection, close) = (link.connection, link.close.clone());
     if !hub.tell(Message::GatewayConnected { gateway: gateway.clone(), link, registered }).await {

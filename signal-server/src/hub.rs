@@ -3,8 +3,8 @@
 
 use crate::frames::{FrameQueue, Listeners};
 use crate::id;
-use crate::limits::CallPermit;
-use crate::store::{CallChange, Millis, Records};
+use crate::limits::{CallPermit, Limits};
+use crate::store::{CallChange, Millis, OpenCall, Records};
 use crate::token::ResumeTokens;
 use bytes::Bytes;
 use metrics::{counter, gauge, histogram};
@@ -103,6 +103,8 @@ pub(crate) struct GatewayLink {
     pub(crate) frames: FrameQueue<CallFrame>,
     /// Ends the connection.
     pub(crate) close: CancellationToken,
+    /// The gateway goes on with its calls when this process ends.
+    pub(crate) outlives: bool,
 }
 
 /// What others may know of the hub.
@@ -164,7 +166,7 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 struct Line {
     started: Instant,
-    _permit: CallPermit,
+    _permit: Option<CallPermit>,
 }
 
 impl Hub {
@@ -179,6 +181,19 @@ impl Hub {
         (handle, hub)
     }
 
+    /// Goes on with the calls of an earlier server. Before [`run`](Self::run).
+    pub(crate) async fn restore(&mut self, open: Vec<OpenCall>, limits: &Limits) {
+        if !open.is_empty() {
+            tracing::info!(calls = open.len(), "going on with the calls of an earlier run");
+            counter!("ringlet_calls_restored_total").increment(open.len() as u64);
+        }
+        for OpenCall { call, started, restored } in open {
+            let _permit = limits.count_running(&restored.plan.merchant);
+            self.calls.insert(call.clone(), Line { started, _permit });
+            self.input(Input::Restored { call, restored }).await;
+        }
+    }
+
     /// Runs until the shutdown is asked for, then until nothing is left or the deadlines have passed.
     pub(crate) async fn run(mut self, stopping: Stopping) {
         loop {
@@ -189,8 +204,11 @@ impl Hub {
             };
             self.act(next).await;
         }
+        // What a gateway elsewhere carries is not for us to end: the next server goes on with it.
+        self.leave().await;
         let drained = Instant::now() + stopping.drain;
         self.run_until(drained, |hub| hub.switchboard.calls() == 0).await;
+        self.leave().await;
         self.input(Input::Stop).await;
         let released = Instant::now() + RELEASE;
         self.run_until(released, |hub| hub.switchboard.is_empty()).await;
@@ -198,6 +216,16 @@ impl Hub {
         for gateway in self.gateways.keys().cloned().collect::<Vec<_>>() {
             tracing::info!(%gateway, calls = self.switchboard.calls(), "leaving the gateway");
             self.input(Input::GatewayLost { gateway }).await;
+        }
+    }
+
+    async fn leave(&mut self) {
+        let before = self.switchboard.calls();
+        let outliving = self.gateways.iter().filter(|(_, link)| link.outlives).map(|(gateway, _)| gateway.clone());
+        self.input(Input::Leave { outliving: outliving.collect() }).await;
+        let left = before.saturating_sub(self.switchboard.calls());
+        if left > 0 {
+            tracing::info!(calls = left, "left to the next server");
         }
     }
 
@@ -240,7 +268,7 @@ impl Hub {
         let input = match message {
             Message::Arrived { call, page, plan, link, permit } => {
                 counter!("ringlet_calls_started_total").increment(1);
-                self.calls.insert(call.clone(), Line { started: Instant::now(), _permit: permit });
+                self.calls.insert(call.clone(), Line { started: Instant::now(), _permit: Some(permit) });
                 self.pages.insert(page, link);
                 Input::Arrived { call, page, plan }
             }
@@ -366,6 +394,7 @@ impl Hub {
                 tracing::info!(%call, "answered");
                 histogram!("ringlet_call_answer_seconds").record(since_start.unwrap_or_default());
             }
+            Change::Tokens { .. } => {}
             Change::Transport { transport } => {
                 tracing::info!(%call, %transport, "the audio goes over");
                 counter!("ringlet_calls_transport_total", "transport" => transport.word()).increment(1);

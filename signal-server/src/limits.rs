@@ -78,6 +78,11 @@ impl Limits {
         Some(CallPermit(place))
     }
 
+    /// Counts a call that runs already, as far as there is room.
+    pub(crate) fn count_running(&self, merchant: &MerchantId) -> Option<CallPermit> {
+        self.calls.take(merchant).map(CallPermit)
+    }
+
     /// Forgets who has not called for long enough. To be done now and then.
     pub(crate) fn forget_idle(&self) {
         self.by_address.retain_recent();

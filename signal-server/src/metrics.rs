@@ -65,6 +65,7 @@ fn describe() {
     describe_counter!("ringlet_calls_refused_total", "Visitors who were not admitted, by error code.");
     describe_counter!("ringlet_calls_ended_total", "Calls that ended, by reason.");
     describe_counter!("ringlet_calls_transport_total", "Audio paths to browsers that came up or moved, by transport.");
+    describe_counter!("ringlet_calls_restored_total", "Calls of an earlier run that this one went on with.");
     describe_counter!("ringlet_record_changes_lost_total", "Changes of call records that could not be written.");
     let setup = "From the visitor's arrival until the far end first rang.";
     describe_histogram!("ringlet_call_ringing_seconds", Unit::Seconds, setup);

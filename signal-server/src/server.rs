@@ -75,6 +75,12 @@ pub enum Error {
     Task(String),
 }
 
+impl Error {
+    fn database(config: &Config, error: &sqlx::Error) -> Self {
+        Self::Database { path: config.database.clone(), reason: error.to_string() }
+    }
+}
+
 /// A server that runs. To be waited for with [`ended`](Self::ended); dropping it does not end it.
 pub struct Server {
     addresses: Vec<SocketAddr>,
@@ -131,7 +137,8 @@ pub(crate) async fn start(
 
     let (records, writer) = RecordWriter::new(store.clone());
     let resume_tokens = ResumeTokens::new(&token_secret);
-    let (hub_handle, hub) = Hub::new(switchboard_config(&config), resume_tokens.clone(), records);
+    let (hub_handle, mut hub) = Hub::new(switchboard_config(&config), resume_tokens.clone(), records);
+    let open = store.open_calls(Millis::now()).await.map_err(|error| Error::database(&config, &error))?;
     let app = App::new(Parts {
         public_origin,
         limits: Limits::new(&config.limits),
@@ -146,6 +153,7 @@ pub(crate) async fn start(
         closing: CancellationToken::new(),
         config,
     });
+    hub.restore(open, &app.limits).await;
     let mut helpers = JoinSet::new();
     helpers.spawn(housekeeping(app.clone()));
     let sockets = local_gateway.as_ref().and_then(|local| local.sockets.clone());
@@ -203,16 +211,12 @@ async fn run(
 }
 
 async fn open_store(config: &Config) -> Result<(Store, Secret), Error> {
-    let failed = |error: sqlx::Error| Error::Database { path: config.database.clone(), reason: error.to_string() };
+    let failed = |error: sqlx::Error| Error::database(config, &error);
     let store = Store::open(&config.database).await.map_err(failed)?;
     store.seed(&config.seed, Millis::now()).await.map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         Error::Seed(format!("{error}: {cause}"))
     })?;
-    let open = store.close_open_calls(Millis::now()).await.map_err(failed)?;
-    if open > 0 {
-        tracing::warn!(records = open, "closed call records that an earlier run left open");
-    }
     let secret = match &config.token_secret {
         Some(secret) => secret.clone(),
         None => Secret::new(store.secret("panel_token", &id::secret()).await.map_err(failed)?),
@@ -228,6 +232,7 @@ fn switchboard_config(config: &Config) -> switchboard::Config {
         max_calls: config.limits.calls as usize,
         setup: config.deadlines.setup,
         resume: config.deadlines.resume,
+        gateway: config.deadlines.gateway,
         ..switchboard::Config::default()
     }
 }

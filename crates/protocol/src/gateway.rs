@@ -4,6 +4,9 @@
 //! A call on a gateway has at most two legs: the visitor's (WebRTC) and the far end's (SIP). Where no WebRTC passes, the
 //! visitor's audio goes as [`frame`]s: binary messages with the call's id before each ([`frame::write_addressed`]), or
 //! values over a channel.
+//!
+//! Either side may lose the other for a while and calls go on. When the connection is back, `registered` tells how each call
+//! stands, and the events follow that came about meanwhile, oldest first: what `registered` says already, they repeat.
 
 use crate::visitor::{FrameCodec, Quality};
 use crate::{CallId, GatewayId, TrunkName};
@@ -12,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::visitor::Transport;
 
 /// The version in [`Event::Registered`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What the signal-server tells a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,8 +102,8 @@ pub enum Event {
         capacity: u32,
         /// The trunks it has.
         trunks: Vec<TrunkName>,
-        /// The calls it carries, for a signal-server that has just started.
-        calls: Vec<CallId>,
+        /// The calls it carries, for a signal-server that has just started or was out of reach.
+        calls: Vec<Carried>,
     },
     /// The visitor's leg exists.
     Answer {
@@ -200,6 +203,37 @@ pub struct CallFrame {
     pub call: CallId,
     /// What [`Frame::read`](crate::frame::Frame::read) reads.
     pub bytes: Vec<u8>,
+}
+
+/// How a call stands that a gateway carries when it registers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The call.
+    pub call: CallId,
+    /// Its leg on the trunk.
+    pub far_end: TrunkLeg,
+    /// Audio can flow to and from the browser.
+    pub media_up: bool,
+    /// It was told [`Command::VisitorAway`] and has had no offer since.
+    pub away: bool,
+}
+
+/// How far the leg on the trunk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkLeg {
+    /// Never dialled.
+    Idle,
+    /// The INVITE has no answer but perhaps 100.
+    Dialing,
+    /// 180.
+    Ringing,
+    /// 183 with SDP.
+    EarlyMedia,
+    /// 2xx.
+    Answered,
+    /// It was there and is gone; the event that tells why follows.
+    Gone,
 }
 
 /// The two ends of a call.

@@ -4,8 +4,8 @@
 use crate::call::{Call, Effects};
 use crate::gateways::Gateways;
 use crate::resume::{self, Page};
-use crate::{Config, Input, Output, Plan};
-use protocol::gateway::{Command, Event};
+use crate::{Config, Input, Output, Plan, Restored};
+use protocol::gateway::{Carried, Command, Event};
 use protocol::visitor::EndReason;
 use protocol::{CallId, GatewayId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -51,7 +51,7 @@ impl Switchboard {
             Input::Gateway { gateway, event: Event::Registered { version, gateway: _, capacity, trunks, calls } } => {
                 self.gateway_lost(&gateway, now);
                 match self.gateways.register(gateway.clone(), version, capacity, trunks) {
-                    Ok(()) => self.release_strays(&gateway, calls),
+                    Ok(()) => self.join(&gateway, calls, now),
                     Err(refusal) => self.outputs.push_back(Output::RefuseGateway { gateway, refusal }),
                 }
             }
@@ -67,6 +67,8 @@ impl Switchboard {
                 self.with(&call, now, |call, fx| call.handle_reconnect(page, session, seen, fx));
             }
             Input::Reconnect { call, page, .. } => resume::refuse_as_over(&call, page, &mut self.outputs),
+            Input::Restored { call, restored } => self.restored(call, *restored, now),
+            Input::Leave { outliving } => self.leave(&outliving, now),
         }
     }
 
@@ -124,25 +126,57 @@ impl Switchboard {
         self.with(&id, now, |call, fx| call.start(refused, fx));
     }
 
-    fn gateway_lost(&mut self, gateway: &GatewayId, now: Instant) {
-        for call in self.gateways.remove(gateway) {
-            self.with(&call, now, Call::handle_gateway_lost);
+    fn restored(&mut self, id: CallId, restored: Restored, now: Instant) {
+        if !self.calls.contains_key(&id) {
+            self.calls.insert(id.clone(), Call::restored(id.clone(), restored));
+            self.with(&id, now, Call::go_on);
         }
     }
 
-    /// A call that a gateway carries when it registers was begun before either side lost the other: its visitor has been
-    /// told that it is over, its record is closed.
-    fn release_strays(&mut self, gateway: &GatewayId, calls: Vec<CallId>) {
-        for call in calls {
-            let command = Command::Release { call, why: EndReason::GatewayGone.word().to_owned() };
-            self.outputs.push_back(Output::Gateway { gateway: gateway.clone(), command });
+    fn gateway_lost(&mut self, gateway: &GatewayId, now: Instant) {
+        let stopping = self.stopping;
+        for call in self.gateways.remove(gateway) {
+            // Nobody waits for a gateway at the end.
+            self.with(
+                &call,
+                now,
+                |call, fx| {
+                    if stopping { call.handle_gateway_gone(fx) } else { call.handle_gateway_lost(fx) }
+                },
+            );
+        }
+    }
+
+    /// Brings the calls together that a gateway carries and that are waiting for it. One that it carries and nobody waits for
+    /// is over: its visitor has been told so, its record is closed.
+    fn join(&mut self, gateway: &GatewayId, carried: Vec<Carried>, now: Instant) {
+        let mut claimed = BTreeSet::new();
+        for carried in carried {
+            let id = carried.call.clone();
+            if self.calls.get(&id).is_some_and(Call::is_claimable) {
+                claimed.insert(id.clone());
+                self.with(&id, now, |call, fx| call.handle_claimed(gateway, &carried, fx));
+            } else if !claimed.contains(&id) {
+                let command = Command::Release { call: id, why: EndReason::GatewayGone.word().to_owned() };
+                self.outputs.push_back(Output::Gateway { gateway: gateway.clone(), command });
+            }
+        }
+        let waiting = self.calls.values().filter(|call| call.is_claimable() && call.gateway() == Some(gateway));
+        for id in waiting.map(|call| call.id.clone()).collect::<Vec<_>>() {
+            self.with(&id, now, Call::handle_unclaimed);
+        }
+    }
+
+    fn leave(&mut self, outliving: &[GatewayId], now: Instant) {
+        for call in self.calls.keys().cloned().collect::<Vec<_>>() {
+            self.with(&call, now, |call, fx| call.leave_to_successor(|gateway| outliving.contains(gateway), fx));
         }
     }
 
     fn stop(&mut self, now: Instant) {
         self.stopping = true;
         for call in self.calls.keys().cloned().collect::<Vec<_>>() {
-            self.with(&call, now, |call, fx| call.end(EndReason::ServerStopping, fx));
+            self.with(&call, now, |call, fx| call.stop(fx));
         }
     }
 

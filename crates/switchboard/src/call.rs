@@ -46,6 +46,10 @@ pub(crate) struct Call {
     pub(crate) aside: Vec<Epoch>,
     /// Who carries the call, from the first offer on.
     gateway: Option<GatewayId>,
+    /// There is no connection to the gateway; see `adrift.rs`.
+    pub(crate) is_adrift: bool,
+    /// What carries the audio, as the page has said while no gateway could be told.
+    pub(crate) waiting_frames: Option<Option<FrameCodec>>,
     /// Offers that the gateway has not answered. What it says of the audio path before is about an earlier page's.
     unanswered: usize,
     /// Audio can flow to the browser.
@@ -53,7 +57,7 @@ pub(crate) struct Call {
     /// What carries the browser's audio, as the record has it.
     transport: Option<Transport>,
     /// The far end has rung or sent early media.
-    rang: bool,
+    pub(crate) rang: bool,
     pub(crate) answered_at: Option<Instant>,
     pub(crate) timers: TimerTable,
 }
@@ -69,8 +73,17 @@ pub(crate) struct Said {
     pub(crate) frames: Option<FrameCodec>,
     /// How many candidates have come for the latest.
     candidates: usize,
-    /// Those that came before the offer.
+    /// Those that came before the offer, or while no gateway could be told.
     early_candidates: Vec<String>,
+    /// The latest offer, while no gateway can be told.
+    waiting: Option<(String, Quality)>,
+}
+
+impl Said {
+    /// What the page of a call may have said that was dialled.
+    pub(crate) fn of_a_page_that_called(&mut self) {
+        (self.ready, self.offers) = (true, 1);
+    }
 }
 
 /// How far the call is.
@@ -99,6 +112,8 @@ impl Call {
             oldest: Epoch::default(),
             aside: Vec::new(),
             gateway: None,
+            is_adrift: false,
+            waiting_frames: None,
             unanswered: 0,
             media_up: false,
             transport: None,
@@ -127,7 +142,8 @@ impl Call {
             }
             VisitorRequest::Candidate { candidate } if self.takes(&candidate) => self.candidate(candidate, fx),
             VisitorRequest::Ready {} if !self.said.ready => {
-                (self.said.ready, self.oldest) = (true, self.epoch);
+                self.said.ready = true;
+                self.spend_tokens(fx);
                 self.dial_if_possible(fx);
             }
             VisitorRequest::Frames { codec } if self.said.offers > 0 => self.carry_frames(codec, fx),
@@ -137,7 +153,7 @@ impl Call {
             VisitorRequest::Hangup {} if state == CallState::Answered => self.end(EndReason::VisitorHungUp, fx),
             VisitorRequest::Hangup {} => self.end(EndReason::Cancelled, fx),
             VisitorRequest::Failed { code, detail } => {
-                self.end_as(Ending { code: Some(code), detail, ..ending(reason_for_code(code)) }, fx);
+                self.end_as(Ending { code: Some(code), detail, ..Ending::of(reason_for_code(code)) }, fx);
             }
             VisitorRequest::Hello { .. }
             | VisitorRequest::Offer { .. }
@@ -165,16 +181,6 @@ impl Call {
         }
     }
 
-    /// The gateway is gone, and with it every leg of the call.
-    pub(crate) fn handle_gateway_lost(&mut self, fx: &mut Effects<'_>) {
-        self.gateway = None;
-        match self.stage {
-            Stage::Live(_) => self.end(EndReason::GatewayGone, fx),
-            Stage::Releasing { .. } => self.finish(None, fx),
-            Stage::Over => {}
-        }
-    }
-
     /// Lets one deadline pass that ends the call, if one has, and before it those that do not.
     pub(crate) fn handle_timeout(&mut self, fx: &mut Effects<'_>) {
         while let Some(timer) = self.timers.pop_expired(fx.now) {
@@ -192,6 +198,7 @@ impl Call {
                 | Timer::Media
                 | Timer::Visitor
                 | Timer::Duration
+                | Timer::Gateway
                 | Timer::Release => return self.expire(timer, fx),
             }
         }
@@ -206,14 +213,15 @@ impl Call {
             Timer::Visitor => (EndReason::VisitorGone, "the visitor did not come back"),
             Timer::Duration => (EndReason::TooLong, "the longest duration was reached"),
             Timer::Contest => return,
+            Timer::Gateway => return self.handle_gateway_gone(fx),
             Timer::Release => return self.finish(None, fx),
         };
-        self.end_as(Ending { detail: Some(detail.to_owned()), ..ending(reason) }, fx);
+        self.end_as(Ending { detail: Some(detail.to_owned()), ..Ending::of(reason) }, fx);
     }
 
     /// Ends the call, unless it is ending already.
     pub(crate) fn end(&mut self, reason: EndReason, fx: &mut Effects<'_>) {
-        self.end_as(ending(reason), fx);
+        self.end_as(Ending::of(reason), fx);
     }
 
     /// The earliest deadline; `None` only when the call is over.
@@ -231,7 +239,7 @@ impl Call {
         matches!(self.stage, Stage::Over)
     }
 
-    fn handle_live_event(&mut self, state: CallState, event: Event, fx: &mut Effects<'_>) {
+    pub(crate) fn handle_live_event(&mut self, state: CallState, event: Event, fx: &mut Effects<'_>) {
         match event {
             Event::Answer { sdp, .. } if self.unanswered > 0 => {
                 self.unanswered -= 1;
@@ -259,10 +267,10 @@ impl Call {
             }
             Event::Rejected { status, phrase, .. } => {
                 let reason = reason_for_status(status, self.rang);
-                self.end_as(Ending { sip_status: Some(status), detail: Some(phrase), ..ending(reason) }, fx);
+                self.end_as(Ending { sip_status: Some(status), detail: Some(phrase), ..Ending::of(reason) }, fx);
             }
             Event::TrunkUnreachable { detail, .. } => {
-                self.end_as(Ending { detail: Some(detail), ..ending(EndReason::TrunkUnreachable) }, fx);
+                self.end_as(Ending { detail: Some(detail), ..Ending::of(EndReason::TrunkUnreachable) }, fx);
             }
             Event::FarEndHungUp { .. } if state == CallState::Answered => self.end(EndReason::AgentHungUp, fx),
             // A dialog that breaks before the answer: the far end did not want the call.
@@ -271,7 +279,7 @@ impl Call {
                 self.tell(VisitorEvent::Digit { digit: digit.to_string(), duration_ms }, fx);
             }
             Event::Failed { failure, detail, .. } => {
-                self.end_as(Ending { detail: Some(detail), ..ending(reason_for_failure(failure)) }, fx);
+                self.end_as(Ending { detail: Some(detail), ..Ending::of(reason_for_failure(failure)) }, fx);
             }
             // Repeated or late: the call is further already. The visitor's own keys went out with the audio.
             Event::Registered { .. }
@@ -288,6 +296,10 @@ impl Call {
     }
 
     fn offer(&mut self, sdp: String, quality: Quality, fx: &mut Effects<'_>) {
+        if self.is_adrift {
+            self.said.waiting = Some((sdp, quality));
+            return;
+        }
         if self.gateway.is_none() {
             let Some(gateway) = fx.gateways.assign(&self.id, &self.plan.trunk) else {
                 return self.end(EndReason::NoCapacity, fx);
@@ -297,8 +309,32 @@ impl Call {
         (self.said.offers, self.said.candidates) = (self.said.offers + 1, self.said.early_candidates.len());
         self.unanswered += 1;
         self.command(Command::Offer { call: self.id.clone(), sdp, quality }, fx);
+        self.send_candidates(fx);
+        self.dial_if_possible(fx);
+    }
+
+    fn send_candidates(&mut self, fx: &mut Effects<'_>) {
         for candidate in std::mem::take(&mut self.said.early_candidates) {
             self.command(Command::Candidate { call: self.id.clone(), candidate }, fx);
+        }
+    }
+
+    /// The gateway is back: what the page has said to it meanwhile.
+    pub(crate) fn say_what_waited(&mut self, fx: &mut Effects<'_>) {
+        if let Some(codec) = self.waiting_frames.take() {
+            // They need the page's socket.
+            self.carry_frames(codec.filter(|_| matches!(self.visitor, Visitor::Here(_))), fx);
+        } else if let (true, Visitor::Here(page), Some(gateway)) =
+            (self.said.frames.is_some(), self.visitor, self.gateway.clone())
+        {
+            // Over the gateway's new connection.
+            fx.outputs.push_back(Output::Frames { call: self.id.clone(), gateway, page: Some(page) });
+        }
+        if let Some((sdp, quality)) = self.said.waiting.take() {
+            return self.offer(sdp, quality, fx);
+        }
+        if self.said.offers > 0 {
+            self.send_candidates(fx);
         }
         self.dial_if_possible(fx);
     }
@@ -309,7 +345,7 @@ impl Call {
 
     fn candidate(&mut self, candidate: String, fx: &mut Effects<'_>) {
         self.said.candidates += 1;
-        if self.said.offers > 0 {
+        if self.said.offers > 0 && !self.is_adrift {
             self.command(Command::Candidate { call: self.id.clone(), candidate }, fx);
         } else {
             self.said.early_candidates.push(candidate);
@@ -317,7 +353,7 @@ impl Call {
     }
 
     /// Whether the gateway's leg is that of the page that has the call.
-    fn has_path(&self) -> bool {
+    pub(crate) fn has_path(&self) -> bool {
         self.said.offers > 0 && self.unanswered == 0 && self.visitor != Visitor::Away
     }
 
@@ -338,7 +374,15 @@ impl Call {
     /// Rings the far end once there is both a leg to bridge to and a shopper who can talk; not again for a later page.
     fn dial_if_possible(&mut self, fx: &mut Effects<'_>) {
         let Stage::Live(CallState::Connecting) = self.stage else { return };
-        let (true, Some(gateway)) = (self.said.ready, self.gateway.clone()) else { return };
+        let (true, false, Some(gateway)) = (self.said.ready, self.is_adrift, self.gateway.clone()) else { return };
+        self.dial(fx);
+        self.record(Change::Dialed { gateway }, fx.now, fx);
+        self.enter(CallState::Dialing, fx);
+        self.timers.disarm(Timer::Setup);
+        self.arm(Timer::TrunkResponse, fx.config.trunk_response, fx);
+    }
+
+    pub(crate) fn dial(&mut self, fx: &mut Effects<'_>) {
         let dial = Command::Dial {
             call: self.id.clone(),
             trunk: self.plan.trunk.clone(),
@@ -347,10 +391,6 @@ impl Call {
             headers: self.plan.headers.clone(),
         };
         self.command(dial, fx);
-        self.record(Change::Dialed { gateway }, fx.now, fx);
-        self.enter(CallState::Dialing, fx);
-        self.timers.disarm(Timer::Setup);
-        self.arm(Timer::TrunkResponse, fx.config.trunk_response, fx);
     }
 
     fn progress(&mut self, state: CallState, fx: &mut Effects<'_>) {
@@ -368,11 +408,11 @@ impl Call {
         self.answered_at = Some(fx.now);
         self.enter(CallState::Answered, fx);
         self.send_token(fx);
-        self.oldest = self.epoch;
+        self.spend_tokens(fx);
         self.timers.disarm(Timer::TrunkResponse);
         self.timers.disarm(Timer::NoAnswer);
         self.arm(Timer::Duration, fx.config.max_duration, fx);
-        if !self.media_up {
+        if !self.media_up && !self.is_adrift {
             self.arm_sooner(Timer::Media, fx.config.media_setup, fx);
         }
     }
@@ -382,9 +422,8 @@ impl Call {
         self.tell(VisitorEvent::State { state }, fx);
     }
 
-    fn end_as(&mut self, ending: Ending, fx: &mut Effects<'_>) {
+    pub(crate) fn end_as(&mut self, ending: Ending, fx: &mut Effects<'_>) {
         let Stage::Live(_) = self.stage else { return };
-        let reason = ending.reason;
         let detail = ending.detail.map(|detail| detail.chars().take(MAX_DETAIL_CHARS).collect());
         self.stage = Stage::Releasing { since: fx.now, ending: Ending { detail, ..ending } };
         self.tell_end(fx);
@@ -398,7 +437,7 @@ impl Call {
         if self.gateway.is_none() {
             return self.finish(None, fx);
         }
-        self.command(Command::Release { call: self.id.clone(), why: reason.word().to_owned() }, fx);
+        self.release(fx);
         self.arm(Timer::Release, fx.config.release, fx);
     }
 
@@ -409,17 +448,22 @@ impl Call {
         self.tell(VisitorEvent::Ended { reason, code, message }, fx);
     }
 
+    pub(crate) fn release(&self, fx: &mut Effects<'_>) {
+        let Stage::Releasing { ending, .. } = &self.stage else { return };
+        self.command(Command::Release { call: self.id.clone(), why: ending.reason.word().to_owned() }, fx);
+    }
+
     /// The gateway dropped the call by itself: there is nothing left to release.
     fn closed_unasked(&mut self, stats: CallStats, fx: &mut Effects<'_>) {
         if let Some(gateway) = self.gateway.take() {
             fx.gateways.unassign(&self.id, &gateway);
         }
         let detail = Some("the gateway closed the call by itself".to_owned());
-        self.end_as(Ending { detail, stats: Some(stats), ..ending(EndReason::GatewayGone) }, fx);
+        self.end_as(Ending { detail, stats: Some(stats), ..Ending::of(EndReason::GatewayGone) }, fx);
     }
 
     /// Closes the record.
-    fn finish(&mut self, stats: Option<CallStats>, fx: &mut Effects<'_>) {
+    pub(crate) fn finish(&mut self, stats: Option<CallStats>, fx: &mut Effects<'_>) {
         let Stage::Releasing { since, ending } = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         self.timers.clear();
         if let Some(gateway) = self.gateway.take() {
@@ -456,18 +500,32 @@ impl Call {
     pub(crate) fn carry_frames(&mut self, codec: Option<FrameCodec>, fx: &mut Effects<'_>) {
         let Some(gateway) = self.gateway.clone() else { return };
         self.said.frames = codec;
+        if self.is_adrift {
+            self.waiting_frames = Some(codec);
+            return;
+        }
         let page = if let (Some(_), Visitor::Here(page)) = (codec, self.visitor) { Some(page) } else { None };
         fx.outputs.push_back(Output::Frames { call: self.id.clone(), gateway, page });
         self.command(Command::Frames { call: self.id.clone(), codec }, fx);
     }
 
+    /// Who carries the call.
+    pub(crate) fn gateway(&self) -> Option<&GatewayId> {
+        self.gateway.as_ref()
+    }
+
+    pub(crate) fn set_gateway(&mut self, gateway: Option<GatewayId>) {
+        self.gateway = gateway;
+    }
+
+    /// Tells the gateway, if it can be told.
     pub(crate) fn command(&self, command: Command, fx: &mut Effects<'_>) {
-        if let Some(gateway) = self.gateway.clone() {
+        if let Some(gateway) = self.gateway.clone().filter(|_| !self.is_adrift) {
             fx.outputs.push_back(Output::Gateway { gateway, command });
         }
     }
 
-    fn record(&self, change: Change, at: Instant, fx: &mut Effects<'_>) {
+    pub(crate) fn record(&self, change: Change, at: Instant, fx: &mut Effects<'_>) {
         fx.outputs.push_back(Output::Record { call: self.id.clone(), at, change });
     }
 
@@ -480,8 +538,4 @@ impl Call {
         let at = fx.now + after;
         self.timers.arm(timer, self.timers.get(timer).map_or(at, |running| running.min(at)));
     }
-}
-
-fn ending(reason: EndReason) -> Ending {
-    Ending { reason, code: reason.code(), sip_status: None, detail: None, stats: None }
 }

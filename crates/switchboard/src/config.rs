@@ -59,6 +59,9 @@ pub struct Config {
     /// How long a gateway may take to release a call. Longer than RFC 3261's timer F (32 s), which a BYE or CANCEL to a
     /// dead trunk runs into.
     pub release: Duration,
+    /// How long calls wait for a gateway whose connection is gone, or that a restarted server has not seen yet; zero: they end
+    /// with the connection.
+    pub gateway: Duration,
     /// The longest answered call: a forgotten off-hook phone shall not cost trunk minutes for days.
     pub max_duration: Duration,
     /// How long the socket of an answered call may be broken before the visitor counts as away, if no audio flows either. As
@@ -78,6 +81,7 @@ impl Default for Config {
             visitor_grace: Duration::from_secs(10),
             contest: Duration::from_secs(1),
             release: Duration::from_secs(40),
+            gateway: Duration::from_secs(30),
             max_duration: Duration::from_secs(4 * 60 * 60),
             away_after: Duration::from_secs(2),
         }

@@ -63,6 +63,13 @@ impl Gateways {
         Some(id.clone())
     }
 
+    /// Puts a call on the gateway that carries it already.
+    pub(crate) fn adopt(&mut self, call: &CallId, gateway: &GatewayId) {
+        if let Some(gateway) = self.0.get_mut(gateway) {
+            gateway.calls.insert(call.clone());
+        }
+    }
+
     /// Takes a call off its gateway.
     pub(crate) fn unassign(&mut self, call: &CallId, gateway: &GatewayId) {
         if let Some(gateway) = self.0.get_mut(gateway) {

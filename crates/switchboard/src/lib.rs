@@ -9,6 +9,7 @@
 //! Not here: who may call (tokens, origins, limits and the look-up of the destination are done before
 //! [`Input::Arrived`]), wall-clock time, logs, metrics, randomness.
 
+mod adrift;
 mod board;
 mod call;
 mod config;
@@ -23,6 +24,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+pub use adrift::Restored;
 pub use board::Switchboard;
 pub use config::{
     Config, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_GATEWAYS, MAX_HELD_REQUESTS, MAX_NO_ANSWER,
@@ -87,8 +89,8 @@ pub enum Input {
         /// What.
         event: Event,
     },
-    /// The connection to a gateway is gone. When a new connection takes over a name, this comes before the new
-    /// connection's [`Event::Registered`].
+    /// The connection to a gateway is gone; its calls wait for it ([`Config::gateway`]). When a new connection takes over a
+    /// name, this comes before the new connection's [`Event::Registered`].
     GatewayLost {
         /// Which.
         gateway: GatewayId,
@@ -113,6 +115,19 @@ pub enum Input {
         session: Session,
         /// How many events have come to it.
         seen: u32,
+    },
+    /// A call that an earlier server has left open. Comes before any gateway: which of them carries it, gateways tell.
+    Restored {
+        /// The call.
+        call: CallId,
+        /// What its record tells.
+        restored: Box<Restored>,
+    },
+    /// The process is about to end, and another will go on with the answered calls that nothing in this process carries:
+    /// those whose gateway is named or out of reach. They are forgotten, their records stay open. Before [`Input::Stop`].
+    Leave {
+        /// Gateways that go on without this process.
+        outliving: Vec<GatewayId>,
     },
 }
 

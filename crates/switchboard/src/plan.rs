@@ -1,10 +1,11 @@
 //! What the shell has decided about a call before the switchboard hears of it: where it goes and what its record tells.
 
 use protocol::{DestinationId, LinkId, MerchantId, TrunkName};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Where a call goes, and what its record shall tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a call goes, and what its record shall tell. Serialised for the server that goes on with the call after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Whose call it is.
     pub merchant: MerchantId,

@@ -1,6 +1,6 @@
 //! What a call's record is told. The shell writes it to the store; nothing here knows how.
 
-use crate::Plan;
+use crate::{Epoch, Plan};
 use protocol::GatewayId;
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Transport};
@@ -25,6 +25,13 @@ pub enum Change {
     Answered,
     /// The call is over and nothing of it is left. Always last.
     Ended(Ending),
+    /// The call has `resume` tokens: a server that is restarted goes on counting from here.
+    Tokens {
+        /// The newest.
+        epoch: Epoch,
+        /// The oldest that counts.
+        oldest: Epoch,
+    },
     /// What carries the audio to and from the browser: when the path is first up, and whenever the audio has moved.
     Transport {
         /// Another than before.
@@ -46,4 +53,11 @@ pub struct Ending {
     pub detail: Option<String>,
     /// What the gateway counted; `None` when none carried the call or it never confirmed the release.
     pub stats: Option<CallStats>,
+}
+
+impl Ending {
+    /// One of which no more is known than why.
+    pub(crate) fn of(reason: EndReason) -> Self {
+        Self { reason, code: reason.code(), sip_status: None, detail: None, stats: None }
+    }
 }

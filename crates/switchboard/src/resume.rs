@@ -7,7 +7,7 @@
 use crate::call::{Call, Effects, Stage};
 use crate::session::Word;
 use crate::timers::Timer;
-use crate::{MAX_HELD_REQUESTS, Output};
+use crate::{Change, MAX_HELD_REQUESTS, Output};
 use protocol::CallId;
 use protocol::error::ErrorCode;
 use protocol::gateway::Command;
@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 /// A page of the shop, by its socket. The shell gives each socket another number; which of them are one page's is told by
 /// [`Session`](crate::Session).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Page(pub u64);
 
 /// Which of a call's `resume` tokens: they are counted from 1.
@@ -128,6 +128,18 @@ impl Call {
         }
     }
 
+    /// Of all tokens that were sent only the newest counts from now on.
+    pub(crate) fn spend_tokens(&mut self, fx: &mut Effects<'_>) {
+        if self.oldest != self.epoch {
+            self.oldest = self.epoch;
+            self.record_tokens(fx);
+        }
+    }
+
+    fn record_tokens(&self, fx: &mut Effects<'_>) {
+        self.record(Change::Tokens { epoch: self.epoch, oldest: self.oldest }, fx.now, fx);
+    }
+
     /// Turns the page away that asks for the call, if one does.
     pub(crate) fn refuse_contender(&mut self, fx: &mut Effects<'_>) {
         self.timers.disarm(Timer::Contest);
@@ -165,6 +177,7 @@ impl Call {
         self.welcome(fx);
         self.tell_resumed(fx);
         self.send_token(fx);
+        self.record_tokens(fx);
         for request in contender.held {
             self.handle_page_request(contender.page, request, fx);
         }
@@ -173,7 +186,9 @@ impl Call {
     /// The deadline of audio counts anew.
     pub(crate) fn await_path(&mut self, fx: &Effects<'_>) {
         self.media_up = false;
-        self.arm(Timer::Media, fx.config.media_setup, fx);
+        if !self.is_adrift {
+            self.arm(Timer::Media, fx.config.media_setup, fx);
+        }
     }
 
     /// Asks the page for a new offer.

@@ -23,6 +23,8 @@ pub(crate) struct Conversation {
     pub(crate) received: u32,
     /// How many events were said.
     sent: u32,
+    /// All this was said to a server before this one, and [`session`](Self::session) is the newest that it has written down.
+    is_forgotten: bool,
     /// The last of them, as far as the page has not acknowledged them; at most [`MAX_REPLAY`].
     unseen: VecDeque<Word>,
 }
@@ -38,12 +40,24 @@ pub(crate) enum Word {
 impl Conversation {
     /// That of a call's first page.
     pub(crate) fn first() -> Self {
-        Self { session: Session(1), received: 0, sent: 0, unseen: VecDeque::new() }
+        Self { session: Session(1), received: 0, sent: 0, is_forgotten: false, unseen: VecDeque::new() }
     }
 
     /// That of the page after this one.
     pub(crate) fn next(&self) -> Self {
         Self { session: Session(self.session.0.saturating_add(1)), ..Self::first() }
+    }
+
+    /// That of a server before this one, whose newest page known is this.
+    pub(crate) fn forget(&mut self, session: Session) {
+        *self = Self { session, is_forgotten: true, ..Self::first() };
+    }
+
+    /// Takes the word of a page whose token we have signed for which it is, where we have forgotten.
+    fn recall(&mut self, session: Session) {
+        if self.is_forgotten && session > self.session {
+            self.session = session;
+        }
     }
 
     fn say(&mut self, word: Word) {
@@ -93,6 +107,7 @@ impl Call {
 
     /// The page that has the call has another socket.
     pub(crate) fn handle_reconnect(&mut self, page: Page, session: Session, seen: u32, fx: &mut Effects<'_>) {
+        self.conversation.recall(session);
         match &self.stage {
             Stage::Live(_) if session < self.conversation.session && session > Session::default() => {
                 return refuse_as_elsewhere(&self.id, page, fx.outputs);
@@ -129,9 +144,11 @@ impl Call {
 
     /// Says again what the page has not seen, or else how the call stands.
     fn repeat(&mut self, page: Page, seen: u32, fx: &mut Effects<'_>) {
-        let is_whole = self.conversation.acknowledge(seen);
+        let is_known = !std::mem::take(&mut self.conversation.is_forgotten);
+        let is_whole = is_known && self.conversation.acknowledge(seen);
         let sent = if is_whole { seen } else { self.conversation.sent };
-        let event = VisitorEvent::Reconnected { received: Some(self.conversation.received), sent };
+        let received = is_known.then_some(self.conversation.received);
+        let event = VisitorEvent::Reconnected { received, sent };
         fx.outputs.push_back(Output::Visitor { call: self.id.clone(), page, event });
         match self.stage {
             _ if is_whole => {

@@ -21,10 +21,12 @@ pub(crate) enum Timer {
     Duration = 6,
     /// The gateway to confirm the release.
     Release = 7,
+    /// The gateway to be there again.
+    Gateway = 8,
 }
 
 impl Timer {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Setup,
         Self::TrunkResponse,
         Self::NoAnswer,
@@ -33,6 +35,7 @@ impl Timer {
         Self::Contest,
         Self::Duration,
         Self::Release,
+        Self::Gateway,
     ];
 }
 
@@ -95,7 +98,7 @@ mod tests {
     fn timers_expire_in_the_order_of_their_times_and_each_once() {
         let now = Instant::now();
         let mut table = TimerTable::default();
-        for (seconds, timer) in [3, 1, 2, 4, 0, 7, 6, 5].into_iter().zip(Timer::ALL) {
+        for (seconds, timer) in [3, 1, 2, 4, 0, 7, 6, 5, 8].into_iter().zip(Timer::ALL) {
             table.arm(timer, now + Duration::from_secs(seconds));
         }
         let late = now + Duration::from_secs(5);
@@ -103,6 +106,6 @@ mod tests {
         let order = [Timer::Visitor, Timer::TrunkResponse, Timer::NoAnswer, Timer::Setup, Timer::Media, Timer::Release];
         assert_eq!(expired, order);
         assert_eq!(table.next(), Some(now + Duration::from_secs(6)));
-        assert_eq!(table.len(), 2);
+        assert_eq!(table.len(), 3);
     }
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use dsp::{Hertz, SampleRate, spectrum, units};
-use protocol::gateway::{CallStats, Command, Event, Failure, Transport};
+use protocol::gateway::{CallStats, Carried, Command, Event, Failure, Transport, TrunkLeg};
 use protocol::visitor::Quality;
 use protocol::{CallId, TrunkName};
 use tokio::sync::mpsc;
@@ -81,7 +81,12 @@ struct Bench {
 impl Bench {
     async fn new(ports: std::ops::RangeInclusive<u16>) -> TestResult<Self> {
         let far_end = FarEnd::new().await?;
-        let trunk = Trunk::new("pbx", "127.0.0.1", far_end.sip.local_addr().port());
+        let port = far_end.sip.local_addr().port();
+        Self::with(far_end, ports, port).await
+    }
+
+    async fn with(far_end: FarEnd, ports: std::ops::RangeInclusive<u16>, trunk: u16) -> TestResult<Self> {
+        let trunk = Trunk::new("pbx", "127.0.0.1", trunk);
         let config = Config {
             capacity: 1,
             media_udp: LOOPBACK,
@@ -145,9 +150,8 @@ impl Bench {
 
     /// Nothing is left, and the gateway stops at once.
     async fn ends_clean(mut self, rtp_port: u16) -> TestResult {
-        assert!(
-            matches!(self.gateway.handle.registration().await, Some(Event::Registered { calls, .. }) if calls.is_empty())
-        );
+        let registration = self.gateway.handle.registration().await.unwrap_or_default();
+        assert!(matches!(registration.as_slice(), [Event::Registered { calls, .. }] if calls.is_empty()));
         // The SIP side reports the end a moment before it stops counting the call.
         let sip = self.gateway.handle.sip().clone();
         let nothing = async {
@@ -253,8 +257,20 @@ async fn the_far_end_hangs_up() -> TestResult {
     bench.far_end.answer(&far, &offer)?;
     let call = bench.call.clone();
     assert_eq!(bench.event().await?, Event::Answered { call: call.clone() });
+    let carried = |far_end| Carried { call: call.clone(), far_end, media_up: true, away: false };
+    let registration = bench.gateway.handle.registration().await.unwrap_or_default();
+    assert!(
+        matches!(registration.as_slice(), [Event::Registered { calls, .. }] if *calls == [carried(TrunkLeg::Answered)])
+    );
     bench.far_end.sip.release(&far, "lunch")?;
-    assert_eq!(bench.event().await?, Event::FarEndHungUp { call });
+    let hung_up = Event::FarEndHungUp { call: call.clone() };
+    assert_eq!(bench.event().await?, hung_up);
+    // A signal-server that was not there then is told.
+    let registration = bench.gateway.handle.registration().await.unwrap_or_default();
+    let [Event::Registered { calls, .. }, last_word] = registration.as_slice() else {
+        return Err(format!("{registration:?}").into());
+    };
+    assert_eq!((calls.as_slice(), last_word), ([carried(TrunkLeg::Gone)].as_slice(), &hung_up));
     bench.release().await?;
     bench.ends_clean(39_504).await
 }
@@ -322,5 +338,22 @@ async fn a_gateway_that_stops_ends_its_calls_first() -> TestResult {
         saw_bye |= matches!(event, SipEvent::Bye { .. });
     }
     assert!(saw_bye, "the far end got no BYE");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_is_dead_does_not_hold_a_stopping_gateway() -> TestResult {
+    let silent = UdpSocket::bind(LOOPBACK)?;
+    let mut bench = Bench::with(FarEnd::new().await?, 39_536..=39_539, silent.local_addr()?.port()).await?;
+    let _browser = bench.browser().await?;
+    bench.tell(bench.dial_command("pbx")).await?;
+    silent.set_read_timeout(Some(PATIENCE))?;
+    block_in_place(|| silent.recv(&mut [0; 2048]))?;
+    let handle = bench.gateway.handle.clone();
+    let begun = std::time::Instant::now();
+    let (_, event) = tokio::join!(handle.shutdown(Duration::from_millis(300)), bench.event());
+    assert!(matches!(event?, Event::Closed { .. }));
+    // RFC 3261's timer B is 32 s.
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
     Ok(())
 }

@@ -33,6 +33,7 @@ impl File {
                 setup: seconds(self.deadlines.setup_seconds),
                 no_answer: seconds(self.deadlines.no_answer_seconds),
                 resume: seconds(self.deadlines.resume_seconds),
+                gateway: seconds(self.deadlines.gateway_seconds),
                 drain: seconds(self.deadlines.drain_seconds),
             },
             seed: Seed {
@@ -86,6 +87,20 @@ impl File {
             0 => self.gateway.media.listen.port(),
             port => port,
         }
+    }
+
+    /// How `ringlet gateway` reaches its signal-server.
+    pub(crate) fn link(&self) -> media_gateway::Signal {
+        media_gateway::Signal {
+            url: self.gateway.signal_url.clone(),
+            secret: self.gateway.secret.clone(),
+            hold: seconds(self.gateway.hold_seconds),
+        }
+    }
+
+    /// How long running calls may go on after SIGTERM.
+    pub(crate) fn drain(&self) -> Duration {
+        seconds(self.deadlines.drain_seconds)
     }
 
     fn tls(&self) -> Tls {

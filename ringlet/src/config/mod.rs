@@ -97,6 +97,7 @@ pub(crate) struct Deadlines {
     pub(crate) setup_seconds: u32,
     pub(crate) no_answer_seconds: u32,
     pub(crate) resume_seconds: u32,
+    pub(crate) gateway_seconds: u32,
     pub(crate) drain_seconds: u32,
 }
 
@@ -107,6 +108,7 @@ pub(crate) struct Gateway {
     pub(crate) capacity: u32,
     pub(crate) signal_url: String,
     pub(crate) secret: String,
+    pub(crate) hold_seconds: u32,
     pub(crate) metrics_listen: String,
     pub(crate) media: Media,
     pub(crate) sip: Sip,
@@ -307,7 +309,7 @@ impl Default for Limits {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { setup_seconds: 60, no_answer_seconds: 45, resume_seconds: 60, drain_seconds: 5 }
+        Self { setup_seconds: 60, no_answer_seconds: 45, resume_seconds: 60, gateway_seconds: 30, drain_seconds: 5 }
     }
 }
 
@@ -318,6 +320,7 @@ impl Default for Gateway {
             capacity: 200,
             signal_url: String::new(),
             secret: String::new(),
+            hold_seconds: 120,
             metrics_listen: String::new(),
             media: Media::default(),
             sip: Sip::default(),

@@ -22,19 +22,6 @@ impl Store {
         tx.commit().await
     }
 
-    /// Ends the records that a crash left open; says how many.
-    pub(crate) async fn close_open_calls(&self, now: Millis) -> Result<u64, sqlx::Error> {
-        let mut tx = self.begin().await?;
-        let done = sqlx::query("UPDATE calls SET ended_at = $1, reason = $2, detail = $3 WHERE ended_at IS NULL")
-            .bind(now.0)
-            .bind(EndReason::ServerStopping.word())
-            .bind("the server ended without closing this record")
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(done.rows_affected())
-    }
-
     /// One call.
     pub(crate) async fn call(&self, id: &CallId) -> Result<Option<Call>, sqlx::Error> {
         let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
@@ -86,6 +73,12 @@ async fn apply(
         Change::Transport { transport } => {
             sqlx::query("UPDATE calls SET transport = $2 WHERE id = $1").bind(call.as_str()).bind(transport.word())
         }
+        Change::Tokens { epoch, oldest } => {
+            sqlx::query("UPDATE calls SET token_newest = $2, token_oldest = $3 WHERE id = $1")
+                .bind(call.as_str())
+                .bind(i64::from(epoch.0))
+                .bind(i64::from(oldest.0))
+        }
         Change::Ringing => sqlx::query("UPDATE calls SET ringing_at = $2 WHERE id = $1").bind(call.as_str()).bind(at.0),
         Change::Answered => {
             sqlx::query("UPDATE calls SET answered_at = $2 WHERE id = $1").bind(call.as_str()).bind(at.0)
@@ -101,8 +94,8 @@ async fn start(
     plan: &Plan,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO calls (id, merchant_id, link_id, destination_id, trunk, address, origin, page, customer, started_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO calls (id, merchant_id, link_id, destination_id, trunk, address, origin, page, customer, started_at, plan) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
     )
     .bind(call.as_str())
     .bind(plan.merchant.as_str())
@@ -114,6 +107,7 @@ async fn start(
     .bind(&plan.page)
     .bind(&plan.customer)
     .bind(at.0)
+    .bind(serde_json::to_string(plan).map_err(|error| sqlx::Error::Encode(error.into()))?)
     .execute(&mut **tx)
     .await
     .map(drop)
@@ -130,7 +124,7 @@ async fn end(
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     sqlx::query(
         "UPDATE calls SET ended_at = $2, reason = $3, code = $4, sip_status = $5, detail = $6, sip_call_id = $7, \
-         visitor_packets = $8, agent_packets = $9, visitor_lost = $10, agent_lost = $11 WHERE id = $1",
+         visitor_packets = $8, agent_packets = $9, visitor_lost = $10, agent_lost = $11, plan = NULL WHERE id = $1",
     )
     .bind(call.as_str())
     .bind(at.0)

@@ -6,11 +6,13 @@
 mod calls;
 mod keys;
 mod merchants;
+mod open_calls;
 mod seed;
 mod writer;
 
 pub(crate) use keys::{KeyHash, Reach};
 pub(crate) use merchants::{Admission, Route};
+pub(crate) use open_calls::OpenCall;
 pub(crate) use writer::{CallChange, RecordWriter, Records};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};

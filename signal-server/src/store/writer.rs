@@ -3,6 +3,8 @@
 
 use super::{Millis, Store};
 use protocol::CallId;
+use std::collections::VecDeque;
+use std::fmt::Display;
 use std::time::Duration;
 use switchboard::Change;
 use tokio::sync::mpsc;
@@ -15,8 +17,11 @@ const QUEUE: usize = 50_000;
 /// Changes in one transaction: enough to share the cost of the commit, few enough to be quick.
 const BATCH: usize = 512;
 
-/// How often a failed transaction is tried again, and the pauses between: a disk that is full for longer than half a
-/// minute costs records.
+/// Changes that the disk has not taken and that are tried again with the next ones: as many as may wait in all.
+const MAX_OWED: usize = QUEUE;
+
+/// How often a failed transaction is tried again, and the pauses between: half a minute in all, after which others shall get
+/// their turn.
 const RETRIES: u32 = 7;
 const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 250 });
 
@@ -45,29 +50,41 @@ impl Records {
 pub(crate) struct RecordWriter {
     store: Store,
     changes: mpsc::Receiver<CallChange>,
+    /// What could not be written, in order. A call of which something is here has all that came after it here as well: a
+    /// record that was not begun cannot be changed.
+    owed: VecDeque<CallChange>,
 }
 
 impl RecordWriter {
     pub(crate) fn new(store: Store) -> (Records, Self) {
         let (sender, changes) = mpsc::channel(QUEUE);
-        (Records(sender), Self { store, changes })
+        (Records(sender), Self { store, changes, owed: VecDeque::new() })
     }
 
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         while self.changes.recv_many(&mut batch, BATCH).await > 0 {
-            self.write(&batch).await;
-            batch.clear();
+            self.write(std::mem::take(&mut batch)).await;
+        }
+        if !self.owed.is_empty() {
+            self.write(Vec::new()).await;
+        }
+        for change in self.owed.drain(..) {
+            lose(&change, "the disk does not take it");
         }
     }
 
-    async fn write(&self, batch: &[CallChange]) {
+    async fn write(&mut self, fresh: Vec<CallChange>) {
+        let batch: Vec<_> = self.owed.drain(..).chain(fresh).collect();
         let mut pause = FIRST_PAUSE;
         for _ in 0..RETRIES {
-            match self.store.apply(batch).await {
+            match self.store.apply(&batch).await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(%error, changes = batch.len(), "writing call records failed: trying again")
+                    tracing::warn!(%error, changes = batch.len(), "writing call records failed: trying again");
+                    if is_refused(&error) {
+                        break;
+                    }
                 }
             }
             sleep(pause).await;
@@ -75,12 +92,37 @@ impl RecordWriter {
         }
         // One by one, so that a single change that cannot be written takes no other with it.
         for change in batch {
-            if let Err(error) = self.store.apply(std::slice::from_ref(change)).await {
-                metrics::counter!("ringlet_record_changes_lost_total").increment(1);
-                tracing::error!(%error, call = %change.call, "a change of a call's record is lost");
+            if !self.owed.is_empty() {
+                // The disk fails as a whole.
+                self.owe(change);
+                continue;
+            }
+            match self.store.apply(std::slice::from_ref(&change)).await {
+                Ok(()) => {}
+                Err(error) if is_refused(&error) => lose(&change, &error),
+                Err(_) => self.owe(change),
             }
         }
     }
+
+    fn owe(&mut self, change: CallChange) {
+        if self.owed.len() < MAX_OWED {
+            self.owed.push_back(change);
+        } else {
+            lose(&change, "too many wait for the disk");
+        }
+    }
+}
+
+/// Whether the database will never take the change, rather than not now (SQLite's primary result code 19, CONSTRAINT).
+fn is_refused(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 19)
+}
+
+fn lose(change: &CallChange, why: impl Display) {
+    metrics::counter!("ringlet_record_changes_lost_total").increment(1);
+    tracing::error!(%why, call = %change.call, "a change of a call's record is lost");
 }
 
 #[cfg(test)]
@@ -139,14 +181,38 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let store = Store::open(&folder.path().join("calls.sqlite")).await.unwrap();
         let (records, writer) = RecordWriter::new(store.clone());
-        // The same call twice: the second breaks the primary key.
-        for change in [started("a"), started("a"), started("b")] {
+        let refusing = "CREATE TRIGGER refusing BEFORE INSERT ON calls WHEN NEW.id = 'refused' \
+            BEGIN SELECT RAISE(ABORT, 'refused'); END";
+        store.execute(refusing).await;
+        for change in [started("a"), started("refused"), started("b")] {
             records.put(change).await;
         }
         drop(records);
         writer.run().await;
+        for (call, is_there) in [("a", true), ("refused", false), ("b", true)] {
+            assert_eq!(store.call(&call.into()).await.unwrap().is_some(), is_there, "{call}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_whose_beginning_the_disk_did_not_take_is_whole_in_the_end() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = Store::open(&folder.path().join("calls.sqlite")).await.unwrap();
+        let (_records, mut writer) = RecordWriter::new(store.clone());
+        store.execute("ALTER TABLE calls RENAME TO elsewhere").await;
+        writer.write(vec![started("a"), started("b")]).await;
+        writer.write(vec![ended("a")]).await;
+        store.execute("ALTER TABLE elsewhere RENAME TO calls").await;
+        writer.write(vec![ended("b")]).await;
         for call in ["a", "b"] {
-            assert!(store.call(&call.into()).await.unwrap().is_some(), "{call}");
+            let call = store.call(&call.into()).await.unwrap().unwrap();
+            assert_eq!(call.reason, Some(EndReason::Cancelled));
+        }
+    }
+
+    impl Store {
+        async fn execute(&self, sql: &'static str) {
+            sqlx::query(sql).execute(&self.writer).await.unwrap();
         }
     }
 }

@@ -4,9 +4,13 @@ use super::harness::{Client, GATEWAY_SECRET, PUBLIC, TestApp, registered};
 use protocol::gateway::{Command, Event};
 use protocol::visitor::{EndReason, Quality, VisitorEvent, VisitorRequest};
 use serde_json::Value;
+use std::time::Duration;
 use tokio_tungstenite::tungstenite;
 
-async fn connect(app: &TestApp, secret: &str) -> Result<Client, tungstenite::Error> {
+/// How long calls wait for a gateway that will not come.
+const BRIEF: Duration = Duration::from_millis(50);
+
+pub(super) async fn connect(app: &TestApp, secret: &str) -> Result<Client, tungstenite::Error> {
     let mut request = app.socket_request("/ws/gateway");
     request.headers_mut().insert("authorization", format!("Bearer {secret}").parse().unwrap());
     Client::connect(request).await
@@ -48,8 +52,8 @@ async fn a_gateway_without_the_secret_does_not_get_in() {
 }
 
 #[tokio::test]
-async fn a_call_on_a_remote_gateway_ends_when_the_gateway_is_lost() {
-    let app = TestApp::builder().no_gateway().start().await;
+async fn a_call_on_a_remote_gateway_ends_when_the_gateway_does_not_come_back() {
+    let app = TestApp::builder().no_gateway().configure(|config| config.deadlines.gateway = BRIEF).start().await;
     let mut gateway = connect(&app, GATEWAY_SECRET).await.unwrap();
     say(&mut gateway, &registered("far-away")).await;
     app.gateways(1).await;
@@ -102,7 +106,7 @@ async fn a_call_without_any_gateway_ends_as_no_capacity() {
 
 #[tokio::test]
 async fn the_loss_of_the_gateway_in_the_process_ends_its_calls() {
-    let mut app = TestApp::start().await;
+    let mut app = TestApp::builder().configure(|config| config.deadlines.gateway = BRIEF).start().await;
     let (mut visitor, _) = app.welcomed().await;
     visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     app.gateway.command().await;

@@ -6,6 +6,7 @@ mod gateways;
 mod harness;
 mod pages;
 mod rest;
+mod restart;
 mod resume;
 mod shared_port;
 mod shutdown;

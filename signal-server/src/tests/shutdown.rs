@@ -90,22 +90,3 @@ async fn a_key_that_is_configured_no_more_opens_nothing() {
         .await;
     assert_eq!(app.rest(Method::GET, "/v1/merchants", OPERATOR, None).await.0, 401);
 }
-
-#[tokio::test]
-async fn a_record_that_a_crash_left_open_is_closed_at_the_next_start() {
-    let app = TestApp::start().await;
-    let (_visitor, call) = app.welcomed().await;
-    let database = app.folder.path().join("ringlet.sqlite");
-    // The record is there and open; a second server on a copy of the file is what a restart after a crash finds.
-    let store = Store::open(&database).await.unwrap();
-    super::harness::eventually("the record is begun", async || store.call(&call).await.unwrap()).await;
-    let copy = tempfile::TempDir::new().unwrap();
-    for suffix in ["", "-wal"] {
-        let name = format!("ringlet.sqlite{suffix}");
-        std::fs::copy(app.folder.path().join(&name), copy.path().join(&name)).unwrap();
-    }
-    let after = TestApp::builder().folder(copy).start().await;
-    let record = after.record(&call).await;
-    assert_eq!(record.reason, Some(EndReason::ServerStopping));
-    assert!(record.detail.is_some());
-}

@@ -3,6 +3,7 @@
 
 pub mod baresip;
 pub mod browser;
+pub mod crowd;
 pub mod devtools;
 pub mod firewall;
 pub mod namespace;

@@ -76,6 +76,16 @@ impl Process {
         signal("TERM", self.child.id())
     }
 
+    /// Ends the program at once (SIGKILL), as a crash or the kernel would.
+    ///
+    /// # Errors
+    /// When no signal can be sent.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Waits until the program has ended by itself.
     ///
     /// # Errors

@@ -21,6 +21,10 @@ const SETTLED: Duration = Duration::from_secs(35);
 /// The key of the REST API that the configuration seeds.
 const API_KEY: &str = "end-to-end-key-0123456789";
 
+/// What the gateway shows to be let in, where it is a process of its own, and where it serves its metrics then.
+const GATEWAY_SECRET: &str = "end-to-end-gateway-0123456789";
+const GATEWAY_METRICS: &str = "127.0.0.1:9100";
+
 /// Everything that a call takes and must give back.
 const GAUGES: [&str; 7] = [
     "ringlet_calls",
@@ -47,11 +51,21 @@ pub struct Setup {
     pub media: &'static str,
     /// Whether browser and server speak through a relay that can be cut.
     pub relay: bool,
+    /// Whether signal-server and gateway are processes of their own.
+    pub split: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { no_answer_seconds: 45, trunk: "", trunk_port: 5070, deadlines: "", media: "", relay: false }
+        Self {
+            no_answer_seconds: 45,
+            trunk: "",
+            trunk_port: 5070,
+            deadlines: "",
+            media: "",
+            relay: false,
+            split: false,
+        }
     }
 }
 
@@ -62,6 +76,9 @@ pub struct Ringlet {
     http: reqwest::Client,
     idle: BTreeMap<&'static str, f64>,
     relay: Option<Relay>,
+    /// The other half, where there are two.
+    gateway: Option<Process>,
+    directory: PathBuf,
 }
 
 impl Ringlet {
@@ -75,16 +92,11 @@ impl Ringlet {
         fs::write(directory.join("ringlet.toml"), configuration(setup))?;
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let relay = if setup.relay { Some(Relay::start(address(8080), address(8081)).await?) } else { None };
-        let binary = binary()?;
-        let process =
-            Process::start("ringlet", &directory, binary.to_str().context("the path is no UTF-8")?, &["run"])?;
-        let mut server = Self { process, http: reqwest::Client::new(), idle: BTreeMap::new(), relay };
-        eventually("ringlet is healthy", Duration::from_secs(15), async || {
-            server.process.require_running()?;
-            Ok(server.http.get(format!("{SHOP_URL}/healthz")).send().await?.error_for_status()?)
-        })
-        .await
-        .with_context(|| server.process.tail())?;
+        let process = start("ringlet", &directory, if setup.split { "signal" } else { "run" })?;
+        let gateway = if setup.split { Some(start("gateway", &directory, "gateway")?) } else { None };
+        let mut server =
+            Self { process, http: reqwest::Client::new(), idle: BTreeMap::new(), relay, gateway, directory };
+        server.is_healthy().await?;
         // Its own gateway registers in passing, and takes a task.
         eventually("the gateway is registered", Duration::from_secs(5), async || {
             ensure!(server.metric("ringlet_gateways").await? == Some(1.0), "no gateway");
@@ -93,6 +105,34 @@ impl Ringlet {
         .await?;
         server.idle = server.gauges().await?;
         Ok(server)
+    }
+
+    async fn is_healthy(&mut self) -> Result<()> {
+        eventually("ringlet is healthy", Duration::from_secs(15), async || {
+            self.process.require_running()?;
+            Ok(self.http.get(format!("{SHOP_URL}/healthz")).send().await?.error_for_status()?)
+        })
+        .await
+        .with_context(|| self.process.tail())?;
+        Ok(())
+    }
+
+    /// Kills the signal-server (SIGKILL), where it is a process of its own.
+    ///
+    /// # Errors
+    /// When it is not, or cannot be killed.
+    pub fn kill_signal(&mut self) -> Result<()> {
+        ensure!(self.gateway.is_some(), "the signal-server is no process of its own");
+        self.process.kill()
+    }
+
+    /// Starts the signal-server again; returns when it answers.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_signal(&mut self) -> Result<()> {
+        self.process = start("ringlet-again", &self.directory, "signal")?;
+        self.is_healthy().await
     }
 
     /// Cuts the connections between browser and server.
@@ -148,9 +188,7 @@ impl Ringlet {
     /// # Errors
     /// When `/metrics` cannot be read.
     pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
-        let text =
-            self.http.get(format!("{}/metrics", self.direct_url())).send().await?.error_for_status()?.text().await?;
-        Ok(sum(&text, name))
+        Ok(sum(&self.metrics().await?, name))
     }
 
     /// Ends it with SIGTERM and fails if its log holds an error.
@@ -158,24 +196,35 @@ impl Ringlet {
     /// # Errors
     /// The line of the log, or how it ended otherwise.
     pub async fn stop(&mut self) -> Result<()> {
-        self.process.terminate()?;
-        let status = self.process.ended(Duration::from_secs(15)).await?;
-        ensure!(status.success(), "after SIGTERM ringlet ended with {status}");
-        let log = self.process.log();
-        let worst = log.lines().find(|line| line.contains("ERROR") || line.contains("panicked at"));
-        ensure!(worst.is_none(), "ringlet's log holds an error: {}", worst.unwrap_or_default());
+        for process in [Some(&mut self.process), self.gateway.as_mut()].into_iter().flatten() {
+            process.terminate()?;
+            let status = process.ended(Duration::from_secs(15)).await?;
+            ensure!(status.success(), "after SIGTERM ringlet ended with {status}");
+            let log = process.log();
+            let worst = log.lines().find(|line| line.contains("ERROR") || line.contains("panicked at"));
+            ensure!(worst.is_none(), "ringlet's log holds an error: {}", worst.unwrap_or_default());
+        }
         Ok(())
     }
 
     /// Its last words.
     pub fn tail(&self) -> String {
-        self.process.tail()
+        self.process.tail() + &*self.gateway.as_ref().map(Process::tail).unwrap_or_default()
     }
 
     async fn gauges(&self) -> Result<BTreeMap<&'static str, f64>> {
-        let text =
-            self.http.get(format!("{}/metrics", self.direct_url())).send().await?.error_for_status()?.text().await?;
+        let text = self.metrics().await?;
         Ok(GAUGES.into_iter().filter_map(|name| Some((name, sum(&text, name)?))).collect())
+    }
+
+    /// Of both halves.
+    async fn metrics(&self) -> Result<String> {
+        let read = async |url: String| anyhow::Ok(self.http.get(url).send().await?.error_for_status()?.text().await?);
+        let mut text = read(format!("{}/metrics", self.direct_url())).await?;
+        if self.gateway.is_some() {
+            text.push_str(&read(format!("http://{GATEWAY_METRICS}/metrics")).await?);
+        }
+        Ok(text)
     }
 
     /// Past the relay, which may be cut.
@@ -193,6 +242,10 @@ fn sum(text: &str, name: &str) -> Option<f64> {
     samples.fold(None, |sum, value| Some(sum.unwrap_or_default() + value))
 }
 
+fn start(name: &str, directory: &Path, half: &str) -> Result<Process> {
+    Process::start(name, directory, binary()?.to_str().context("the path is no UTF-8")?, &[half])
+}
+
 fn binary() -> Result<PathBuf> {
     let path = std::env::var_os("RINGLET_BIN").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug/ringlet")),
@@ -201,8 +254,15 @@ fn binary() -> Result<PathBuf> {
     path.canonicalize().with_context(|| format!("no server at {}: build it, or set RINGLET_BIN", path.display()))
 }
 
+/// What a gateway needs that is a process of its own.
+fn link() -> String {
+    let url = "ws://127.0.0.1:8080/ws/gateway";
+    format!("signal_url = \"{url}\"\nsecret = \"{GATEWAY_SECRET}\"\nmetrics_listen = \"{GATEWAY_METRICS}\"\n")
+}
+
 fn configuration(setup: &Setup) -> String {
-    let Setup { no_answer_seconds, trunk, trunk_port, deadlines, media, relay } = setup;
+    let Setup { no_answer_seconds, trunk, trunk_port, deadlines, media, relay, split } = setup;
+    let link = if *split { link() } else { String::new() };
     let port = if *relay { 8081 } else { 8080 };
     format!(
         r#"[http]
@@ -211,6 +271,7 @@ public_url = "{PUBLIC_URL}"
 
 [signal]
 demo_shop = true
+gateway_secret = "{GATEWAY_SECRET}"
 
 [limits]
 calls_per_address_per_minute = 10000
@@ -219,6 +280,8 @@ calls_per_address_per_minute = 10000
 no_answer_seconds = {no_answer_seconds}
 {deadlines}
 
+[gateway]
+{link}
 [gateway.media]
 listen = "{BRIDGE}:4433"
 public_ips = ["{BRIDGE}"]

@@ -34,6 +34,8 @@ pub enum FarEnd {
     Phone,
     /// SIPp with a scenario, and what fills its blanks.
     Scenario(&'static str, &'static [(&'static str, &'static str)]),
+    /// SIPp that answers so many calls at the same time and says what it hears.
+    Echo(u32),
     /// Nobody listens there.
     Nobody,
 }
@@ -47,12 +49,14 @@ pub struct Stage {
     pub setup: Setup,
     /// Whether the shopper denies the microphone.
     pub microphone_denied: bool,
+    /// How long the play may last.
+    pub limit: Duration,
 }
 
 impl Stage {
     /// An ordinary server, browser and microphone.
     pub fn with(far_end: FarEnd) -> Self {
-        Self { far_end, setup: Setup::default(), microphone_denied: false }
+        Self { far_end, setup: Setup::default(), microphone_denied: false, limit: PLAY_LIMIT }
     }
 }
 
@@ -97,9 +101,9 @@ impl World {
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
         let mut scene = self.set(directory, stage).await?;
-        let played = match tokio::time::timeout(PLAY_LIMIT, play(&mut scene)).await {
+        let played = match tokio::time::timeout(stage.limit, play(&mut scene)).await {
             Ok(played) => played,
-            Err(_) => Err(anyhow::anyhow!("the test was not over after {PLAY_LIMIT:?}")),
+            Err(_) => Err(anyhow::anyhow!("the test was not over after {:?}", stage.limit)),
         };
         let judged = match played {
             Ok(()) => scene.look_behind().await,
@@ -120,6 +124,7 @@ impl World {
         match stage.far_end {
             FarEnd::Phone => baresip = Some(Baresip::start(&directory, AGENT_TONE).await?),
             FarEnd::Scenario(scenario, blanks) => sipp = Some(Sipp::start(&directory, scenario, 1, blanks).await?),
+            FarEnd::Echo(calls) => sipp = Some(Sipp::start_echoing(&directory, "answers", calls).await?),
             FarEnd::Nobody => {}
         }
         let microphone = if stage.microphone_denied {

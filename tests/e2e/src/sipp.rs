@@ -33,6 +33,24 @@ impl Sipp {
     /// # Errors
     /// When it does not come up.
     pub async fn start(directory: &Path, scenario: &str, calls: u32, blanks: &[(&str, &str)]) -> Result<Self> {
+        Self::start_with(directory, scenario, calls, blanks, &[]).await
+    }
+
+    /// The same, and says in every call what it hears.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_echoing(directory: &Path, scenario: &str, calls: u32) -> Result<Self> {
+        Self::start_with(directory, scenario, calls, &[], &["-mi", &BRIDGE.to_string(), "-rtp_echo"]).await
+    }
+
+    async fn start_with(
+        directory: &Path,
+        scenario: &str,
+        calls: u32,
+        blanks: &[(&str, &str)],
+        more: &[&str],
+    ) -> Result<Self> {
         let directory = directory.join("sipp");
         fs::create_dir_all(&directory)?;
         let fixture = PathBuf::from(format!("{}/../fixtures/sipp/{scenario}.xml", env!("CARGO_MANIFEST_DIR")));
@@ -44,6 +62,7 @@ impl Sipp {
         let timeout = format!("{}s", calls * SECONDS_A_CALL);
         let (calls, address, port) = (calls.to_string(), BRIDGE.to_string(), SIP_PORT.to_string());
         let mut arguments = vec!["-sf", "scenario.xml", "-i", &address, "-p", &port, "-m", &calls, "-nostdin", "-aa"];
+        arguments.extend(more);
         arguments.extend(["-timeout", &timeout, "-timeout_error"]);
         arguments.extend(["-trace_msg", "-message_file", "messages.log", "-trace_err", "-error_file", "errors.log"]);
         let mut process = Process::start("sipp", &directory, "sipp", &arguments)?;

@@ -8,6 +8,7 @@ mod endings;
 mod keys;
 mod network;
 mod over_tcp;
+mod restarts;
 mod resume;
 mod strangers;
 mod tones;
@@ -61,6 +62,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     keys::tests(&mut program);
     endings::tests(&mut program);
     resume::tests(&mut program);
+    restarts::tests(&mut program);
     window::tests(&mut program);
     network::tests(&mut program);
     comeback::tests(&mut program);

@@ -3,7 +3,7 @@
 use super::assert_fresh;
 use super::readers::{Json, written};
 use crate::error::ErrorCode;
-use crate::gateway::{CallStats, Command, Event, Failure, Side};
+use crate::gateway::{CallStats, Carried, Command, Event, Failure, Side, TrunkLeg};
 use crate::visitor::{CallState, EndReason, FrameCodec, Quality, Transport, VisitorEvent, VisitorRequest};
 use crate::{CallId, GatewayId, TrunkName, VariantShape};
 use serde::Serialize;
@@ -135,11 +135,14 @@ fn gateway_events() -> Vec<Event> {
     let detail = || "192.0.2.9:5060: connection refused".to_owned();
     let mut events = vec![
         Event::Registered {
-            version: 1,
+            version: 2,
             gateway: GatewayId::from("gw-1"),
             capacity: 200,
             trunks: vec![TrunkName::from("pstn"), TrunkName::from("pbx")],
-            calls: vec![call()],
+            calls: vec![
+                Carried { call: call(), far_end: TrunkLeg::Answered, media_up: true, away: false },
+                Carried { call: call(), far_end: TrunkLeg::EarlyMedia, media_up: false, away: true },
+            ],
         },
         Event::Answer { call: call(), sdp: "v=0\r\n".to_owned() },
         Event::MediaUp { call: call() },

@@ -2,7 +2,7 @@
 
 use crate::{Change, Config, Ending, Epoch, Input, Output, Page, Plan, Session, Switchboard};
 use protocol::error::ErrorCode;
-use protocol::gateway::{CallStats, Command, Event, Failure, Side, Transport, VERSION};
+use protocol::gateway::{CallStats, Carried, Command, Event, Failure, Side, Transport, TrunkLeg, VERSION};
 use protocol::visitor::{VisitorEvent, VisitorRequest};
 use protocol::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
 use std::time::{Duration, Instant};
@@ -85,8 +85,12 @@ impl Bench {
                 Step::Do(input) => self.send(input),
                 Step::Wait(seconds) => self.pass(Duration::from_secs(seconds)),
             };
-            // A `welcome` never comes without the token of the session; see sessions.rs.
-            let outputs = outputs.iter().filter(|output| !matches!(output, Output::SessionToken { .. }));
+            // A `welcome` never comes without the token of the session, nor a token without its record; see sessions.rs and
+            // restarts.rs.
+            let outputs = outputs.iter().filter(|output| {
+                let is_token = matches!(output, Output::Record { change: Change::Tokens { .. }, .. });
+                !is_token && !matches!(output, Output::SessionToken { .. })
+            });
             let lines: Vec<_> = outputs.map(|output| self.line(output)).collect();
             assert_eq!(lines.join(" · "), expected, "step {}", n + 1);
         }
@@ -168,6 +172,7 @@ fn change_line(change: &Change) -> String {
         Change::Dialed { gateway } => format!("dialed {gateway}"),
         Change::Ringing => "ringing".to_owned(),
         Change::Answered => "answered".to_owned(),
+        Change::Tokens { epoch, oldest } => format!("tokens {}–{}", oldest.0, epoch.0),
         Change::Transport { transport } => format!("transport {transport}"),
         Change::Ended(Ending { reason, code, sip_status, detail, stats }) => {
             let mut line = format!("ended {reason}");
@@ -267,7 +272,15 @@ pub(super) fn visitor_lost() -> Input {
 }
 
 pub(super) fn registered(gateway: &str, capacity: u32, calls: &[&str]) -> Input {
-    let calls = calls.iter().map(|call| CallId::from(*call)).collect();
+    let carried = |call: &&str| carried(call, TrunkLeg::Answered, true);
+    registers(gateway, capacity, calls.iter().map(carried).collect())
+}
+
+pub(super) fn carried(call: &str, far_end: TrunkLeg, media_up: bool) -> Carried {
+    Carried { call: CallId::from(call), far_end, media_up, away: false }
+}
+
+pub(super) fn registers(gateway: &str, capacity: u32, calls: Vec<Carried>) -> Input {
     let (id, trunks) = (GatewayId::from(gateway), vec![TrunkName::from("pstn")]);
     reports(gateway, Event::Registered { version: VERSION, gateway: id, capacity, trunks, calls })
 }

@@ -7,6 +7,7 @@ mod frames;
 mod model;
 mod pages;
 mod phones;
+mod restarts;
 mod schedules;
 mod sessions;
 mod turns;

@@ -219,7 +219,7 @@ impl Model {
                 if *version == VERSION {
                     self.gateways.insert(gateway.clone(), (*capacity, trunks.clone()));
                     for call in calls {
-                        *self.releases.entry((gateway.clone(), call.clone())).or_default() += 1;
+                        *self.releases.entry((gateway.clone(), call.call.clone())).or_default() += 1;
                     }
                 }
             }
@@ -231,6 +231,8 @@ impl Model {
                 }
             }
             Input::GatewayLost { gateway } => self.lose(gateway, now),
+            // Never in these schedules; see restarts.rs.
+            Input::Restored { .. } | Input::Leave { .. } => {}
             Input::Stop => {
                 self.stopping = true;
                 for call in self.calls.keys().cloned().collect::<Vec<_>>() {

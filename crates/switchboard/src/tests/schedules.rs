@@ -8,7 +8,7 @@ use super::turns::{Op, SLOTS, TRUNKS, Which, schedules};
 use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Output, Page, Session};
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
-use protocol::gateway::{CallStats, Command, Event, Side, Transport};
+use protocol::gateway::{CallStats, Carried, Command, Event, Side, Transport, TrunkLeg};
 use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::cell::RefCell;
@@ -62,6 +62,8 @@ impl World {
             max_calls: SLOTS - 1,
             max_duration: Duration::from_secs(600),
             media_lost: Duration::from_secs(25),
+            // What becomes of calls whose gateway is waited for stands in restarts.rs.
+            gateway: Duration::ZERO,
             ..Config::default()
         };
         Self {
@@ -116,11 +118,8 @@ impl World {
                 self.input(Input::Gateway { gateway, event: event.0(call) });
             }
             Op::Register { gateway: n, version, capacity, trunks, carries } => {
-                let gateway = gateway(n);
-                let calls = carries.map(|slot| self.call(slot)).into_iter().collect();
-                let trunks = trunks_of(trunks);
-                let event = Event::Registered { version, gateway: gateway.clone(), capacity, trunks, calls };
-                self.input(Input::Gateway { gateway, event });
+                let input = self.registration(gateway(n), version, capacity, trunks, carries);
+                self.input(input);
             }
             Op::LoseGateway { gateway: n } => self.input(Input::GatewayLost { gateway: gateway(n) }),
             Op::Stop => self.input(Input::Stop),
@@ -155,6 +154,22 @@ impl World {
             self.input(Input::Resume { call: call.clone(), page, epoch, takeover: true });
             self.input(Input::Visitor { call, page, request: VisitorRequest::Ready {} });
         }
+    }
+
+    fn registration(
+        &self,
+        gateway: GatewayId,
+        version: u32,
+        capacity: u32,
+        trunks: usize,
+        carries: Option<usize>,
+    ) -> Input {
+        let trunks = trunks_of(trunks);
+        let far_end = TrunkLeg::Answered;
+        let carried = |slot| Carried { call: self.call(slot), far_end, media_up: true, away: false };
+        let calls = carries.map(carried).into_iter().collect();
+        let event = Event::Registered { version, gateway: gateway.clone(), capacity, trunks, calls };
+        Input::Gateway { gateway, event }
     }
 
     fn call(&self, slot: usize) -> CallId {
@@ -420,6 +435,11 @@ impl World {
             Change::Ringing => 2,
             Change::Answered => 3,
             Change::Ended(_) => 4,
+            Change::Tokens { epoch, .. } => {
+                let pages = self.model.calls.get(&call).map(|facts| facts.pages);
+                assert_eq!(Some(epoch.0), pages, "{call}: another token is written than sent");
+                return;
+            }
             Change::Transport { transport } => {
                 let told = self.told.entry(call.clone()).or_default();
                 assert_ne!(told.transport.replace(*transport), Some(*transport), "{call}: moved to where it was");

@@ -310,55 +310,12 @@ fn a_call_does_not_last_longer_than_the_longest_duration() {
 }
 
 #[test]
-fn a_gateway_that_is_gone_ends_its_calls_and_only_its_calls() {
-    let mut bench = Bench::new(Config::default());
-    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), registered("g2", 10, &[])]);
-    bench.walk([
-        (gateway_lost("g2"), ""),
-        (
-            gateway_lost("g1"),
-            "visitor ended gateway_gone RL-401 · visitor closed · record ended gateway_gone RL-401 at 0",
-        ),
-    ]);
-    assert!(bench.board.is_empty());
-}
-
-#[test]
-fn a_gateway_that_is_gone_while_it_releases_a_call_closes_the_record_under_the_first_reason() {
-    let mut bench = in_call();
-    bench.walk([
-        (hangup(), "visitor ended visitor_hung_up · visitor closed · g1 release c1 visitor_hung_up"),
-        (gateway_lost("g1"), "record ended visitor_hung_up at 0"),
-    ]);
-}
-
-#[test]
-fn a_gateway_that_comes_back_is_told_to_release_what_it_still_carries() {
-    let mut bench = in_call();
-    bench.prepare([gateway_lost("g1")]);
-    bench.walk([
-        (registered("g1", 10, &["c1", "c0"]), "g1 release c1 gateway_gone · g1 release c0 gateway_gone"),
-        (closed(), ""),
-    ]);
-    assert!(bench.board.is_empty());
-}
-
-#[test]
-fn a_gateway_that_registers_again_without_having_been_lost_begins_anew() {
-    let mut bench = in_call();
-    bench.walk([(
-        registered("g1", 10, &["c1"]),
-        "visitor ended gateway_gone RL-401 · visitor closed · record ended gateway_gone RL-401 at 0 · g1 release c1 gateway_gone",
-    )]);
-}
-
-#[test]
 fn a_gateway_of_another_version_is_refused_and_gets_no_call() {
     let mut bench = Bench::new(Config::default());
     let (version, gateway) = (VERSION + 1, GatewayId::from("g1"));
     let old = Event::Registered { version, gateway, capacity: 1, trunks: vec!["pstn".into()], calls: vec![] };
     bench.walk([
-        (reports("g1", old), "g1 refused: the gateway speaks protocol version 2, this server version 1"),
+        (reports("g1", old), "g1 refused: the gateway speaks protocol version 3, this server version 2"),
         (arrived("c1"), "record started sales at 0 · visitor welcome Acme/Sales"),
         (offer(), "visitor ended no_capacity RL-402 · visitor closed · record ended no_capacity RL-402 at 0"),
     ]);

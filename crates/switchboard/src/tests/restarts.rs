@@ -1,0 +1,292 @@
+//! Gateways that are out of reach for a while, and servers that are restarted: in two columns as in `walkthroughs.rs`.
+
+use super::bench::*;
+use crate::{Change, Config, Epoch, Input, Output, Page, Restored};
+use protocol::GatewayId;
+use protocol::gateway::{Carried, Side, TrunkLeg};
+use protocol::visitor::VisitorRequest;
+use std::time::{Duration, Instant};
+
+fn in_call() -> Bench {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), sdp_answer(), ready(), media_up(), answered()]);
+    bench
+}
+
+/// What the record of a call tells that was answered at `answered`, its first token sent.
+fn record(answered: Option<Instant>) -> Input {
+    let (epoch, oldest) = (Epoch(1), Epoch(1));
+    let gateway = Some(GatewayId::from("g1"));
+    let restored = Restored { plan: plan("pstn"), gateway, rang: answered.is_some(), answered, epoch, oldest };
+    Input::Restored { call: call(), restored: Box::new(restored) }
+}
+
+#[test]
+fn calls_wait_for_their_gateway_and_go_on_with_it() {
+    let mut bench = in_call();
+    bench.walk([
+        (gateway_lost("g1").into(), ""),
+        (Step::Wait(29), ""),
+        (registered("g1", 10, &["c1"]).into(), ""),
+        (Step::Wait(600), ""),
+        (digit(Side::Agent, '5').into(), "visitor digit 5 100"),
+        (hangup().into(), "visitor ended visitor_hung_up · visitor closed · g1 release c1 visitor_hung_up"),
+        (closed().into(), "record ended visitor_hung_up 7 packets at 629"),
+    ]);
+    assert!(bench.board.is_empty());
+}
+
+#[test]
+fn a_gateway_that_does_not_come_back_ends_its_calls_and_only_its_calls() {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), registered("g2", 10, &[])]);
+    bench.walk([
+        (gateway_lost("g2").into(), ""),
+        (gateway_lost("g1").into(), ""),
+        (gateway_lost("g1").into(), ""),
+        (Step::Wait(29), ""),
+        (Step::Wait(1), "visitor ended gateway_gone RL-401 · visitor closed · record ended gateway_gone RL-401 at 30"),
+        (registered("g1", 10, &["c1", "c0"]).into(), "g1 release c1 gateway_gone · g1 release c0 gateway_gone"),
+    ]);
+    assert!(bench.board.is_empty());
+}
+
+#[test]
+fn without_a_window_calls_end_with_the_connection() {
+    let mut bench = Bench::new(Config { gateway: Duration::ZERO, ..Config::default() });
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer()]);
+    bench.walk([(
+        gateway_lost("g1"),
+        "visitor ended gateway_gone RL-401 · visitor closed · record ended gateway_gone RL-401 at 0",
+    )]);
+}
+
+#[test]
+fn a_call_that_its_gateway_does_not_name_is_asked_for_and_ends_as_what_it_tells() {
+    let mut bench = in_call();
+    bench.prepare([gateway_lost("g1")]);
+    bench.walk([
+        (registered("g1", 10, &[]), "g1 release c1 gateway_gone"),
+        // It had kept this.
+        (far_end_hung_up(), "visitor ended agent_hung_up · visitor closed"),
+        (closed(), "record ended agent_hung_up 7 packets at 0"),
+    ]);
+    let mut bench = in_call();
+    bench.prepare([gateway_lost("g1"), registered("g1", 10, &[])]);
+    bench.walk([(
+        closed(),
+        "visitor ended gateway_gone RL-401 · visitor closed · record ended gateway_gone RL-401 (the gateway closed the call by itself) 7 packets at 0",
+    )]);
+}
+
+#[test]
+fn what_came_about_meanwhile_is_caught_up_with_and_told_once() {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), sdp_answer(), ready(), gateway_lost("g1")]);
+    bench.walk([
+        (
+            registers("g1", 10, vec![carried("c1", TrunkLeg::Answered, true)]),
+            "record answered at 0 · visitor answered · visitor token 1",
+        ),
+        (media_up(), ""),
+        (ringing(), ""),
+        (answered(), ""),
+    ]);
+    bench.walk([(Step::Wait(60), "")]);
+}
+
+#[test]
+fn what_is_said_to_a_gateway_that_is_not_there_it_hears_when_it_is_back() {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), gateway_lost("g1")]);
+    bench.walk([
+        (candidate("a"), ""),
+        (ready(), ""),
+        (
+            registers("g1", 10, vec![carried("c1", TrunkLeg::Idle, false)]),
+            "g1 candidate a · g1 dial pstn 1001 · record dialed g1 at 0 · visitor dialing",
+        ),
+        (gateway_lost("g1"), ""),
+        // The INVITE was on its way when the connection broke.
+        (registers("g1", 10, vec![carried("c1", TrunkLeg::Idle, false)]), "g1 dial pstn 1001"),
+        (gateway_lost("g1"), ""),
+        (registers("g1", 10, vec![carried("c1", TrunkLeg::Dialing, false)]), ""),
+        (gateway_lost("g1"), ""),
+        (hangup(), "visitor ended cancelled · visitor closed"),
+        (registers("g1", 10, vec![carried("c1", TrunkLeg::Dialing, false)]), "g1 release c1 cancelled"),
+        (closed(), "record ended cancelled 7 packets at 0"),
+    ]);
+}
+
+#[test]
+fn a_page_that_comes_while_the_gateway_is_lost_gets_its_leg_when_it_is_back() {
+    let mut bench = in_call();
+    bench.prepare([lost(1), gateway_lost("g1")]);
+    let away = Carried { away: true, ..carried("c1", TrunkLeg::Answered, false) };
+    bench.walk([
+        (resumes(2, 1).into(), "page 2 welcome Acme/Sales · page 2 resumed answered 0 · page 2 token 2"),
+        (offer_of(2).into(), ""),
+        (Step::Wait(20), ""),
+        (registers("g1", 10, vec![away]).into(), "g1 offer O2"),
+        (Step::Wait(14), ""),
+        (Step::Wait(1), "page 2 ended media_failed RL-108 · page 2 closed · g1 release c1 media_failed"),
+    ]);
+}
+
+#[test]
+fn a_gateway_learns_that_the_visitor_went_while_it_was_lost() {
+    let mut bench = in_call();
+    bench.prepare([gateway_lost("g1")]);
+    bench.walk([
+        (lost(1), ""),
+        (registers("g1", 10, vec![carried("c1", TrunkLeg::Answered, false)]), "g1 away c1"),
+        (gateway_lost("g1"), ""),
+        (registers("g1", 10, vec![Carried { away: true, ..carried("c1", TrunkLeg::Answered, false) }]), ""),
+    ]);
+}
+
+#[test]
+fn a_restarted_server_joins_its_calls_with_what_gateways_carry() {
+    let mut bench = Bench::new(Config::default());
+    let answered = bench.now;
+    bench.now += Duration::from_secs(100);
+    bench.walk([
+        (record(Some(answered)).into(), ""),
+        (registered("g2", 10, &[]).into(), ""),
+        (Step::Wait(5), ""),
+        // Audio that went as frames went through the server.
+        (registered("g1", 10, &["c1"]).into(), "no frames · g1 frames off"),
+        (resumes(2, 1).into(), "page 2 welcome Acme/Sales · page 2 resumed answered 105000 · page 2 token 18"),
+        (offer_of(2).into(), "g1 offer O2"),
+        (ready_of(2).into(), ""),
+        (sdp_answer().into(), "page 2 answer A"),
+        (media_up().into(), ""),
+        (Step::Wait(4 * 3600 - 106), ""),
+        (Step::Wait(1), "page 2 ended too_long RL-307 · page 2 closed · g1 release c1 too_long"),
+    ]);
+}
+
+#[test]
+fn the_page_of_a_call_goes_on_over_a_socket_of_the_next_server() {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([record(Some(bench.now)), registered("g1", 10, &["c1"])]);
+    bench.walk([
+        (reconnects(2, 1, 7), "page 2 reconnected ? 0 · page 2 answered · page 2 token 17"),
+        (digit(Side::Agent, '5'), "page 2 digit 5 100"),
+        (broken(2), ""),
+        (reconnects(3, 1, 2), "page 3 reconnected 0 2 · page 3 digit 5 100"),
+        (says_at(Page(3), VisitorRequest::Hangup {}), {
+            "page 3 ended visitor_hung_up · page 3 closed · g1 release c1 visitor_hung_up"
+        }),
+    ]);
+    // A page after the last one that is written, and one before it.
+    let reconnected = |session| {
+        let mut bench = Bench::new(Config::default());
+        let Input::Restored { call, mut restored } = record(Some(bench.now)) else { return 0 };
+        restored.epoch = Epoch(3);
+        bench.prepare([Input::Restored { call, restored }]);
+        bench.send(reconnects(2, session, 0)).len()
+    };
+    assert_eq!([2, 3, 4].map(reconnected), [2, 3, 3]);
+}
+
+#[test]
+fn a_token_that_was_sent_and_not_written_works_after_the_restart_and_a_spent_one_does_not() {
+    let restored = |epoch: u32| {
+        let mut bench = Bench::new(Config::default());
+        bench.prepare([record(Some(bench.now))]);
+        bench.send(resumes(2, epoch)).len()
+    };
+    let (taken_up, turned_away) = (5, 2);
+    assert_eq!([0, 1, 3, 17, 18].map(restored), [turned_away, taken_up, taken_up, taken_up, turned_away]);
+}
+
+#[test]
+fn a_call_of_an_earlier_server_ends_when_no_gateway_claims_it_or_no_visitor_comes() {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([record(Some(bench.now))]);
+    bench.walk([(Step::Wait(29), ""), (Step::Wait(1), "record ended gateway_gone RL-401 at 30")]);
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([record(Some(bench.now)), registered("g1", 10, &["c1"])]);
+    bench.walk([
+        // Who is heard is there.
+        (Step::Wait(600), ""),
+        (media_down().into(), "g1 away c1"),
+        (Step::Wait(59), ""),
+        (Step::Wait(1), "g1 release c1 visitor_gone"),
+    ]);
+    assert!(!bench.board.is_empty());
+}
+
+#[test]
+fn a_call_that_nobody_had_answered_ends_with_its_server() {
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (record(None), ""),
+        (registers("g1", 10, vec![carried("c1", TrunkLeg::Ringing, true)]), "g1 release c1 server_stopping"),
+        (closed(), "record ended server_stopping RL-403 (the server was restarted before the answer) 7 packets at 0"),
+    ]);
+    assert!(bench.board.is_empty());
+}
+
+#[test]
+fn the_next_process_claims_a_call_under_another_name_of_its_gateway() {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([record(Some(bench.now)), registered("g1~7", 0, &["c1"]), registered("g1", 10, &[])]);
+    bench.walk([(far_end_hung_up(), "")]);
+    let hung_up = protocol::gateway::Event::FarEndHungUp { call: call() };
+    bench.walk([(reports("g1~7", hung_up), "g1~7 release c1 agent_hung_up")]);
+}
+
+#[test]
+fn a_server_that_is_replaced_leaves_its_answered_calls_and_ends_the_others() {
+    let mut bench = in_call();
+    let outliving = vec![GatewayId::from("g1")];
+    bench.prepare([arrived("c2")]);
+    bench.walk([
+        (Input::Leave { outliving: Vec::new() }, ""),
+        (Input::Leave { outliving }, "visitor closed"),
+        (
+            Input::Stop,
+            "visitor ended server_stopping RL-403 · visitor closed · record ended server_stopping RL-403 at 0",
+        ),
+    ]);
+    assert!(bench.board.is_empty());
+}
+
+#[test]
+fn nobody_waits_for_a_gateway_at_the_end() {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), gateway_lost("g1")]);
+    bench.walk([(
+        Input::Stop,
+        "visitor ended server_stopping RL-403 · visitor closed · record ended server_stopping RL-403 at 0",
+    )]);
+    let mut bench = in_call();
+    bench.prepare([Input::Stop]);
+    bench.walk([(gateway_lost("g1"), "record ended server_stopping RL-403 at 0")]);
+}
+
+#[test]
+fn every_token_is_written_before_the_next_page_can_use_it() {
+    let mut bench = in_call();
+    let tokens = |outputs: Vec<Output>| {
+        let changes = outputs.into_iter().filter_map(|output| {
+            let Output::Record { change: Change::Tokens { epoch, oldest }, .. } = output else { return None };
+            Some((oldest.0, epoch.0))
+        });
+        changes.collect::<Vec<_>>()
+    };
+    bench.prepare([lost(1)]);
+    assert_eq!(tokens(bench.send(resumes(2, 1))), [(1, 2)]);
+    assert_eq!(tokens(bench.send(ready_of(2))), [(2, 2)]);
+}
+
+#[test]
+fn a_gateway_cannot_take_a_call_from_the_one_that_has_it() {
+    let mut bench = in_call();
+    bench.walk([
+        (registered("g2", 10, &["c1"]), "g2 release c1 gateway_gone"),
+        (hangup(), "visitor ended visitor_hung_up · visitor closed · g1 release c1 visitor_hung_up"),
+    ]);
+}

@@ -1,0 +1,95 @@
+//! Servers that are killed while calls run: audio goes on, and the next server has the calls again.
+
+use crate::Program;
+use anyhow::{Context as _, Result, ensure};
+use e2e::ringlet::{PUBLIC_URL, SHOP_URL};
+use e2e::scene::{FarEnd, Scene, Stage};
+use e2e::wait::eventually;
+use protocol::visitor::EndReason;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Scripted visitors, beside the one with the real panel.
+const CROWD: u32 = 49;
+
+/// Fifty calls in one browser are slow on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+pub(crate) fn tests(program: &mut Program<'_>) {
+    let mut stage = Stage::with(FarEnd::Echo(CROWD + 1));
+    (stage.setup.split, stage.limit) = (true, Duration::from_secs(400));
+    stage.setup.deadlines = "resume_seconds = 120";
+    program.test("fifty_calls_outlive_the_signal_server", stage, outlive);
+}
+
+async fn outlive(scene: &mut Scene) -> Result<()> {
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.click_button().await?;
+    scene.browser.reaches("answered", SOON).await?;
+    scene.browser.open_tab().await?;
+    scene.browser.show(&format!("{PUBLIC_URL}/healthz")).await?;
+    scene.browser.gather_crowd(SHOP_URL, CROWD).await?;
+    scene.browser.crowd_is("visitor.state === 'answered' && visitor.token").await?;
+    // A token is written a moment after it is sent.
+    eventually("all calls are answered in the records", SOON, async || {
+        let answered = scene
+            .server
+            .calls()
+            .await?
+            .iter()
+            .filter(|call| call.get("answered_at").is_some_and(Value::is_i64))
+            .count();
+        ensure!(answered == CROWD as usize + 1, "{answered}");
+        Ok(())
+    })
+    .await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    scene.server.kill_signal()?;
+    let before = packets(scene).await?;
+    eventually("everybody hears on without a server", SOON, async || {
+        let now = packets(scene).await?;
+        let silent = before.iter().zip(&now).filter(|(before, now)| *now < &(**before + 50)).count();
+        ensure!(silent == 0, "{silent} of {} hear nothing", now.len());
+        Ok(())
+    })
+    .await?;
+
+    scene.server.start_signal().await?;
+    let back = Instant::now();
+    scene.browser.in_page("for (const visitor of crowd) visitor.comeBack()").await?;
+    scene.browser.crowd_is("visitor.resumed").await?;
+    eprintln!("all of {CROWD} visitors have their calls again after {:?}", back.elapsed());
+    scene.browser.crowd_is("visitor.audio === visitor.next && visitor.audio.connectionState === 'connected'").await?;
+
+    // The real panel takes its call up on the next page, and its hang-up button works.
+    scene.browser.go_to_tab(0).await?;
+    scene.browser.reload().await?;
+    scene.browser.reaches("answered", SOON).await?;
+    scene.browser.hang_up().await?;
+    scene.browser.says(EndReason::VisitorHungUp.shopper(), SOON).await?;
+    scene.browser.go_to_tab(1).await?;
+    scene.browser.in_page("for (const visitor of crowd) visitor.say({ type: 'hangup' })").await?;
+    scene.browser.crowd_is("visitor.ended === 'visitor_hung_up'").await?;
+    eventually("the records are whole", SOON, async || {
+        let calls = scene.server.calls().await?;
+        ensure!(calls.len() == CROWD as usize + 1, "{} records", calls.len());
+        for call in &calls {
+            let times = ["started_at", "dialed_at", "answered_at", "ended_at"].map(|time| call.get(time)?.as_i64());
+            ensure!(times.iter().all(Option::is_some) && times.is_sorted(), "{call}");
+            ensure!(call.get("reason").and_then(Value::as_str) == Some("visitor_hung_up"), "{call}");
+            let packets = call.pointer("/stats/agent_packets").and_then(Value::as_u64);
+            ensure!(packets.is_some_and(|packets| packets > 0), "{call}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// How many packets each scripted visitor has heard.
+async fn packets(scene: &Scene) -> Result<Vec<u64>> {
+    let counts = scene.browser.in_page("return packets()").await?;
+    let counts = counts.as_array().context("no counts")?;
+    counts.iter().map(|count| Value::as_u64(count).context("no count")).collect()
+}
