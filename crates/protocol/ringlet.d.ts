@@ -31,6 +31,18 @@ export type EndReason =
   | "server_stopping"
   | "far_end_silent";
 
+/** What keeps the far end from hearing itself, from the weakest to the strongest. */
+export type EchoLayer =
+  | "off"
+  | "browser"
+  | "suppressor"
+  | "canceller";
+
+/** Whose doing it is that the shopper's page or settings change. */
+export type By =
+  | "agent"
+  | "desk";
+
 /** An error of the catalogue, docs/errors.md. */
 export type ErrorCode =
   | "RL-101"
@@ -46,12 +58,15 @@ export type ErrorCode =
   | "RL-113"
   | "RL-114"
   | "RL-115"
+  | "RL-120"
   | "RL-201"
   | "RL-202"
   | "RL-203"
   | "RL-204"
   | "RL-205"
   | "RL-206"
+  | "RL-207"
+  | "RL-208"
   | "RL-301"
   | "RL-302"
   | "RL-303"
@@ -155,6 +170,41 @@ export interface VisitorRequestPing {
   seen: number;
 }
 
+/** What has become of `page`. Where the shop's page goes at once, the end of the socket says it as well. */
+export interface VisitorRequestShown {
+  type: "shown";
+  /** The shop's page is going there. */
+  done: boolean;
+}
+
+/** What is really set: said after each `set`, whenever the shopper changes something, and once a call is answered */
+/** or taken up again. What is left out has not changed, or this panel has no such thing. */
+export interface VisitorRequestSettings {
+  type: "settings";
+  /** The amplification of what the shopper says, in dB; 0: as the microphone gives it. */
+  microphone_db?: number;
+  /** The microphone is muted. */
+  muted?: boolean;
+  /** The amplification of what the shopper hears, in dB; 0: as it comes. */
+  speaker_db?: number;
+  /** What keeps the echo away. */
+  echo?: EchoLayer;
+  /** The browser takes noise out of what the shopper says. */
+  noise_suppression?: boolean;
+  /** The microphone, by the name that the browser gives it. */
+  input_device?: string;
+  /** The loudspeaker or headset. */
+  output_device?: string;
+  /** All that could be `input_device`, one a line. */
+  input_devices?: string;
+  /** All that could be `output_device`, one a line. */
+  output_devices?: string;
+  /** A test of the connection's quality runs. */
+  quality_test?: boolean;
+  /** The `set` before could not be carried out, or the shopper has undone it. */
+  refused?: boolean;
+}
+
 export type VisitorRequest =
   | VisitorRequestHello
   | VisitorRequestOffer
@@ -164,7 +214,9 @@ export type VisitorRequest =
   | VisitorRequestKeys
   | VisitorRequestHangup
   | VisitorRequestFailed
-  | VisitorRequestPing;
+  | VisitorRequestPing
+  | VisitorRequestShown
+  | VisitorRequestSettings;
 
 /** The call exists. */
 export interface VisitorEventWelcome {
@@ -273,6 +325,40 @@ export interface VisitorEventPong {
   received: number;
 }
 
+/** The call centre shows the shopper a page of the shop: the shop's page goes there, and the call with it. Answered by */
+/** `shown`. */
+export interface VisitorEventPage {
+  type: "page";
+  /** Absolute, and of the shop page's own origin. */
+  url: string;
+  /** Whose doing it is; the shopper is told. */
+  by: By;
+}
+
+/** The call centre sets something; what is left out stays as it is. The shopper is told, can undo it, and `settings` is */
+/** the answer. */
+export interface VisitorEventSet {
+  type: "set";
+  /** Whose doing it is. */
+  by: By;
+  /** The amplification of what the shopper says, in dB. */
+  microphone_db?: number;
+  /** Always true: a microphone is opened by its owner. */
+  muted?: boolean;
+  /** The amplification of what the shopper hears, in dB. */
+  speaker_db?: number;
+  /** What shall keep the echo away. */
+  echo?: EchoLayer;
+  /** Whether the browser shall take noise out of what the shopper says. */
+  noise_suppression?: boolean;
+  /** The microphone, by one of the names that `settings` told. */
+  input_device?: string;
+  /** The loudspeaker or headset. */
+  output_device?: string;
+  /** Always true: test the connection's quality. */
+  quality_test?: boolean;
+}
+
 export type VisitorEvent =
   | VisitorEventWelcome
   | VisitorEventAnswer
@@ -285,4 +371,6 @@ export type VisitorEvent =
   | VisitorEventEnded
   | VisitorEventSession
   | VisitorEventReconnected
-  | VisitorEventPong;
+  | VisitorEventPong
+  | VisitorEventPage
+  | VisitorEventSet;

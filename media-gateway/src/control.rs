@@ -222,6 +222,11 @@ impl Controller {
             }
             Command::Frames { call, codec } => self.order_if_live(&call, CallOrder::Frames(codec)).await,
             Command::Press { call, digits } => self.order_if_live(&call, CallOrder::Press(digits)).await,
+            Command::Tone { call, tone } => {
+                if self.calls.get(&call).is_some_and(|entry| entry.is_answered && entry.released.is_none()) {
+                    self.order(&call, CallOrder::Tone(tone)).await;
+                }
+            }
             Command::Release { call, why } => {
                 if self.calls.contains_key(&call) {
                     self.release(&call, &why).await;

@@ -30,6 +30,9 @@ const MAX_CALLS: usize = 32;
 /// Typed keys that wait for the phone.
 const TYPED_KEYS: usize = 64;
 
+/// What `p` sends: in the demo's configuration it puts a page before the shopper.
+const PAGE: &str = "*76";
+
 /// How long the BYEs of the last calls may take.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -91,7 +94,10 @@ async fn serve(args: PhoneArgs, mut typed: mpsc::Receiver<char>, stop: impl Futu
         t1: DEFAULT_T1,
     };
     let (sip, mut events) = SipStack::start(settings).await.context("the phone cannot start")?;
-    say(&format!("phone at sip:{} — keys 0-9*#A-D and Enter send, h hangs up, Ctrl-C ends", sip.local_addr()));
+    say(&format!(
+        "phone at sip:{} — keys 0-9*#A-D and Enter send, p sends {PAGE} (the demo shop's page changes), h hangs up, Ctrl-C ends",
+        sip.local_addr()
+    ));
     let mut phone = Phone { args, sip, lines: BTreeMap::new(), newest: None };
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -181,8 +187,11 @@ impl Phone {
             (Some((call, _)), _) if key.eq_ignore_ascii_case(&'h') => {
                 let _ = self.sip.release(call, "hung up");
             }
+            (Some((_, line)), _) if key.eq_ignore_ascii_case(&'p') => {
+                PAGE.chars().filter_map(Digit::from_char).for_each(|digit| line.press(digit));
+            }
             (Some((_, line)), Some(digit)) => line.press(digit),
-            (Some(_), None) => say("keys are 0-9*#A-D, h hangs up"),
+            (Some(_), None) => say("keys are 0-9*#A-D, p sends *76, h hangs up"),
             (None, _) => say("there is no call"),
         }
     }

@@ -3,6 +3,8 @@
 
 use crate::Origin;
 use ipnet::IpNet;
+use protocol::command::Command;
+use protocol::settings::Setting;
 use protocol::{DestinationId, LinkId, MerchantId, TrunkName};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -29,6 +31,8 @@ pub struct Config {
     pub token_secret: Option<Secret>,
     /// What gateways show at `/ws/gateway`. `None`: nobody gets in there.
     pub gateway_secret: Option<Secret>,
+    /// Private networks in which merchants' servers may be that are asked for pages. Empty: they are asked on the internet only.
+    pub resolver_networks: Vec<IpNet>,
     /// Whether the demo shop is served at `/`.
     pub demo_shop: bool,
     /// How much is too much.
@@ -54,6 +58,7 @@ impl Default for Config {
             database: PathBuf::from("ringlet.sqlite"),
             token_secret: None,
             gateway_secret: None,
+            resolver_networks: Vec::new(),
             demo_shop: false,
             limits: Limits::default(),
             deadlines: Deadlines::default(),
@@ -165,6 +170,12 @@ pub struct MerchantSeed {
     pub destinations: Vec<DestinationSeed>,
     /// Its icons.
     pub links: Vec<LinkSeed>,
+    /// What the far end's keys mean, beside the defaults; [`Action::Off`](protocol::command::Action::Off) takes one away.
+    pub commands: Vec<Command>,
+    /// The pause that ends a sequence which could go on.
+    pub key_pause: Duration,
+    /// What may not be done to its shoppers from afar.
+    pub forbidden: Vec<Setting>,
 }
 
 /// A destination of a merchant.

@@ -4,17 +4,19 @@
 use crate::frames::{FrameQueue, Listeners};
 use crate::id;
 use crate::limits::{CallPermit, Limits};
+use crate::lookup::Lookup;
 use crate::store::{CallChange, Millis, OpenCall, Records};
 use crate::token::ResumeTokens;
 use bytes::Bytes;
 use metrics::{counter, gauge, histogram};
 use protocol::gateway::{CallFrame, Command, Event};
+use protocol::settings;
 use protocol::visitor::{VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
-use switchboard::{Change, Epoch, Input, Output, Page, Plan, Session, Switchboard};
-use tokio::sync::{mpsc, watch};
+use switchboard::{Change, CommandTable, Epoch, Input, Outcome, Output, Page, Plan, Question, Session, Switchboard};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +49,14 @@ pub(crate) enum Message {
     Reconnect { call: CallId, page: Page, session: Session, seen: u32, link: PageLink },
     /// A page's socket is gone: it was closed by either side, or it broke.
     VisitorLost { call: CallId, page: Page, loss: Loss },
+    /// What a merchant's sequences mean to a call.
+    Commands { call: CallId, table: Option<CommandTable> },
+    /// The page that a merchant's server names.
+    Resolved { call: CallId, question: Question, page: Option<String> },
+    /// What a desk wants set.
+    Set { call: CallId, change: settings::Change },
+    /// What is set, if the call is answered.
+    Settings { call: CallId, reply: oneshot::Sender<Option<settings::State>> },
     /// A gateway's connection is there; `registered` was its first message.
     GatewayConnected { gateway: GatewayId, link: GatewayLink, registered: Event },
     /// A gateway's message.
@@ -159,6 +169,7 @@ pub(crate) struct Hub {
     gateways: BTreeMap<GatewayId, GatewayLink>,
     resume_tokens: ResumeTokens,
     records: Records,
+    lookup: Lookup,
     status: watch::Sender<Status>,
 }
 
@@ -170,14 +181,21 @@ struct Line {
 }
 
 impl Hub {
-    pub(crate) fn new(config: switchboard::Config, resume_tokens: ResumeTokens, records: Records) -> (HubHandle, Self) {
+    pub(crate) fn new(
+        config: switchboard::Config,
+        resume_tokens: ResumeTokens,
+        records: Records,
+        lookup: impl FnOnce(mpsc::WeakSender<Message>) -> Lookup,
+    ) -> (HubHandle, Self) {
         let (sender, messages) = mpsc::channel(QUEUE);
         let (status, watching) = watch::channel(Status::default());
         let switchboard = Switchboard::new(config);
         let (calls, pages, gateways) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let lookup = lookup(sender.downgrade());
         let listeners = Listeners::default();
         let handle = HubHandle { messages: sender, status: watching, listeners: listeners.clone() };
-        let hub = Self { switchboard, messages, calls, pages, listeners, gateways, resume_tokens, records, status };
+        let hub =
+            Self { switchboard, messages, calls, pages, listeners, gateways, resume_tokens, records, lookup, status };
         (handle, hub)
     }
 
@@ -288,6 +306,14 @@ impl Hub {
                     Loss::Broken => Input::VisitorBroken { call, page },
                 }
             }
+            Message::Commands { call, table } => Input::Commands { call, table },
+            Message::Resolved { call, question, page } => Input::Resolved { call, question, page },
+            Message::Set { call, change } => Input::Set { call, change },
+            Message::Settings { call, reply } => {
+                // Who asked may have gone.
+                let _ = reply.send(self.switchboard.settings(&call).cloned());
+                return;
+            }
             Message::GatewayConnected { gateway, link, registered } => {
                 if let Some(old) = self.gateways.insert(gateway.clone(), link) {
                     tracing::warn!(%gateway, "the gateway has connected anew: closing its old connection");
@@ -347,6 +373,18 @@ impl Hub {
                     if let Some(link) = self.gateways.remove(&gateway) {
                         link.close.cancel();
                     }
+                }
+                Output::FindCommands { call, merchant, origin } => self.lookup.commands(call, merchant, origin),
+                Output::Resolve { call, merchant, origin, question, request } => {
+                    self.lookup.resolve(call, merchant, origin, question, request);
+                }
+                Output::Commanded { call, sequence, outcome } => {
+                    tracing::info!(%call, sequence, ?outcome, "an agent's command");
+                    let outcome = match outcome {
+                        Outcome::Done => "done",
+                        Outcome::Refused => "refused",
+                    };
+                    counter!("ringlet_commands_total", "outcome" => outcome).increment(1);
                 }
                 Output::Record { call, at, change } => self.record(call, at, change).await,
             }

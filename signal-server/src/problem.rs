@@ -7,6 +7,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::rest::{self, ProblemCode};
+use protocol::settings::Setting;
 
 /// A refusal.
 #[derive(Debug)]
@@ -37,6 +38,12 @@ impl Problem {
     pub(crate) fn forbidden() -> Self {
         let cure = "Use a key of that merchant, or an operator's key.";
         Self::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, "The API key does not reach this.", cure)
+    }
+
+    pub(crate) fn forbidden_setting(setting: Setting) -> Self {
+        let detail = format!("The merchant forbids `{setting}` from afar.");
+        let cure = "Take it from `forbidden` of the merchant, if that is wanted.";
+        Self::new(StatusCode::FORBIDDEN, ProblemCode::Forbidden, detail, cure)
     }
 
     /// A WebSocket that a page of another origin opens.
@@ -117,6 +124,9 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::NoParent => {
                 Self::conflict("What it belongs to does not exist.", "Make the merchant, and the destination, first.")
+            }
+            StoreError::Exists => {
+                Self::conflict("There is one already.", "Replace it with PUT, or take another name or sequence.")
             }
             StoreError::InUse => Self::conflict("It is in use.", "Take away, or change, what refers to it first."),
             StoreError::TooMany => Self::conflict("There are too many of these already.", "Take some away first."),

@@ -5,6 +5,8 @@ use crate::assets::Assets;
 use crate::http::{self, Http};
 use crate::hub::{Hub, Stopping};
 use crate::limits::Limits;
+use crate::lookup::Lookup;
+use crate::resolver::Resolver;
 use crate::store::{Millis, RecordWriter, Store};
 use crate::token::{PanelTokens, ResumeTokens};
 use crate::{Config, LocalGateway, Origin, Secret, gateway, id, metrics};
@@ -137,7 +139,9 @@ pub(crate) async fn start(
 
     let (records, writer) = RecordWriter::new(store.clone());
     let resume_tokens = ResumeTokens::new(&token_secret);
-    let (hub_handle, mut hub) = Hub::new(switchboard_config(&config), resume_tokens.clone(), records);
+    let resolver = Resolver::new(&config.resolver_networks).map_err(|error| Error::Task(error.to_string()))?;
+    let lookup = |messages| Lookup::new(store.clone(), resolver, messages);
+    let (hub_handle, mut hub) = Hub::new(switchboard_config(&config), resume_tokens.clone(), records, lookup);
     let open = store.open_calls(Millis::now()).await.map_err(|error| Error::database(&config, &error))?;
     let app = App::new(Parts {
         public_origin,

@@ -38,6 +38,10 @@ export interface Listener {
   onTrack(track: MediaStreamTrack): void;
   /** The far end pressed a key: one of 0-9, *, #, A-D. */
   onDigit(digit: string): void;
+  /** The call centre shows a page of the shop: to be answered by a report, `{type: "shown", done}`. */
+  onPage(url: string): void;
+  /** The call centre sets something (protocol: VisitorEventSet): to be answered by a report of what is set. */
+  onSet(wanted: object): void;
   /** Something is wrong, but the call goes on. */
   onWarning(code: string, message: string): void;
   /** The call is over; an empty code when it was no error. Said once, the last word. */
@@ -61,6 +65,10 @@ extern "C" {
     fn on_track(this: &Listener, track: &MediaStreamTrack);
     #[wasm_bindgen(method, js_name = onDigit)]
     fn on_digit(this: &Listener, digit: &str);
+    #[wasm_bindgen(method, js_name = onPage)]
+    fn on_page(this: &Listener, url: &str);
+    #[wasm_bindgen(method, js_name = onSet)]
+    fn on_set(this: &Listener, wanted: JsValue);
     #[wasm_bindgen(method, js_name = onWarning)]
     fn on_warning(this: &Listener, code: &str, message: &str);
     #[wasm_bindgen(method, js_name = onEnded)]
@@ -205,6 +213,13 @@ impl Phone {
         self.0.handle(Input::NetworkChanged);
     }
 
+    /// Tells the server what has become of a page or of a setting (protocol: `VisitorRequestShown`, `VisitorRequestSettings`).
+    pub fn report(&self, report: JsValue) {
+        if let Ok(report) = message::report(report) {
+            self.0.handle(Input::Reported(report));
+        }
+    }
+
     /// Hangs up, before or after the answer.
     pub fn hangup(&self) {
         self.0.handle(Input::HungUp);
@@ -316,6 +331,8 @@ impl Shell {
                 Output::Welcome(call, merchant, link) => self.listener.on_welcome(&call, &merchant, &link),
                 Output::State(state, answered_ms) => self.listener.on_state(state.word(), answered_ms),
                 Output::Keep(token) => self.listener.on_keep(&token),
+                Output::Page(url) => self.listener.on_page(&url),
+                Output::Set(event) => self.listener.on_set(message::object(&event)),
                 Output::Digit(digit) => self.listener.on_digit(digit.encode_utf8(&mut [0; 4])),
                 Output::Warn(code, message) => self.listener.on_warning(code.word(), &message),
                 Output::End(code, message) => {

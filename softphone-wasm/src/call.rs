@@ -49,6 +49,8 @@ pub(crate) enum Input {
     KeyHeard(char),
     /// The browser speaks of another network.
     NetworkChanged,
+    /// What has become of a page or a setting: `shown` or `settings`.
+    Reported(VisitorRequest),
     /// The shopper hangs up.
     HungUp,
     /// The page goes, and leaves the call to the next one.
@@ -85,6 +87,10 @@ pub(crate) enum Output {
     Keep(String),
     /// Show a key of the far end.
     Digit(char),
+    /// Show a page of the shop.
+    Page(String),
+    /// Set what this `set` asks for.
+    Set(VisitorEvent),
     /// Show that something is wrong; the call goes on.
     Warn(ErrorCode, String),
     /// Show that the call is over, with the error's code if it was one; release microphone and audio path.
@@ -231,6 +237,7 @@ impl Call {
                     self.send(VisitorRequest::Ready {});
                 }
             }
+            Input::Reported(report) => self.send(report),
             Input::KeyHeard(digit) => self.key(Way::Heard, digit, now),
             Input::HungUp => {
                 self.send(VisitorRequest::Hangup {});
@@ -275,6 +282,8 @@ impl Call {
                     self.key(Way::Signalled, digit, now);
                 }
             }
+            VisitorEvent::Page { url, .. } => self.outputs.push_back(Output::Page(url)),
+            VisitorEvent::Set { .. } => self.outputs.push_back(Output::Set(event)),
             // The server's last word to this page: the call itself may go on elsewhere.
             VisitorEvent::Error { code: code @ (ErrorCode::CallElsewhere | ErrorCode::CallOver), message } => {
                 self.end(Some(code), &message);

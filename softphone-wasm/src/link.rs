@@ -219,6 +219,8 @@ impl Link {
             | VisitorEvent::Resumed { .. }
             | VisitorEvent::Digit { .. }
             | VisitorEvent::Transport { .. }
+            | VisitorEvent::Page { .. }
+            | VisitorEvent::Set { .. }
             | VisitorEvent::Error { .. }
             | VisitorEvent::Ended { .. }) => {
                 self.seen = self.seen.saturating_add(1);

@@ -280,6 +280,13 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     port.onmessage = ({ data }) => {
       if (data.state) ended = data.state === "ended";
       if (data.keep !== undefined) keep(data.keep);
+      if (data.page) {
+        // Never elsewhere: a script's address has no origin, and a call does not follow to another.
+        const done = new URL(data.page, location.href).origin === location.origin;
+        port?.postMessage({ shown: done });
+        if (done) location.assign(data.page);
+      }
+      if (data.back) history.back();
       if (data.height && frame) {
         frame.style.width = `${data.width}px`;
         frame.style.height = `${data.height}px`;

@@ -86,7 +86,7 @@ addEventListener("message", ({ data, origin, source, ports }) => {
   // A window of its own outlives the shop's page, and belongs to the next one.
   if (!first && !(isWindow && origin === shopOrigin)) return;
   port = ports[0];
-  port.onmessage = () => minimise(false);
+  port.onmessage = ({ data: { shown: done } }) => (done === undefined ? minimise(false) : pageShown(done));
   if (first && !early) return begin(origin, data);
   port.postMessage({ state: panel.dataset.state, keep: forgets });
   keep();
@@ -157,7 +157,7 @@ async function call({ page, customer, token: destination, quality, call: before,
   // Making an audio context holds the main thread up for tens of milliseconds. A call that is taken up again is heard
   // without: then the graph comes when the path is agreed on.
   if (!again) startGraph();
-  const { muted = false, small = false, keypad: open = false } = before?.panel ?? {};
+  const { muted = false, small = false, keypad: open = false, shown = false } = before?.panel ?? {};
   settings.restore(before?.panel, keep);
   // Who pays for each megabyte has often told the browser so (Network Information API).
   const { connection } = /** @type {Connected} */ (navigator);
@@ -166,6 +166,9 @@ async function call({ page, customer, token: destination, quality, call: before,
   if (again) {
     mute(muted);
     keypad(open);
+    part("shown").hidden = !shown;
+    // Of this page it is said once, whatever the shopper does next.
+    settings.set("shown", false);
     // Says the size as well: no observer of sizes is run in a frame that does not show yet.
     minimise(small);
   }
@@ -324,6 +327,14 @@ const listener = {
     keysHeard = (keysHeard + " " + digit).slice(-2 * KEYS_SHOWN);
     note(`They pressed${keysHeard}`);
   },
+  /** @param {string} url */
+  onPage(url) {
+    // Before the page goes, what its successor is to know.
+    settings.set("shown", true);
+    port?.postMessage({ page: url });
+  },
+  // As yet nothing can be set from afar; the call centre is told so.
+  onSet: () => phone?.report({ type: "settings", refused: true }),
   /** @param {string} code @param {string} message */
   onWarning: (code, message) => note(`${message} (${code})`),
   onEnded: end,
@@ -375,7 +386,7 @@ function end(code, message) {
   const last = part("end");
   last.textContent = message;
   if (code) last.append(Object.assign(document.createElement("code"), { textContent: code }));
-  for (const id of ["calling", "keypad", "meters", "minimise", "tap"]) part(id).hidden = true;
+  for (const id of ["calling", "keypad", "meters", "minimise", "shown", "tap"]) part(id).hidden = true;
   last.hidden = part("over").hidden = false;
   const again = part("again");
   if (back) again.textContent = back;
@@ -407,6 +418,19 @@ function keep() {
 
 function tell() {
   port?.postMessage({ keep: { token, panel: settings.current() } });
+}
+
+/**
+ * What the shop's page has made of the address that the call centre named. It may stay the same page, at another place.
+ * @param {boolean} done
+ */
+function pageShown(done) {
+  phone?.report({ type: "shown", done });
+  part("shown").hidden = !done;
+  if (!done) {
+    settings.set("shown", false);
+    note(`${sentence("RL-120")} (RL-120)`);
+  }
 }
 
 /** Gives microphone and audio back; the browser's recording sign goes out. */
@@ -494,6 +518,11 @@ function keypad(open) {
   settings.set("keypad", open);
 }
 
+part("back").onclick = () => {
+  part("shown").hidden = true;
+  settings.set("shown", false);
+  port?.postMessage({ back: true });
+};
 part("mute").onclick = () => mute(!panel.hasAttribute("data-muted"));
 part("tap").onclick = () => {
   part("tap").hidden = true;

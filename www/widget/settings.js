@@ -12,6 +12,7 @@
  * @property {boolean} [small] the panel is minimised
  * @property {boolean} [keypad] the key pad is open
  * @property {string} [quality] what the audio may cost: a word of `Quality`, by default the server's
+ * @property {boolean} [shown] the call centre has shown this page, and the shopper has not gone on
  */
 
 /** @type {Settings} */

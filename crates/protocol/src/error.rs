@@ -78,6 +78,10 @@ catalogue! {
         shopper: "This browser does not let its echo cancellation be changed.",
         engineer: "Neither applyConstraints nor a second getUserMedia changed `echoCancellation` of the microphone. The canceller module is not used behind the browser's own; the suppressor is."
     },
+    PageNotShown = "RL-120" {
+        shopper: "The call centre wanted to show you a page, but this page could not be left.",
+        engineer: "The shop's page answered `page` with a refusal, or not at all: its loader is older than the server, or the page is of another origin than the call's. The call centre hears the tone for what is not possible."
+    },
     OriginNotAllowed = "RL-201" {
         shopper: "Calls are not enabled for this website.",
         engineer: "The page's origin is not among the merchant's allowed origins. Add it under `origins` of the merchant."
@@ -101,6 +105,14 @@ catalogue! {
     LoaderMisconfigured = "RL-206" {
         shopper: "This call button is not set up.",
         engineer: "The script tag lacks `data-merchant`, or an icon lacks its link."
+    },
+    PageNotAllowed = "RL-207" {
+        shopper: "The call centre wanted to show you a page that does not belong to this shop.",
+        engineer: "A command or the merchant's resolver named a page whose origin is not among the merchant's, or is not the one that the shopper is at: the call could not follow there. Name pages by path (`/returns`) where a shop has several origins."
+    },
+    PageNotResolved = "RL-208" {
+        shopper: "The call centre wanted to show you a page that could not be found.",
+        engineer: "The merchant's resolver did not answer within 2 s, answered something else than 200 with `{\"page\": …}` below 8 KiB, redirected, is at a private address that `signal.resolver_networks` does not name, or the merchant has no `signing_secret`. The log tells which."
     },
     Busy = "RL-301" {
         shopper: "The line is busy: please try again in a moment.",

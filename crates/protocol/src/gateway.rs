@@ -81,6 +81,23 @@ pub enum Command {
         /// Goes into the SIP Reason header (RFC 3326).
         why: String,
     },
+    /// Play a short tone to the far end, over what it hears. Unknown calls are ignored.
+    Tone {
+        /// The call.
+        call: CallId,
+        /// Which.
+        tone: Tone,
+    },
+}
+
+/// What the far end is told by a tone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tone {
+    /// What was keyed is done.
+    Done,
+    /// It cannot be done.
+    Refused,
 }
 
 /// What a signal-server means that knows no [`Quality`].
@@ -310,7 +327,8 @@ impl Command {
             | Self::VisitorAway { call }
             | Self::Frames { call, .. }
             | Self::Press { call, .. }
-            | Self::Release { call, .. } => call,
+            | Self::Release { call, .. }
+            | Self::Tone { call, .. } => call,
         }
     }
 }

@@ -9,6 +9,8 @@
 
 #[macro_use]
 mod message;
+#[cfg(feature = "serde")]
+pub mod command;
 pub mod error;
 #[cfg(feature = "serde")]
 pub mod gateway;
@@ -16,6 +18,7 @@ mod ids;
 #[cfg(feature = "serde")]
 pub mod rest;
 pub mod rfc4571;
+pub mod settings;
 pub mod visitor;
 
 #[cfg(all(test, feature = "serde"))]

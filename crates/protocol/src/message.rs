@@ -96,6 +96,20 @@ impl Field for u32 {
     }
 }
 
+impl Field for i32 {
+    const TYPESCRIPT: &'static str = "number";
+
+    fn read(reader: &impl Reader, key: &'static str) -> Result<Self, ReadError> {
+        let number = reader.number(key).ok_or(ReadError::Field(key))?;
+        let whole = number as i32;
+        if f64::from(whole) == number { Ok(whole) } else { Err(ReadError::Field(key)) }
+    }
+
+    fn write(&self, writer: &mut impl Writer, key: &'static str) {
+        writer.number(key, f64::from(*self));
+    }
+}
+
 impl<T: Field> Field for Option<T> {
     const TYPESCRIPT: &'static str = T::TYPESCRIPT;
     const OPTIONAL: bool = true;

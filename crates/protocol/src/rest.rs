@@ -3,6 +3,7 @@
 //! Times are milliseconds since 1970-01-01 UTC. Not here: who may do what, and what makes a field valid.
 
 use crate::error::ErrorCode;
+use crate::settings::Setting;
 use crate::visitor::{EndReason, Transport};
 use crate::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,10 @@ pub struct Merchant {
     pub origins: Vec<String>,
     /// Whether `data-token`s are accepted. The secret itself is never shown.
     pub has_signing_secret: bool,
+    /// The pause that ends a sequence of the far end's keys which could go on, in milliseconds.
+    pub key_pause_ms: u32,
+    /// What may not be done to its shoppers from afar.
+    pub forbidden: Vec<Setting>,
     /// When it was made.
     pub created_at: i64,
     /// When it was last changed.
@@ -37,6 +42,14 @@ pub struct MerchantWrite {
     /// The HS256 key of `data-token`s, 16 to 512 bytes; an empty text takes it away. Left out: it stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing_secret: Option<String>,
+    /// The pause that ends a sequence of the far end's keys which could go on: 300 to 5,000 ms. Left out: it stays as it is,
+    /// 1,500 ms at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_pause_ms: Option<u32>,
+    /// What may not be done to its shoppers from afar, neither by keys nor by a desk. Left out: it stays as it is, nothing at
+    /// first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forbidden: Option<Vec<Setting>>,
 }
 
 /// Where a link's calls go.

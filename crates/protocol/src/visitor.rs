@@ -15,8 +15,12 @@
 //! Both sides count what they send, each in its order, from 1: the phone its requests but `hello` and `ping`, the server its
 //! events from `welcome` on but `reconnected` and `pong`. `reconnected` says how many requests have come; those after it are
 //! sent again, and the events that the page has not seen follow. So nothing is lost and nothing done twice.
+//!
+//! The call centre may show the shopper a page (`page`, answered by `shown`) and set what the panel sends and plays (`set`,
+//! answered by `settings`).
 
 use crate::error::ErrorCode;
+use crate::settings::{By, EchoLayer};
 
 /// The version in `hello` and `welcome`. A server that does not speak the browser's version answers
 /// [`ErrorCode::VersionUnknown`], and the panel then reloads itself once.
@@ -188,6 +192,37 @@ messages! {
             /// How many of the server's events have come: it need not keep those.
             seen: u32,
         },
+        /// What has become of `page`. Where the shop's page goes at once, the end of the socket says it as well.
+        Shown = "shown" {
+            /// The shop's page is going there.
+            done: bool,
+        },
+        /// What is really set: said after each `set`, whenever the shopper changes something, and once a call is answered
+        /// or taken up again. What is left out has not changed, or this panel has no such thing.
+        Settings = "settings" {
+            /// The amplification of what the shopper says, in dB; 0: as the microphone gives it.
+            microphone_db: Option<i32>,
+            /// The microphone is muted.
+            muted: Option<bool>,
+            /// The amplification of what the shopper hears, in dB; 0: as it comes.
+            speaker_db: Option<i32>,
+            /// What keeps the echo away.
+            echo: Option<EchoLayer>,
+            /// The browser takes noise out of what the shopper says.
+            noise_suppression: Option<bool>,
+            /// The microphone, by the name that the browser gives it.
+            input_device: Option<String>,
+            /// The loudspeaker or headset.
+            output_device: Option<String>,
+            /// All that could be `input_device`, one a line.
+            input_devices: Option<String>,
+            /// All that could be `output_device`, one a line.
+            output_devices: Option<String>,
+            /// A test of the connection's quality runs.
+            quality_test: Option<bool>,
+            /// The `set` before could not be carried out, or the shopper has undone it.
+            refused: Option<bool>,
+        },
     }
 }
 
@@ -276,6 +311,36 @@ messages! {
         Pong = "pong" {
             /// How many of the page's requests have come: it need not keep those.
             received: u32,
+        },
+        /// The call centre shows the shopper a page of the shop: the shop's page goes there, and the call with it. Answered by
+        /// `shown`.
+        Page = "page" {
+            /// Absolute, and of the shop page's own origin.
+            url: String,
+            /// Whose doing it is; the shopper is told.
+            by: By,
+        },
+        /// The call centre sets something; what is left out stays as it is. The shopper is told, can undo it, and `settings` is
+        /// the answer.
+        Set = "set" {
+            /// Whose doing it is.
+            by: By,
+            /// The amplification of what the shopper says, in dB.
+            microphone_db: Option<i32>,
+            /// Always true: a microphone is opened by its owner.
+            muted: Option<bool>,
+            /// The amplification of what the shopper hears, in dB.
+            speaker_db: Option<i32>,
+            /// What shall keep the echo away.
+            echo: Option<EchoLayer>,
+            /// Whether the browser shall take noise out of what the shopper says.
+            noise_suppression: Option<bool>,
+            /// The microphone, by one of the names that `settings` told.
+            input_device: Option<String>,
+            /// The loudspeaker or headset.
+            output_device: Option<String>,
+            /// Always true: test the connection's quality.
+            quality_test: Option<bool>,
         },
     }
 }

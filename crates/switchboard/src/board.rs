@@ -6,6 +6,7 @@ use crate::gateways::Gateways;
 use crate::resume::{self, Page};
 use crate::{Config, Input, Output, Plan, Restored};
 use protocol::gateway::{Carried, Command, Event};
+use protocol::settings::State;
 use protocol::visitor::EndReason;
 use protocol::{CallId, GatewayId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -61,6 +62,11 @@ impl Switchboard {
                 }
             }
             Input::GatewayLost { gateway } => self.gateway_lost(&gateway, now),
+            Input::Commands { call, table } => self.with(&call, now, |call, fx| call.handle_table(table, fx)),
+            Input::Resolved { call, question, page } => {
+                self.with(&call, now, |call, fx| call.handle_resolved(question, page, fx));
+            }
+            Input::Set { call, change } => self.with(&call, now, |call, fx| call.handle_change(change, fx)),
             Input::Stop => self.stop(now),
             Input::VisitorBroken { call, page } => self.with(&call, now, |call, fx| call.handle_page_broken(page, fx)),
             Input::Reconnect { call, page, session, seen } if self.calls.contains_key(&call) => {
@@ -70,6 +76,11 @@ impl Switchboard {
             Input::Restored { call, restored } => self.restored(call, *restored, now),
             Input::Leave { outliving } => self.leave(&outliving, now),
         }
+    }
+
+    /// What is set on the shopper's side of an answered call, as its panel told last.
+    pub fn settings(&self, call: &CallId) -> Option<&State> {
+        self.calls.get(call).and_then(Call::settings)
     }
 
     /// Lets the first deadline of each call pass, if it lies up to `now`. A call seldom has two such: what follows from

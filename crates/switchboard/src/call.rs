@@ -1,7 +1,9 @@
 //! One call: what each message, loss and deadline means to it, from the visitor's arrival to the end of its record.
 //! Not here: other calls, the choice of the gateway, the order of deadlines between calls.
 
+use crate::commands::{Outcome, Question, Running};
 use crate::gateways::Gateways;
+use crate::keys::Keys;
 use crate::resume::{Contender, Epoch, Page, Visitor, refuse_as_over};
 use crate::session::{Conversation, Word};
 use crate::status::{reason_for_code, reason_for_failure, reason_for_status};
@@ -12,6 +14,7 @@ use crate::{
 };
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Command, Event, Side, Transport};
+use protocol::settings::State;
 use protocol::visitor::{CallState, EndReason, FrameCodec, MAX_KEYS, Quality, VERSION, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::VecDeque;
@@ -59,6 +62,14 @@ pub(crate) struct Call {
     /// The far end has rung or sent early media.
     pub(crate) rang: bool,
     pub(crate) answered_at: Option<Instant>,
+    /// What the far end keys.
+    pub(crate) keys: Keys,
+    /// The far end's command that is being carried out.
+    pub(crate) running: Option<Running>,
+    /// The last question to a resolver.
+    pub(crate) question: Question,
+    /// What is set on the shopper's side.
+    pub(crate) settings: State,
     pub(crate) timers: TimerTable,
 }
 
@@ -119,6 +130,10 @@ impl Call {
             transport: None,
             rang: false,
             answered_at: None,
+            keys: Keys::default(),
+            running: None,
+            question: Question::default(),
+            settings: State::default(),
             timers: TimerTable::default(),
         }
     }
@@ -155,6 +170,7 @@ impl Call {
             VisitorRequest::Failed { code, detail } => {
                 self.end_as(Ending { code: Some(code), detail, ..Ending::of(reason_for_code(code)) }, fx);
             }
+            report @ (VisitorRequest::Shown { .. } | VisitorRequest::Settings { .. }) => self.handle_report(report, fx),
             VisitorRequest::Hello { .. }
             | VisitorRequest::Offer { .. }
             | VisitorRequest::Candidate { .. }
@@ -186,6 +202,8 @@ impl Call {
         while let Some(timer) = self.timers.pop_expired(fx.now) {
             match timer {
                 Timer::Contest => self.refuse_contender(fx),
+                Timer::Keys => self.handle_key_pause(fx),
+                Timer::Command => self.conclude_running(Outcome::Refused, fx),
                 Timer::Visitor if self.visitor == Visitor::Unreached && self.answered_at.is_some() => {
                     // Who is heard is there; else the loss of the audio path will tell. Frames went over the socket that broke.
                     if !self.media_up || self.said.frames.is_some() {
@@ -212,7 +230,7 @@ impl Call {
             Timer::Media => (EndReason::MediaFailed, "no audio path to the browser in time"),
             Timer::Visitor => (EndReason::VisitorGone, "the visitor did not come back"),
             Timer::Duration => (EndReason::TooLong, "the longest duration was reached"),
-            Timer::Contest => return,
+            Timer::Contest | Timer::Keys | Timer::Command => return,
             Timer::Gateway => return self.handle_gateway_gone(fx),
             Timer::Release => return self.finish(None, fx),
         };
@@ -275,9 +293,7 @@ impl Call {
             Event::FarEndHungUp { .. } if state == CallState::Answered => self.end(EndReason::AgentHungUp, fx),
             // A dialog that breaks before the answer: the far end did not want the call.
             Event::FarEndHungUp { .. } => self.end(EndReason::Refused, fx),
-            Event::Digit { from: Side::Agent, digit, duration_ms, .. } => {
-                self.tell(VisitorEvent::Digit { digit: digit.to_string(), duration_ms }, fx);
-            }
+            Event::Digit { from: Side::Agent, digit, duration_ms, .. } => self.key(state, digit, duration_ms, fx),
             Event::Failed { failure, detail, .. } => {
                 self.end_as(Ending { detail: Some(detail), ..Ending::of(reason_for_failure(failure)) }, fx);
             }
@@ -424,6 +440,7 @@ impl Call {
 
     pub(crate) fn end_as(&mut self, ending: Ending, fx: &mut Effects<'_>) {
         let Stage::Live(_) = self.stage else { return };
+        (self.keys, self.running) = (Keys::default(), None);
         let detail = ending.detail.map(|detail| detail.chars().take(MAX_DETAIL_CHARS).collect());
         self.stage = Stage::Releasing { since: fx.now, ending: Ending { detail, ..ending } };
         self.tell_end(fx);

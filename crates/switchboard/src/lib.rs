@@ -12,8 +12,10 @@
 mod adrift;
 mod board;
 mod call;
+mod commands;
 mod config;
 mod gateways;
+mod keys;
 mod plan;
 mod record;
 mod resume;
@@ -26,6 +28,7 @@ mod tests;
 
 pub use adrift::Restored;
 pub use board::Switchboard;
+pub use commands::{Act, CommandTable, Outcome, Question, ResolveRequest, Step};
 pub use config::{
     Config, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_GATEWAYS, MAX_HELD_REQUESTS, MAX_NO_ANSWER,
     MAX_OFFERS, MAX_REPLAY, MIN_NO_ANSWER,
@@ -38,8 +41,9 @@ pub use session::Session;
 pub use status::{reason_for_code, reason_for_failure, reason_for_status};
 
 use protocol::gateway::{Command, Event};
+use protocol::settings::Change as SettingsChange;
 use protocol::visitor::{VisitorEvent, VisitorRequest};
-use protocol::{CallId, GatewayId};
+use protocol::{CallId, GatewayId, MerchantId};
 use std::time::Instant;
 
 /// What happens to the switchboard.
@@ -94,6 +98,29 @@ pub enum Input {
     GatewayLost {
         /// Which.
         gateway: GatewayId,
+    },
+    /// What [`Output::FindCommands`] asked for.
+    Commands {
+        /// The call.
+        call: CallId,
+        /// What each sequence means to it; `None`: that cannot be found out.
+        table: Option<CommandTable>,
+    },
+    /// What [`Output::Resolve`] asked for.
+    Resolved {
+        /// The call.
+        call: CallId,
+        /// Which of its questions.
+        question: Question,
+        /// The page, absolute and of the call's origin; `None`: the merchant's server named none that can be shown.
+        page: Option<String>,
+    },
+    /// A desk that may do so sets something on the shopper's side.
+    Set {
+        /// The call.
+        call: CallId,
+        /// What.
+        change: SettingsChange,
     },
     /// End every call and take no further one. The shell waits until [`Switchboard::is_empty`].
     Stop,
@@ -190,6 +217,37 @@ pub enum Output {
         gateway: GatewayId,
         /// Why.
         refusal: Refusal,
+    },
+    /// The far end begins to key a code: find the merchant's commands as they are now. Answered by [`Input::Commands`].
+    FindCommands {
+        /// The call.
+        call: CallId,
+        /// Whose.
+        merchant: MerchantId,
+        /// Where the shopper is: the only origin whose pages can be shown.
+        origin: String,
+    },
+    /// Ask the merchant's server for a page. Answered by [`Input::Resolved`].
+    Resolve {
+        /// The call.
+        call: CallId,
+        /// Whose server.
+        merchant: MerchantId,
+        /// Where the shopper is.
+        origin: String,
+        /// Goes into the answer.
+        question: Question,
+        /// What is asked.
+        request: ResolveRequest,
+    },
+    /// A command has come to its end: for log and metrics.
+    Commanded {
+        /// The call.
+        call: CallId,
+        /// What was keyed.
+        sequence: String,
+        /// What came of it.
+        outcome: Outcome,
     },
     /// Change a call's record. The first change of a call is [`Change::Started`], the last [`Change::Ended`], each once.
     Record {

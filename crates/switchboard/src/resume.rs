@@ -101,6 +101,7 @@ impl Call {
         if self.visitor != Visitor::Here(page) {
             return;
         }
+        self.handle_page_gone(fx);
         match (&self.stage, self.contender.take()) {
             (Stage::Live(CallState::Answered), Some(contender)) => self.seat(contender, fx),
             (Stage::Live(CallState::Answered), None) => self.leave(fx),

@@ -71,8 +71,11 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         | ErrorCode::VersionUnknown
         | ErrorCode::MessageInvalid
         | ErrorCode::SetupTimedOut
+        | ErrorCode::Reconnecting
         | ErrorCode::FarEndSilent
-        | ErrorCode::Reconnecting => EndReason::BrowserFailed,
+        | ErrorCode::PageNotShown
+        | ErrorCode::PageNotAllowed
+        | ErrorCode::PageNotResolved => EndReason::BrowserFailed,
     }
 }
 

@@ -23,10 +23,14 @@ pub(crate) enum Timer {
     Release = 7,
     /// The gateway to be there again.
     Gateway = 8,
+    /// The far end's next key, or the table of commands.
+    Keys = 9,
+    /// A command to be carried out.
+    Command = 10,
 }
 
 impl Timer {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Setup,
         Self::TrunkResponse,
         Self::NoAnswer,
@@ -36,6 +40,8 @@ impl Timer {
         Self::Duration,
         Self::Release,
         Self::Gateway,
+        Self::Keys,
+        Self::Command,
     ];
 }
 
@@ -98,7 +104,7 @@ mod tests {
     fn timers_expire_in_the_order_of_their_times_and_each_once() {
         let now = Instant::now();
         let mut table = TimerTable::default();
-        for (seconds, timer) in [3, 1, 2, 4, 0, 7, 6, 5, 8].into_iter().zip(Timer::ALL) {
+        for (seconds, timer) in [3, 1, 2, 4, 0, 7, 6, 5, 10, 9, 8].into_iter().zip(Timer::ALL) {
             table.arm(timer, now + Duration::from_secs(seconds));
         }
         let late = now + Duration::from_secs(5);
@@ -106,6 +112,6 @@ mod tests {
         let order = [Timer::Visitor, Timer::TrunkResponse, Timer::NoAnswer, Timer::Setup, Timer::Media, Timer::Release];
         assert_eq!(expired, order);
         assert_eq!(table.next(), Some(now + Duration::from_secs(6)));
-        assert_eq!(table.len(), 3);
+        assert_eq!(table.len(), 5);
     }
 }

@@ -14,7 +14,7 @@ use dsp::g711::Law;
 use dsp::playout::{Content, Stats};
 use dsp::telephone_event::Packet;
 use dsp::{Digit, SampleRate};
-use protocol::gateway::{CallStats, Side};
+use protocol::gateway::{CallStats, Side, Tone};
 use protocol::visitor::Quality;
 use tracing::trace;
 
@@ -22,6 +22,7 @@ use super::away::StandIn;
 use super::clock::Clock;
 use super::dtmf::{Key, KeyReceiver, KeySender};
 use super::incoming::{AgentAudio, AudioError, PIECE_SAMPLES, Piece, VisitorAudio};
+use super::notice::Notice;
 use super::outbox::{BridgeOutput, Outbox};
 use super::quality::Adaptation;
 use super::ringback::RingbackTone;
@@ -39,7 +40,6 @@ const MAX_PTIME_SAMPLES: usize = 480;
 
 /// How long a key of [`Bridge::press`] sounds: what the panel lets the browser's own keys sound.
 const KEY_HELD: Duration = Duration::from_millis(120);
-
 /// The random numbers that a bridge starts from (RFC 3550 section 5.1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seed {
@@ -80,6 +80,8 @@ pub(crate) struct Bridge {
     is_away: bool,
     /// What the far end hears until a leg's audio comes.
     stand_in: Option<StandIn>,
+    /// A tone over what the far end hears.
+    notice: Option<Notice>,
     farewell_said: bool,
     outbox: Outbox,
 }
@@ -111,6 +113,7 @@ impl Bridge {
             away_tone,
             is_away: false,
             stand_in: None,
+            notice: None,
             farewell_said: false,
             outbox: Outbox::default(),
         })
@@ -167,8 +170,18 @@ impl Bridge {
     /// The visitor's page is gone and may come back: the far end hears that, then silence.
     pub(crate) fn away(&mut self, now: Instant) {
         self.is_away = true;
-        self.stand_in = Some(StandIn::away(self.away_tone));
+        // What was keyed has its own tone.
+        let tone = if self.notice.is_some() { AwayTone::Off } else { self.away_tone };
+        self.stand_in = Some(StandIn::away(tone));
         self.clock.start(now);
+    }
+
+    /// Tells the far end what has become of its command.
+    pub(crate) fn notify(&mut self, tone: Tone, now: Instant) {
+        if self.rtp.media().is_some() {
+            self.notice = Some(Notice::new(tone));
+            self.clock.start(now);
+        }
     }
 
     /// The visitor's path is gone: silence goes on in its place, until it is known what becomes of the visitor.
@@ -370,21 +383,28 @@ impl Bridge {
         self.to_visitor.push(heard, due, |coded| self.outbox.send_visitor(coded));
     }
 
-    /// The piece of the visitor's audio that is due, or of what stands in for it: to the far end.
+    /// The piece of the visitor's audio that is due, or of what stands in for it, and a tone over it: to the far end.
     fn hear_visitor(&mut self, due: Instant) {
         let mut piece: Piece = [0.0; PIECE_SAMPLES];
         let content = if self.is_away { Content::Silence } else { self.from_visitor.pull(&mut piece, due) };
-        let heard = match (content, &mut self.stand_in) {
+        let mut is_heard = match (content, &mut self.stand_in) {
             (Content::Sound, stand_in) => {
                 *stand_in = None;
-                Some(&piece)
+                true
             }
             (Content::Silence, Some(stand_in)) => {
                 stand_in.fill(&mut piece);
-                Some(&piece)
+                true
             }
-            (Content::Silence, None) => None,
+            (Content::Silence, None) => false,
         };
+        if let Some(notice) = &mut self.notice {
+            is_heard = true;
+            if notice.mix(&mut piece) {
+                self.notice = None;
+            }
+        }
+        let heard = is_heard.then_some(&piece);
         let Self { rtp, outbox, relay, to_agent, .. } = self;
         match rtp.media().filter(Remote::receives) {
             Some(remote) => to_agent.push(heard, due, |frame| send_frame(frame, &remote, relay, rtp, outbox)),

@@ -172,6 +172,7 @@ impl Call {
                 self.leave_frames(now);
                 self.bridge.away(now);
             }
+            CallOrder::Tone(tone) => self.bridge.notify(tone, now),
             CallOrder::Farewell => self.bridge.say_farewell(now),
         }
     }

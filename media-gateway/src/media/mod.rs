@@ -13,6 +13,7 @@ mod dtmf;
 mod frames;
 mod incoming;
 mod latch;
+mod notice;
 mod outbox;
 pub(crate) mod ports;
 mod quality;
@@ -32,7 +33,7 @@ mod worker;
 pub(crate) use webrtc::browser;
 
 use protocol::CallId;
-use protocol::gateway::{CallStats, Side, Transport};
+use protocol::gateway::{CallStats, Side, Tone, Transport};
 use protocol::visitor::{FrameCodec, Quality};
 
 use crate::sip::sdp::Remote;
@@ -99,6 +100,8 @@ pub(crate) enum CallOrder {
     Press(String),
     /// The visitor's page is gone: the far end hears a tone, then silence, until another leg's audio comes.
     Away,
+    /// Play the tone to the far end, over what it hears.
+    Tone(Tone),
     /// Nobody has come back: the far end hears that. Answered by [`MediaEvent::FarewellSaid`].
     Farewell,
 }

@@ -3,6 +3,7 @@
 use super::{AwayTone, File, Ringback, TlsMode, Transport, Trunk};
 use anyhow::Context as _;
 use media_gateway::config as gateway;
+use protocol::command::Command;
 use protocol::{DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
 use signal_server::{
     ApiKeySeed, Config, Deadlines, DestinationSeed, Limits, LinkSeed, MerchantSeed, Origin, Secret, Seed, Tls,
@@ -22,6 +23,7 @@ impl File {
             database: self.store.database.clone(),
             token_secret: None,
             gateway_secret: secret(&self.signal.gateway_secret),
+            resolver_networks: self.signal.resolver_networks.iter().map(|network| network.0).collect(),
             demo_shop: self.signal.demo_shop,
             limits: Limits {
                 calls_per_address_per_minute: self.limits.calls_per_address_per_minute,
@@ -147,6 +149,14 @@ impl Trunk {
     }
 }
 
+impl super::Command {
+    /// The command as the store takes it.
+    pub(super) fn to_signal(&self) -> Command {
+        let url = (!self.url.is_empty()).then(|| self.url.clone());
+        Command { sequence: self.sequence.clone(), action: self.action, url, label: self.label.clone() }
+    }
+}
+
 fn merchant(merchant: &super::Merchant) -> anyhow::Result<MerchantSeed> {
     Ok(MerchantSeed {
         id: MerchantId::new(&merchant.id),
@@ -172,6 +182,9 @@ fn merchant(merchant: &super::Merchant) -> anyhow::Result<MerchantSeed> {
                 no_answer: (link.no_answer_seconds > 0).then(|| seconds(link.no_answer_seconds)),
             })
             .collect(),
+        commands: merchant.command.iter().map(super::Command::to_signal).collect(),
+        key_pause: Duration::from_millis(u64::from(merchant.key_pause_ms)),
+        forbidden: merchant.forbidden.clone(),
     })
 }
 

@@ -10,6 +10,8 @@ mod validate;
 
 pub(crate) use problem::{Problem, Problems};
 
+use protocol::command::Action;
+use protocol::settings::Setting;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -79,6 +81,7 @@ pub(crate) struct Store {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Signal {
     pub(crate) gateway_secret: String,
+    pub(crate) resolver_networks: Vec<Network>,
     pub(crate) demo_shop: bool,
 }
 
@@ -213,6 +216,23 @@ pub(crate) struct Merchant {
     pub(crate) destination: Vec<Destination>,
     #[serde(default)]
     pub(crate) link: Vec<Link>,
+    #[serde(default)]
+    pub(crate) command: Vec<Command>,
+    #[serde(default = "key_pause_ms")]
+    pub(crate) key_pause_ms: u32,
+    #[serde(default)]
+    pub(crate) forbidden: Vec<Setting>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Command {
+    pub(crate) sequence: String,
+    pub(crate) action: Action,
+    #[serde(default)]
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) label: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -378,6 +398,10 @@ const fn sip_port() -> u16 {
 /// Often enough that `/metrics` tells of a dead trunk before a shopper does.
 fn keepalive_seconds() -> u32 {
     60
+}
+
+fn key_pause_ms() -> u32 {
+    protocol::command::DEFAULT_PAUSE_MS
 }
 
 fn from_user() -> String {

@@ -2,6 +2,8 @@
 
 use super::locate::{Lines, Step, Step::Index, Step::Key};
 use super::{File, Gateway, Merchant, Problem, TlsMode, Trunk};
+use ipnet::IpNet;
+use protocol::command::{Action, PAUSE_MS, is_sequence};
 use signal_server::Origin;
 use std::collections::BTreeSet;
 
@@ -23,8 +25,10 @@ pub(super) fn validate(file: &File, lines: &Lines<'_>) -> Vec<Problem> {
     unique(&mut check, "trunk", "name", file.trunk.iter().map(|trunk| trunk.name.as_str()));
     unique(&mut check, "merchant", "id", file.merchant.iter().map(|merchant| merchant.id.as_str()));
     unique(&mut check, "api_key", "name", file.api_key.iter().map(|key| key.name.as_str()));
+    let networks: Vec<_> = file.signal.resolver_networks.iter().map(|network| network.0).collect();
     for (index, merchant) in file.merchant.iter().enumerate() {
         check_merchant(&mut check, index, merchant, &trunks);
+        check_commands(&mut check, index, merchant, &networks);
     }
     for (index, key) in file.api_key.iter().enumerate() {
         if key.key.len() < MIN_SECRET_CHARACTERS {
@@ -172,6 +176,33 @@ fn check_merchant(check: &mut Check<'_>, index: usize, merchant: &Merchant, trun
     }
 }
 
+fn check_commands(check: &mut Check<'_>, index: usize, merchant: &Merchant, networks: &[IpNet]) {
+    if !PAUSE_MS.contains(&merchant.key_pause_ms) {
+        let cure = "Use 300 to 5000 milliseconds; 1500 suits most hands.";
+        check.wrong(&[Key("merchant"), Index(index), Key("key_pause_ms")], "is too short or too long", cure);
+    }
+    let origins: Vec<String> =
+        merchant.origins.iter().filter_map(|it| it.parse::<Origin>().ok()).map(|it| it.to_string()).collect();
+    let mut seen = BTreeSet::new();
+    for (place, command) in merchant.command.iter().enumerate() {
+        let at = |key| [Key("merchant"), Index(index), Key("command"), Index(place), Key(key)];
+        if !is_sequence(&command.sequence) {
+            let cure = "Write a star and 1 to 11 keys of 0-9 and A-D: \"*76\".";
+            check.wrong(&at("sequence"), "cannot be a command", cure);
+        } else if !seen.insert(command.sequence.as_str()) {
+            let what = format!("stands twice: `{}`", command.sequence);
+            check.wrong(&at("sequence"), &what, "Give each command keys of its own.");
+        }
+        if let Err(error) = signal_server::check_command(&command.to_signal(), &origins, networks) {
+            check.wrong(&at("url"), &error.to_string(), error.cure());
+        }
+        if command.action == Action::Resolve && merchant.signing_secret.is_empty() {
+            let cure = "Set the merchant's `signing_secret`: questions to its server are signed with it.";
+            check.wrong(&at("action"), "needs a secret to sign with", cure);
+        }
+    }
+}
+
 fn unique<'a>(check: &mut Check<'_>, table: &str, key: &str, names: impl Iterator<Item = &'a str>) {
     let mut seen = BTreeSet::new();
     for (index, name) in names.enumerate() {
@@ -230,6 +261,43 @@ mod tests {
             (
                 "[[merchant]]\nid = \"a\"\nname = \"A\"\n[[merchant.link]]\nid = \"l\"\nlabel = \"L\"\ndestination = \"d\"",
                 "r.toml:7:1: `destination` names no destination",
+            ),
+        ] {
+            let told = complaints(text);
+            assert!(told.contains(expected), "for {text:?} it said:\n{told}");
+            assert!(told.contains("cure: "), "{told}");
+        }
+    }
+
+    #[test]
+    fn each_rule_of_commands_names_the_line_and_a_cure() {
+        for (text, expected) in [
+            (
+                "[[merchant]]\nid = \"a\"\nname = \"A\"\nkey_pause_ms = 20",
+                "r.toml:4:1: `key_pause_ms` is too short or too long",
+            ),
+            (
+                "[[merchant]]\nid = \"a\"\nname = \"A\"\n[[merchant.command]]\nsequence = \"76\"\naction = \"off\"",
+                "r.toml:5:1: `sequence` cannot be a command",
+            ),
+            (
+                "[[merchant]]\nid = \"a\"\nname = \"A\"\n[[merchant.command]]\nsequence = \"*7\"\naction = \"off\"\n\
+                 [[merchant.command]]\nsequence = \"*7\"\naction = \"mute\"",
+                "r.toml:8:1: `sequence` stands twice",
+            ),
+            (
+                "[[merchant]]\nid = \"a\"\nname = \"A\"\norigins = [\"https://a.example\"]\n[[merchant.command]]\n\
+                 sequence = \"*7\"\naction = \"page\"\nurl = \"https://b.example/x\"",
+                "r.toml:8:1: `url` is of https://b.example, which is not among the merchant's origins",
+            ),
+            (
+                "[[merchant]]\nid = \"a\"\nname = \"A\"\n[[merchant.command]]\nsequence = \"*7\"\naction = \"page\"",
+                "`url` does not go with this action",
+            ),
+            (
+                "[[merchant]]\nid = \"a\"\nname = \"A\"\n[[merchant.command]]\nsequence = \"*7\"\naction = \"resolve\"\n\
+                 url = \"https://crm.example/x\"",
+                "r.toml:6:1: `action` needs a secret to sign with",
             ),
         ] {
             let told = complaints(text);

@@ -3,6 +3,7 @@
 
 pub(crate) mod api_key;
 pub(crate) mod call;
+pub(crate) mod command;
 pub(crate) mod destination;
 pub(crate) mod health;
 pub(crate) mod link;
@@ -49,10 +50,16 @@ pub(crate) fn v1() -> Router<App> {
             "/merchants/{merchant}/links/{link}",
             get(link::read::read).put(link::write::write).delete(link::delete::delete),
         )
+        .route("/merchants/{merchant}/commands", get(command::list::list).post(command::create::create))
+        .route(
+            "/merchants/{merchant}/commands/{sequence}",
+            get(command::read::read).put(command::write::write).delete(command::delete::delete),
+        )
         .route("/api-keys", get(api_key::list::list).post(api_key::create::create))
         .route("/api-keys/{key}", delete(api_key::delete::delete))
         .route("/calls", get(call::list::list))
         .route("/calls/{call}", get(call::read::read))
+        .route("/calls/{call}/settings", get(call::settings::read).patch(call::settings::change))
 }
 
 /// Who asks: the holder of a valid API key.

@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: the REST API described for programs.
 
-use super::{api_key, call, destination, link, merchant};
+use super::{api_key, call, command, destination, link, merchant};
 use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi as Document};
@@ -17,7 +17,7 @@ pub(crate) fn document() -> Document {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Ringlet", description = "Merchants, links, destinations, API keys and calls.", contact(), license(name = "MIT OR Apache-2.0")),
+    info(title = "Ringlet", description = "Merchants, links, destinations, commands, API keys and calls.", contact(), license(name = "MIT OR Apache-2.0")),
     paths(
         merchant::list::list,
         merchant::read::read,
@@ -31,11 +31,18 @@ pub(crate) fn document() -> Document {
         link::read::read,
         link::write::write,
         link::delete::delete,
+        command::list::list,
+        command::create::create,
+        command::read::read,
+        command::write::write,
+        command::delete::delete,
         api_key::list::list,
         api_key::create::create,
         api_key::delete::delete,
         call::list::list,
         call::read::read,
+        call::settings::read,
+        call::settings::change,
     ),
     components(schemas(protocol::rest::Problem)),
     modifiers(&BearerKey),

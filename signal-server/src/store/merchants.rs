@@ -1,5 +1,6 @@
 //! Merchants with their origins, destinations and links.
 
+use super::commands::{put_defaults, read_forbidden, write_forbidden};
 use super::{MAX_PER_MERCHANT, Millis, Store, StoreError, referenced};
 use crate::Secret;
 use protocol::rest::{Destination, DestinationWrite, Link, LinkWrite, Merchant, MerchantWrite};
@@ -28,7 +29,7 @@ pub(crate) struct Route {
 }
 
 type LinkRow = (String, String, String, Option<i64>);
-type MerchantRow = (String, String, bool, i64, i64);
+type MerchantRow = (String, String, bool, i64, i64, i64, String);
 
 impl Store {
     /// The link with all that admits a call; `None` when merchant or link does not exist.
@@ -83,7 +84,7 @@ impl Store {
         Ok(row.is_some())
     }
 
-    async fn origins(&self, merchant: &MerchantId) -> Result<Vec<String>, sqlx::Error> {
+    pub(super) async fn origins(&self, merchant: &MerchantId) -> Result<Vec<String>, sqlx::Error> {
         sqlx::query_scalar("SELECT origin FROM origins WHERE merchant_id = $1 ORDER BY origin")
             .bind(merchant.as_str())
             .fetch_all(&self.reader)
@@ -93,7 +94,7 @@ impl Store {
     /// Merchants by id, those after `after`.
     pub(crate) async fn merchants(&self, after: &str, limit: u32) -> Result<Vec<Merchant>, sqlx::Error> {
         let rows: Vec<MerchantRow> = sqlx::query_as(
-            "SELECT id, name, signing_secret IS NOT NULL, created_at, updated_at FROM merchants \
+            "SELECT id, name, signing_secret IS NOT NULL, created_at, updated_at, key_pause_ms, forbidden FROM merchants \
              WHERE id > $1 ORDER BY id LIMIT $2",
         )
         .bind(after)
@@ -118,7 +119,8 @@ impl Store {
     /// One merchant.
     pub(crate) async fn merchant(&self, id: &MerchantId) -> Result<Option<Merchant>, sqlx::Error> {
         let row: Option<MerchantRow> = sqlx::query_as(
-            "SELECT id, name, signing_secret IS NOT NULL, created_at, updated_at FROM merchants WHERE id = $1",
+            "SELECT id, name, signing_secret IS NOT NULL, created_at, updated_at, key_pause_ms, forbidden FROM merchants \
+             WHERE id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(&self.reader)
@@ -269,6 +271,8 @@ pub(super) async fn put_merchant(
     write: &MerchantWrite,
     now: Millis,
 ) -> Result<(), sqlx::Error> {
+    let is_there = sqlx::query_scalar::<_, i64>("SELECT 1 FROM merchants WHERE id = $1").bind(id.as_str());
+    let is_new = is_there.fetch_optional(&mut **tx).await?.is_none();
     sqlx::query(
         "INSERT INTO merchants (id, name, created_at, updated_at) VALUES ($1, $2, $3, $3) \
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, updated_at = excluded.updated_at",
@@ -276,6 +280,17 @@ pub(super) async fn put_merchant(
     .bind(id.as_str())
     .bind(&write.name)
     .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    if is_new {
+        put_defaults(tx, id).await?;
+    }
+    sqlx::query(
+        "UPDATE merchants SET key_pause_ms = COALESCE($2, key_pause_ms), forbidden = COALESCE($3, forbidden) WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(write.key_pause_ms.map(i64::from))
+    .bind(write.forbidden.as_deref().map(write_forbidden))
     .execute(&mut **tx)
     .await?;
     if let Some(secret) = &write.signing_secret {
@@ -355,6 +370,9 @@ fn link((id, label, destination, no_answer): LinkRow) -> Link {
     }
 }
 
-fn merchant(origins: Vec<String>, (id, name, has_signing_secret, created_at, updated_at): MerchantRow) -> Merchant {
-    Merchant { id: MerchantId::new(id), name, origins, has_signing_secret, created_at, updated_at }
+fn merchant(origins: Vec<String>, row: MerchantRow) -> Merchant {
+    let (id, name, has_signing_secret, created_at, updated_at, pause, forbidden) = row;
+    let key_pause_ms = u32::try_from(pause).unwrap_or(u32::MAX);
+    let (id, forbidden) = (MerchantId::new(id), read_forbidden(&forbidden));
+    Merchant { id, name, origins, has_signing_secret, key_pause_ms, forbidden, created_at, updated_at }
 }

@@ -4,12 +4,14 @@
 //! The SQL is of the kind that PostgreSQL takes as well. Not here: what makes a value valid.
 
 mod calls;
+mod commands;
 mod keys;
 mod merchants;
 mod open_calls;
 mod seed;
 mod writer;
 
+pub(crate) use commands::Keypad;
 pub(crate) use keys::{KeyHash, Reach};
 pub(crate) use merchants::{Admission, Route};
 pub(crate) use open_calls::OpenCall;
@@ -29,7 +31,7 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 /// How long a statement waits for a lock that another process (a backup, `sqlite3`) holds.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Links, and destinations, that one merchant may have: bounds the lists that are not paged.
+/// Links, destinations or commands that one merchant may have: bounds the lists that are not paged.
 pub(crate) const MAX_PER_MERCHANT: i64 = 500;
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -60,6 +62,9 @@ pub(crate) enum StoreError {
     /// The thing is still in use.
     #[error("it is in use")]
     InUse,
+    /// There is one already, and it is not to be replaced.
+    #[error("there is one already")]
+    Exists,
     /// There are [`MAX_PER_MERCHANT`] already.
     #[error("there are {MAX_PER_MERCHANT} already")]
     TooMany,

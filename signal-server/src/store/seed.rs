@@ -1,7 +1,7 @@
 //! Writes what the configuration names into the store. Idempotent: the configuration wins for the ids that it names, the
 //! rest stays, except that a configured API key that is configured no more is gone.
 
-use super::{KeyHash, Millis, Store, StoreError, merchants};
+use super::{KeyHash, Millis, Store, StoreError, commands, merchants};
 use crate::config::{ApiKeySeed, MerchantSeed, Seed};
 use protocol::rest::{DestinationWrite, LinkWrite, MerchantWrite};
 use sqlx::{Sqlite, Transaction};
@@ -38,6 +38,8 @@ async fn put(tx: &mut Transaction<'static, Sqlite>, merchant: &MerchantSeed, now
         origins: merchant.origins.iter().map(ToString::to_string).collect(),
         // The empty text takes a secret of an earlier configuration away.
         signing_secret: Some(merchant.signing_secret.as_ref().map(|it| it.reveal().to_owned()).unwrap_or_default()),
+        key_pause_ms: Some(u32::try_from(merchant.key_pause.as_millis()).unwrap_or(u32::MAX)),
+        forbidden: Some(merchant.forbidden.clone()),
     };
     merchants::put_merchant(tx, id, &write, now)
         .await
@@ -54,6 +56,10 @@ async fn put(tx: &mut Transaction<'static, Sqlite>, merchant: &MerchantSeed, now
             no_answer_seconds: link.no_answer.map(|it| u32::try_from(it.as_secs()).unwrap_or(u32::MAX)),
         };
         merchants::put_link(tx, id, &link.id, &write).await.map_err(failed("link", link.id.as_str()))?;
+    }
+    for command in &merchant.commands {
+        let written = commands::put_command(tx, id, command).await;
+        written.map_err(failed("command", &command.sequence))?;
     }
     Ok(())
 }

@@ -17,8 +17,10 @@ async fn an_operator_makes_a_shop_that_can_call_at_once() {
     insta::assert_json_snapshot!(made, {".created_at" => 0, ".updated_at" => 0}, @r#"
     {
       "created_at": 0,
+      "forbidden": [],
       "has_signing_secret": true,
       "id": "shoes",
+      "key_pause_ms": 1500,
       "name": "Shoes",
       "origins": [
         "https://shoes.example"

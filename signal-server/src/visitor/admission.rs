@@ -101,7 +101,9 @@ impl Hello {
             | VisitorRequest::Keys { .. }
             | VisitorRequest::Hangup {}
             | VisitorRequest::Ping { .. }
-            | VisitorRequest::Failed { .. } => {
+            | VisitorRequest::Failed { .. }
+            | VisitorRequest::Shown { .. }
+            | VisitorRequest::Settings { .. } => {
                 Err(Refusal::because(ErrorCode::MessageInvalid, "the first message is no `hello`".to_owned()))
             }
         }

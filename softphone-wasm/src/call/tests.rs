@@ -76,6 +76,18 @@ fn ended(code: ErrorCode) -> Output {
 }
 
 #[test]
+fn a_page_is_shown_and_what_becomes_of_it_is_told_while_the_call_lives() {
+    let mut call = welcomed();
+    let url = || "https://shop.example/returns".to_owned();
+    let page = Input::Received(VisitorEvent::Page { url: url(), by: protocol::settings::By::Agent });
+    assert_eq!(feed(&mut call, page), [Output::Page(url())]);
+    let shown = || VisitorRequest::Shown { done: true };
+    assert_eq!(feed(&mut call, Input::Reported(shown())), [Output::Send(shown())]);
+    feed(&mut call, Input::HungUp);
+    assert_eq!(feed(&mut call, Input::Reported(shown())), []);
+}
+
+#[test]
 fn what_is_found_before_the_socket_opens_follows_hello_in_order() {
     let mut call = Call::new(hello(), 1, T0);
     assert_eq!(feed(&mut call, Input::Offered("v=0".to_owned(), Some(Quality::Saver))), []);

@@ -165,6 +165,18 @@ impl Ringlet {
         Ok(list.with_context(|| format!("no list of calls: {body}"))?.clone())
     }
 
+    /// Makes or replaces a command of the merchant, while the server runs.
+    ///
+    /// # Errors
+    /// When the REST API refuses, with its reason.
+    pub async fn command(&self, sequence: &str, body: &Value) -> Result<()> {
+        let url = format!("{}/v1/merchants/acme/commands/{sequence}", self.direct_url());
+        let answer = self.http.put(url).bearer_auth(API_KEY).json(body).send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "{status}: {}", answer.text().await?);
+        Ok(())
+    }
+
     /// Waits until every gauge is where it was before the first call.
     ///
     /// # Errors

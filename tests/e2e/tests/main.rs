@@ -3,6 +3,7 @@
 
 mod comeback;
 mod echo;
+mod commands;
 mod embedding;
 mod endings;
 mod keys;
@@ -60,6 +61,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     tones::tests(&mut program);
     over_tcp::tests(&mut program);
     keys::tests(&mut program);
+    commands::tests(&mut program);
     endings::tests(&mut program);
     resume::tests(&mut program);
     restarts::tests(&mut program);

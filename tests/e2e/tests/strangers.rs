@@ -124,6 +124,8 @@ async fn refusal(request: &VisitorRequest) -> Result<ErrorCode> {
         | VisitorEvent::Session { .. }
         | VisitorEvent::Reconnected { .. }
         | VisitorEvent::Pong { .. }
+        | VisitorEvent::Page { .. }
+        | VisitorEvent::Set { .. }
         | VisitorEvent::Ended { .. } => bail!("the server said {text}"),
     }
 }

@@ -3,7 +3,8 @@
 use super::assert_fresh;
 use super::readers::{Json, written};
 use crate::error::ErrorCode;
-use crate::gateway::{CallStats, Carried, Command, Event, Failure, Side, TrunkLeg};
+use crate::gateway::{CallStats, Carried, Command, Event, Failure, Side, Tone, TrunkLeg};
+use crate::settings::{By, Change, EchoLayer};
 use crate::visitor::{CallState, EndReason, FrameCodec, Quality, Transport, VisitorEvent, VisitorRequest};
 use crate::{CallId, GatewayId, TrunkName, VariantShape};
 use serde::Serialize;
@@ -15,7 +16,7 @@ use std::fmt::Debug;
 const CALL: &str = "01JD4ZT8E4X6Q7M2B9K3R5V1HC";
 
 pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
-    vec![
+    let mut requests = vec![
         VisitorRequest::Hello {
             version: 1,
             token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned(),
@@ -68,6 +69,41 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
         },
         VisitorRequest::Failed { code: ErrorCode::BrowserTooOld, detail: None },
         VisitorRequest::Ping { seen: 17 },
+    ];
+    requests.extend(reports());
+    requests
+}
+
+/// What the panel says of pages and settings from afar.
+fn reports() -> Vec<VisitorRequest> {
+    vec![
+        VisitorRequest::Shown { done: true },
+        VisitorRequest::Settings {
+            microphone_db: Some(-4),
+            muted: Some(false),
+            speaker_db: Some(8),
+            echo: Some(EchoLayer::Suppressor),
+            noise_suppression: Some(true),
+            input_device: Some("Built-in Microphone".to_owned()),
+            output_device: Some("Headset (Höfer)".to_owned()),
+            input_devices: Some("Built-in Microphone\nHeadset (Höfer)".to_owned()),
+            output_devices: Some("Headset (Höfer)".to_owned()),
+            quality_test: Some(false),
+            refused: None,
+        },
+        VisitorRequest::Settings {
+            microphone_db: None,
+            muted: None,
+            speaker_db: None,
+            echo: None,
+            noise_suppression: None,
+            input_device: None,
+            output_device: None,
+            input_devices: None,
+            output_devices: None,
+            quality_test: None,
+            refused: Some(true),
+        },
     ]
 }
 
@@ -83,6 +119,19 @@ pub(super) fn visitor_events() -> Vec<VisitorEvent> {
         VisitorEvent::Resume { token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned() },
         VisitorEvent::Resumed { state: CallState::Answered, answered_ms: 83_500 },
         VisitorEvent::Digit { digit: "#".to_owned(), duration_ms: 120 },
+        VisitorEvent::Page { url: "https://shop.example/returns?customer=4711".to_owned(), by: By::Agent },
+        Change { speaker_db: Some(-8), ..Change::default() }.into_event(By::Agent),
+        Change {
+            microphone_db: Some(4),
+            muted: Some(true),
+            speaker_db: None,
+            echo: Some(EchoLayer::Canceller),
+            noise_suppression: Some(false),
+            input_device: Some("Headset (Höfer)".to_owned()),
+            output_device: Some("Headset (Höfer)".to_owned()),
+            quality_test: Some(true),
+        }
+        .into_event(By::Desk),
         VisitorEvent::Error {
             code: ErrorCode::MessageInvalid,
             message: ErrorCode::MessageInvalid.shopper().to_owned(),
@@ -126,7 +175,9 @@ fn commands() -> Vec<Command> {
         Command::Frames { call: call.clone(), codec: Some(FrameCodec::Opus) },
         Command::Frames { call: call.clone(), codec: None },
         Command::Press { call: call.clone(), digits: "*76#".to_owned() },
-        Command::Release { call, why: EndReason::VisitorHungUp.word().to_owned() },
+        Command::Release { call: call.clone(), why: EndReason::VisitorHungUp.word().to_owned() },
+        Command::Tone { call: call.clone(), tone: Tone::Done },
+        Command::Tone { call, tone: Tone::Refused },
     ]
 }
 

@@ -3,6 +3,7 @@
 
 use super::assert_fresh;
 use crate::error::ErrorCode;
+use crate::settings::{By, EchoLayer};
 use crate::visitor::{CallState, EndReason, MAX_MESSAGE_BYTES, VERSION, VisitorEvent, VisitorRequest};
 use crate::{VariantShape, typescript};
 use std::collections::BTreeSet;
@@ -23,6 +24,12 @@ fn the_typescript_declarations_are_those_of_the_messages() {
         ),
         words("CallState", "Where a call stands, as the shopper is told.", CallState::ALL),
         words("EndReason", "Why a call ended.", EndReason::ALL),
+        words(
+            "EchoLayer",
+            "What keeps the far end from hearing itself, from the weakest to the strongest.",
+            EchoLayer::ALL,
+        ),
+        words("By", "Whose doing it is that the shopper's page or settings change.", By::ALL),
         words("ErrorCode", "An error of the catalogue, docs/errors.md.", ErrorCode::ALL),
         typescript("VisitorRequest", VisitorRequest::SHAPE),
         typescript("VisitorEvent", VisitorEvent::SHAPE),
@@ -64,6 +71,7 @@ fn the_page_of_messages_is_that_of_the_declarations() {
     chapter(&mut text, "From the server", VisitorEvent::SHAPE);
     let _ = writeln!(text, "\n## Words\n\n- `CallState`: {}", list(CallState::ALL));
     let _ = writeln!(text, "- `EndReason`: {}", list(EndReason::ALL));
+    let _ = writeln!(text, "- `EchoLayer`: {}\n- `By`: {}", list(EchoLayer::ALL), list(By::ALL));
     text.push_str("- `ErrorCode`: see [errors.md](errors.md)\n");
     assert_fresh("../../docs/protocol.md", &text);
 }

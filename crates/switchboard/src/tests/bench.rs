@@ -1,6 +1,9 @@
 //! A switchboard under a virtual clock, with its outputs written down as short lines.
 
-use crate::{Change, Config, Ending, Epoch, Input, Output, Page, Plan, Session, Switchboard};
+use crate::{
+    Act, Change, CommandTable, Config, Ending, Epoch, Input, Output, Page, Plan, Question, Session, Switchboard,
+};
+use crate::{ResolveRequest, Step as SettingStep};
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Carried, Command, Event, Failure, Side, Transport, TrunkLeg, VERSION};
 use protocol::visitor::{VisitorEvent, VisitorRequest};
@@ -119,6 +122,15 @@ impl Bench {
             Output::Frames { page: None, .. } => "no frames".to_owned(),
             Output::Gateway { gateway, command } => format!("{gateway} {}", command_line(command)),
             Output::RefuseGateway { gateway, refusal } => format!("{gateway} refused: {refusal}"),
+            Output::FindCommands { merchant, origin, .. } => {
+                assert_eq!((merchant.as_str(), origin.as_str()), ("acme", "https://shop.example"));
+                "commands?".to_owned()
+            }
+            Output::Resolve { question, request: ResolveRequest { url, sequence, customer, page }, .. } => {
+                let (customer, page) = (customer.as_deref().unwrap_or("-"), page.as_deref().unwrap_or("-"));
+                format!("resolve {} {sequence} at {url} for {customer} on {page}", question.0)
+            }
+            Output::Commanded { sequence, outcome, .. } => format!("{sequence} {outcome:?}"),
             Output::Record { at, change, .. } => {
                 format!("record {} at {}", change_line(change), (*at - self.epoch).as_secs())
             }
@@ -150,6 +162,16 @@ fn visitor_line(event: &VisitorEvent) -> String {
             assert_eq!(message, code.map_or(reason.shopper(), ErrorCode::shopper));
             format!("ended {reason}{}", code.map(|code| format!(" {code}")).unwrap_or_default())
         }
+        VisitorEvent::Page { url, by } => format!("page {url} by {by}"),
+        VisitorEvent::Set { by, microphone_db, muted, speaker_db, echo, quality_test, .. } => {
+            let mut line = format!("set by {by}");
+            line.extend(microphone_db.map(|db| format!(" microphone {db}")));
+            line.extend(speaker_db.map(|db| format!(" speaker {db}")));
+            line.extend(echo.map(|layer| format!(" echo {layer}")));
+            line.extend(muted.map(|muted| format!(" muted {muted}")));
+            line.extend(quality_test.map(|test| format!(" test {test}")));
+            line
+        }
     }
 }
 
@@ -163,6 +185,7 @@ fn command_line(command: &Command) -> String {
         Command::Frames { codec: None, .. } => "frames off".to_owned(),
         Command::Press { digits, .. } => format!("press {digits}"),
         Command::Release { call, why } => format!("release {call} {why}"),
+        Command::Tone { tone, .. } => format!("tone {tone:?}"),
     }
 }
 
@@ -201,6 +224,30 @@ pub(super) fn plan(trunk: &str) -> Box<Plan> {
         customer: None,
         no_answer: Plan::NO_ANSWER,
     })
+}
+
+/// A page, a page that is a beginning of another code, a resolver and steps of settings.
+pub(super) fn table() -> CommandTable {
+    let acts = [
+        ("*76", Act::Page("https://shop.example/returns?c={customer}&at={page}&x={what}".to_owned())),
+        ("*1", Act::Page("https://shop.example/{sequence}/{call}".to_owned())),
+        ("*12", Act::Resolve("https://crm.example/page".to_owned())),
+        ("*15", Act::Step(SettingStep::Mute)),
+        ("*22", Act::Step(SettingStep::Speaker(1))),
+        ("*80", Act::Step(SettingStep::Microphone(-1))),
+        ("*33", Act::Step(SettingStep::Echo { up: true })),
+        ("*10", Act::Impossible),
+    ];
+    let acts = acts.map(|(sequence, act)| (sequence.to_owned(), act)).into_iter().collect();
+    CommandTable { acts, pause: Duration::from_millis(1_500) }
+}
+
+pub(super) fn commands() -> Input {
+    Input::Commands { call: call(), table: Some(table()) }
+}
+
+pub(super) fn resolved(question: u32, page: Option<&str>) -> Input {
+    Input::Resolved { call: call(), question: Question(question), page: page.map(str::to_owned) }
 }
 
 pub(super) fn call() -> CallId {

@@ -1,8 +1,12 @@
 //! The reference model: of each call it keeps facts with their times, and derives state and deadlines from them. It has
 //! no timers, no transitions and no outputs, so that it can hardly be wrong in the same way as the switchboard.
 
+mod keyed;
+
+use crate::keys::{Key, Keys};
 use crate::resume::MAX_ASIDE;
 use crate::{Config, Epoch, Input, Page};
+use keyed::{Harmless, Running};
 use protocol::error::ErrorCode;
 use protocol::gateway::{Event, Failure, Side, Transport, VERSION};
 use protocol::visitor::{CallState, EndReason, VisitorRequest};
@@ -30,7 +34,7 @@ pub(super) struct Facts {
     dialed: Option<Instant>,
     rang: Option<Instant>,
     early: bool,
-    answered: Option<Instant>,
+    pub(super) answered: Option<Instant>,
     pub(super) heard: bool,
     /// What carries the audio, or carried it last.
     pub(super) transport: Option<Transport>,
@@ -69,6 +73,14 @@ pub(super) struct Facts {
     pub(super) gateway: Option<GatewayId>,
     pub(super) ended: Option<End>,
     pub(super) over: bool,
+    /// Proven against a reference of its own in `keys.rs`.
+    keys: Keys,
+    /// What is commanded and not yet done, and since when.
+    running: Option<(Running, Instant)>,
+    questions: u32,
+    muted: bool,
+    /// Commands that were done, and that were refused.
+    pub(super) tones: (usize, usize),
 }
 
 #[derive(Clone, Debug)]
@@ -118,8 +130,8 @@ impl Facts {
             _ if self.over => None,
             Some(end) => Some(end.at + config.release),
             None => {
-                let ends = self.deadlines(config).into_iter().map(|(at, _)| at);
-                ends.chain(self.contest(config)).chain(self.judgement()).min()
+                let harmless = [self.contest(config), self.judgement(), self.keys.deadline(), self.command()];
+                self.deadlines(config).into_iter().map(|(at, _)| at).chain(harmless.into_iter().flatten()).min()
             }
         }
     }
@@ -233,6 +245,24 @@ impl Model {
             Input::GatewayLost { gateway } => self.lose(gateway, now),
             // Never in these schedules; see restarts.rs.
             Input::Restored { .. } | Input::Leave { .. } => {}
+            Input::Commands { call, table } => {
+                let answered = |facts: &&mut Facts| facts.answered.is_some() && facts.ended.is_none();
+                if let Some(facts) = self.calls.get_mut(call).filter(answered) {
+                    facts.keys.handle_table(table.clone(), now);
+                    facts.act_on_keys(now);
+                }
+            }
+            Input::Resolved { call, question, page } => {
+                let Some(facts) = self.calls.get_mut(call) else { return };
+                let asked = Running::Answer(*question);
+                match page {
+                    Some(_) if facts.running.as_ref().is_some_and(|(it, _)| *it == asked) && facts.away.is_none() => {
+                        facts.running = Some((Running::Page, now));
+                    }
+                    _ => facts.conclude(&asked, false),
+                }
+            }
+            Input::Set { .. } => {}
             Input::Stop => {
                 self.stopping = true;
                 for call in self.calls.keys().cloned().collect::<Vec<_>>() {
@@ -253,19 +283,24 @@ impl Model {
                 facts.over = true;
                 continue;
             }
-            if facts.contest(&self.config).is_some_and(|at| at <= now)
-                && let Some(page) = facts.dismiss()
-            {
-                self.closed.insert(page);
-            }
-            let ends = facts.deadlines(&self.config).into_iter();
-            // Of what falls together, the loss of the audio path comes first.
-            let before = |at| ends.clone().all(|(end, why)| end > at || (end == at && why != EndReason::MediaFailed));
-            if facts.judgement().is_some_and(|at| at <= now && before(at)) {
-                facts.judged = true;
-                // Frames went over the socket that broke.
-                if !facts.heard || facts.frames.is_some() {
-                    facts.leave(now);
+            while let Some(harmless) = facts.harmless(&self.config, now) {
+                match harmless {
+                    Harmless::Judgement => {
+                        facts.judged = true;
+                        // Frames went over the socket that broke.
+                        if !facts.heard || facts.frames.is_some() {
+                            facts.leave(now);
+                        }
+                    }
+                    Harmless::Contest => self.closed.extend(facts.dismiss()),
+                    Harmless::Keys => {
+                        facts.keys.handle_timeout(now);
+                        facts.act_on_keys(now);
+                    }
+                    Harmless::Command => {
+                        facts.running = None;
+                        facts.tones.1 += 1;
+                    }
                 }
             }
             if facts.next(&self.config).is_none_or(|at| at > now) {
@@ -319,6 +354,7 @@ impl Model {
         if facts.page != page || !facts.is_here() {
             return;
         }
+        facts.conclude(&Running::Page, true);
         if let Some((page, _, held)) = facts.contender.take() {
             return self.seat(call, page, held, now);
         }
@@ -388,6 +424,11 @@ impl Model {
             gateway: None,
             ended: None,
             over: false,
+            keys: Keys::default(),
+            running: None,
+            questions: 0,
+            muted: false,
+            tones: (0, 0),
         };
         if self.calls.contains_key(call) {
             return;
@@ -422,6 +463,17 @@ impl Model {
             VisitorRequest::Hangup {} => Some(EndReason::Cancelled),
             VisitorRequest::Failed { code: ErrorCode::MicrophoneDenied, .. } => Some(EndReason::MicrophoneDenied),
             VisitorRequest::Failed { .. } => Some(EndReason::BrowserFailed),
+            VisitorRequest::Shown { done } => {
+                facts.conclude(&Running::Page, *done);
+                None
+            }
+            VisitorRequest::Settings { muted, refused, .. } => {
+                facts.muted |= *muted == Some(true);
+                if facts.muted || *refused == Some(true) {
+                    facts.conclude(&Running::Mute, *refused != Some(true));
+                }
+                None
+            }
             VisitorRequest::Hello { .. }
             | VisitorRequest::Candidate { .. }
             | VisitorRequest::Keys { .. }
@@ -476,7 +528,6 @@ impl Model {
                 facts.tokens = vec![1];
                 facts.unheard = (!facts.heard).then_some(now);
             }
-            Event::Digit { from: Side::Agent, .. } => facts.digits += 1,
             Event::Rejected { status: 486, .. } => end = Some((EndReason::Busy, Some(486))),
             Event::Rejected { status: 603, .. } => end = Some((EndReason::Refused, Some(603))),
             Event::Rejected { status: 404, .. } => end = Some((EndReason::NotFound, Some(404))),
@@ -487,6 +538,11 @@ impl Model {
             Event::Failed { failure: Failure::OfferUnusable, .. } => end = Some((EndReason::MediaFailed, None)),
             Event::Failed { failure: Failure::FarEndSilent, .. } => end = Some((EndReason::FarEndSilent, None)),
             Event::Failed { .. } => end = Some((EndReason::NoCapacity, None)),
+            Event::Digit { from: Side::Agent, digit, duration_ms, .. } if answered => {
+                facts.keys.handle_key(Key { digit: *digit, duration_ms: *duration_ms, at: now });
+                facts.act_on_keys(now);
+            }
+            Event::Digit { from: Side::Agent, .. } => facts.digits += 1,
             Event::MediaUp { .. }
             | Event::MediaDown { .. }
             | Event::Digit { from: Side::Visitor, .. }
@@ -517,6 +573,7 @@ impl Model {
     fn end(&mut self, call: &CallId, reasons: Vec<EndReason>, status: Option<u16>, at: Instant) {
         let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
         facts.ended = Some(End { at, reasons, status });
+        (facts.keys, facts.running) = (Keys::default(), None);
         self.closed.extend(facts.is_here().then_some(facts.page));
         self.closed.extend(facts.contender.take().map(|(page, ..)| page));
         match facts.gateway.clone() {

@@ -66,6 +66,8 @@ impl Phones {
             | VisitorEvent::Resume { .. }
             | VisitorEvent::Error { .. }
             | VisitorEvent::Session { .. }
+            | VisitorEvent::Page { .. }
+            | VisitorEvent::Set { .. }
             | VisitorEvent::Ended { .. } => drop(phone.take(format!("{event:?}"))),
         }
     }

@@ -1,20 +1,22 @@
 //! Random schedules: inputs in any order, time that jumps, duplicates, lost gateways. Each step is compared with the
 //! reference model, and each output held against what must be true of every call.
 
-use super::bench::{Bench, plan};
+use super::bench::{Bench, plan, table};
 use super::model::Model;
 use super::phones::Phones;
 use super::turns::{Op, SLOTS, TRUNKS, Which, schedules};
-use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Output, Page, Session};
+use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Outcome, Output, Page, Question, Session};
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
-use protocol::gateway::{CallStats, Carried, Command, Event, Side, Transport, TrunkLeg};
+use protocol::gateway::{CallStats, Carried, Command, Event, Side, Tone, Transport, TrunkLeg};
 use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// Arrival, offer, answer, microphone, audio, ringing, answer; and one that may be lost to a call that is just over.
+const STEPS_TO_ANSWER: usize = 8;
 /// An input may end every call, and flush one call's candidates.
 const MAX_OUTPUTS: usize = MAX_CANDIDATES + SLOTS * 8;
 
@@ -29,6 +31,9 @@ struct Told {
     released: bool,
     /// Whose socket carries frames, and what the gateway knows of them.
     frames: (Option<Page>, bool),
+    /// Tones of the one kind and of the other, and commands that came to such an end.
+    tones: (usize, usize),
+    commanded: (usize, usize),
 }
 
 /// What the outputs have told one page.
@@ -82,10 +87,7 @@ impl World {
 
     fn take(&mut self, op: Op) {
         match op {
-            Op::Progress { slot } => {
-                let input = self.next_step(slot);
-                self.input(input);
-            }
+            Op::Progress { slot } => self.progress(slot),
             Op::Arrive { slot, trunk } => {
                 let input = self.arrival(slot, trunk);
                 self.input(input);
@@ -113,8 +115,7 @@ impl World {
             Op::MoveBack(slot, which) => self.move_back(slot, which),
             Op::Report { slot, stranger, event } => {
                 let call = self.call(slot);
-                let own = self.model.calls.get(&call).and_then(|facts| facts.gateway.clone());
-                let gateway = stranger.map(gateway).or(own).unwrap_or_else(|| gateway(0));
+                let gateway = stranger.map(gateway).unwrap_or_else(|| self.gateway_of(slot));
                 self.input(Input::Gateway { gateway, event: event.0(call) });
             }
             Op::Register { gateway: n, version, capacity, trunks, carries } => {
@@ -122,6 +123,13 @@ impl World {
                 self.input(input);
             }
             Op::LoseGateway { gateway: n } => self.input(Input::GatewayLost { gateway: gateway(n) }),
+            Op::Answer { slot } => self.answer(slot),
+            Op::Code { slot, code, then } => self.key_code(slot, code, then),
+            Op::Find { slot, found } => self.find(slot, found),
+            Op::Resolve { slot, question, page } => {
+                let (call, page) = (self.call(slot), page.then(|| "https://shop.example/order".to_owned()));
+                self.input(Input::Resolved { call, question: Question(question), page });
+            }
             Op::Stop => self.input(Input::Stop),
             Op::Again => {
                 // Ids are fresh: that of a call that is over does not arrive again, and no socket comes twice.
@@ -172,8 +180,50 @@ impl World {
         Input::Gateway { gateway, event }
     }
 
+    fn progress(&mut self, slot: usize) {
+        let input = self.next_step(slot);
+        self.input(input);
+    }
+
+    fn answer(&mut self, slot: usize) {
+        for _ in 0..STEPS_TO_ANSWER {
+            if self.model.calls.get(&self.call(slot)).is_none_or(|facts| facts.answered.is_none()) {
+                self.take(Op::Progress { slot });
+            }
+        }
+    }
+
+    fn key_code(&mut self, slot: usize, code: &str, then: Option<VisitorRequest>) {
+        for digit in code.chars() {
+            let (call, gateway) = (self.call(slot), self.gateway_of(slot));
+            let event = Event::Digit { call, from: Side::Agent, digit, duration_ms: 80 };
+            self.input(Input::Gateway { gateway, event });
+            if digit == '*' {
+                self.find(slot, true);
+            }
+        }
+        if let Some(request) = then {
+            self.wait(Duration::from_secs(2));
+            self.take(Op::Say { slot, from: Which::Current, request });
+        }
+    }
+
+    fn find(&mut self, slot: usize, found: bool) {
+        // Of the steps, the model knows one.
+        let table = found.then(table).map(|mut table| {
+            table.acts.retain(|sequence, _| sequence.starts_with("*1"));
+            table
+        });
+        self.input(Input::Commands { call: self.call(slot), table });
+    }
+
     fn call(&self, slot: usize) -> CallId {
         CallId::new(format!("c{slot}.{}", self.generations.get(slot).copied().unwrap_or_default()))
+    }
+
+    fn gateway_of(&self, slot: usize) -> GatewayId {
+        let own = self.model.calls.get(&self.call(slot)).and_then(|facts| facts.gateway.clone());
+        own.unwrap_or_else(|| gateway(0))
     }
 
     fn fresh_page(&mut self) -> Page {
@@ -286,6 +336,8 @@ impl World {
             let told = self.told.get(id);
             let record_closed = told.is_some_and(|told| told.changes.last() == Some(&4));
             assert_eq!(record_closed, facts.over, "the record of {id}");
+            let tones = told.map(|told| (told.tones, told.commanded)).unwrap_or_default();
+            assert_eq!(tones, (facts.tones, facts.tones), "the commands of {id}");
             assert_eq!(
                 told.is_some_and(|told| told.dialed),
                 facts.state() != CallState::Connecting,
@@ -306,39 +358,7 @@ impl World {
     /// What must be true of every output.
     fn audit(&mut self, output: Output) {
         match output {
-            Output::Visitor { call, page, event } => {
-                if let Some(facts) = self.model.calls.get(&call) {
-                    self.phones.hear(&call, page, facts, &event);
-                }
-                let shown = self.shown.entry(page).or_default();
-                assert!(!shown.dismissed && !shown.closed, "{event:?} after the end");
-                match event {
-                    VisitorEvent::Welcome { .. } => {
-                        assert!(!std::mem::replace(&mut shown.welcomed, true) || shown.has_returned, "welcomed twice");
-                    }
-                    VisitorEvent::Reconnected { .. } => {
-                        assert!(!std::mem::replace(&mut shown.welcomed, true), "welcomed twice");
-                        shown.has_returned = true;
-                    }
-                    // Over its earlier socket it knows already.
-                    VisitorEvent::Ended { .. } if shown.dismissed => {}
-                    VisitorEvent::Ended { code: Some(ErrorCode::CallOver), .. }
-                    | VisitorEvent::Error { code: ErrorCode::CallElsewhere, .. } => shown.dismissed = true,
-                    VisitorEvent::Ended { reason, code, .. } => {
-                        assert_eq!(code, reason.code());
-                        shown.dismissed = true;
-                    }
-                    VisitorEvent::Answer { .. }
-                    | VisitorEvent::Transport { .. }
-                    | VisitorEvent::State { .. }
-                    | VisitorEvent::Resumed { .. }
-                    | VisitorEvent::Session { .. }
-                    | VisitorEvent::Pong { .. }
-                    | VisitorEvent::Digit { .. }
-                    | VisitorEvent::Resume { .. }
-                    | VisitorEvent::Error { .. } => assert!(shown.welcomed),
-                }
-            }
+            Output::Visitor { call, page, event } => self.audit_event(&call, page, event),
             Output::ResumeToken { call, page, epoch, .. } => {
                 assert!(self.shown.get(&page).is_some_and(|shown| shown.welcomed && !shown.closed));
                 if let Some(facts) = self.model.calls.get(&call) {
@@ -369,7 +389,51 @@ impl World {
             }
             Output::Gateway { gateway, command } => self.audit_command(gateway, command),
             Output::RefuseGateway { gateway, .. } => assert!(!self.model.gateways.contains_key(&gateway)),
+            Output::FindCommands { call, .. } | Output::Resolve { call, .. } => {
+                let facts = self.model.calls.get(&call);
+                assert!(facts.is_some_and(|facts| facts.answered.is_some() && facts.ended.is_none()));
+            }
+            Output::Commanded { call, outcome, .. } => {
+                let (done, refused) = &mut self.told.entry(call).or_default().commanded;
+                *(if outcome == Outcome::Done { done } else { refused }) += 1;
+            }
             Output::Record { call, at, change } => self.audit_record(call, at, &change),
+        }
+    }
+
+    fn audit_event(&mut self, call: &CallId, page: Page, event: VisitorEvent) {
+        if let Some(facts) = self.model.calls.get(call) {
+            self.phones.hear(call, page, facts, &event);
+        }
+        let shown = self.shown.entry(page).or_default();
+        assert!(!shown.dismissed && !shown.closed, "{event:?} after the end");
+        match event {
+            VisitorEvent::Welcome { .. } => {
+                assert!(!std::mem::replace(&mut shown.welcomed, true) || shown.has_returned, "welcomed twice");
+            }
+            VisitorEvent::Reconnected { .. } => {
+                assert!(!std::mem::replace(&mut shown.welcomed, true), "welcomed twice");
+                shown.has_returned = true;
+            }
+            // Over its earlier socket it knows already.
+            VisitorEvent::Ended { .. } if shown.dismissed => {}
+            VisitorEvent::Ended { code: Some(ErrorCode::CallOver), .. }
+            | VisitorEvent::Error { code: ErrorCode::CallElsewhere, .. } => shown.dismissed = true,
+            VisitorEvent::Ended { reason, code, .. } => {
+                assert_eq!(code, reason.code());
+                shown.dismissed = true;
+            }
+            VisitorEvent::Answer { .. }
+            | VisitorEvent::Transport { .. }
+            | VisitorEvent::State { .. }
+            | VisitorEvent::Resumed { .. }
+            | VisitorEvent::Session { .. }
+            | VisitorEvent::Pong { .. }
+            | VisitorEvent::Digit { .. }
+            | VisitorEvent::Resume { .. }
+            | VisitorEvent::Page { .. }
+            | VisitorEvent::Set { .. }
+            | VisitorEvent::Error { .. } => assert!(shown.welcomed),
         }
     }
 
@@ -413,6 +477,10 @@ impl World {
                 assert_eq!(told.offered_to.as_ref(), Some(&gateway), "dialed before the offer");
                 assert!(self.model.calls.get(&call).is_some_and(|facts| facts.ready), "dialed before the microphone");
                 assert!(!std::mem::replace(&mut told.dialed, true), "dialed twice");
+            }
+            Command::Tone { tone, .. } => {
+                let (done, refused) = &mut told.tones;
+                *(if tone == Tone::Done { done } else { refused }) += 1;
             }
             Command::Release { .. } => {}
         }
@@ -462,6 +530,11 @@ impl World {
         }
     }
 
+    /// Commands that were done, and that were refused.
+    fn tones(&self) -> (usize, usize) {
+        self.told.values().fold((0, 0), |sum, told| (sum.0 + told.tones.0, sum.1 + told.tones.1))
+    }
+
     /// Lets everything run out and looks for what is left.
     fn finish(mut self) -> BTreeSet<EndReason> {
         let turns = self.bench.board.calls() * super::bench::MAX_TURNS_PER_CALL;
@@ -498,11 +571,14 @@ fn any_schedule_agrees_with_the_model_and_together_they_reach_every_end() {
     let config = RunnerConfig { cases, failure_persistence: None, ..RunnerConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let seen = RefCell::new(BTreeSet::new());
+    let tones = RefCell::new((0, 0));
     let result = runner.run(&schedules(), |ops| {
         let mut world = World::new();
         for op in ops {
             world.take(op);
         }
+        let (done, refused) = world.tones();
+        tones.replace_with(|sum| (sum.0 + done, sum.1 + refused));
         seen.borrow_mut().extend(world.finish());
         Ok(())
     });
@@ -511,6 +587,8 @@ fn any_schedule_agrees_with_the_model_and_together_they_reach_every_end() {
     }
     let missed: Vec<_> = EndReason::ALL.iter().filter(|reason| !seen.borrow().contains(reason)).collect();
     assert!(missed.is_empty(), "the schedules are too tame: no call ended as {missed:?}");
+    let (done, refused) = tones.into_inner();
+    assert!(done > 5 && refused > 30, "the schedules are too tame: {done} commands were done, {refused} refused");
 }
 
 #[test]

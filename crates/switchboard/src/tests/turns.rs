@@ -65,6 +65,27 @@ pub(super) enum Op {
     LoseGateway {
         gateway: usize,
     },
+    /// The ordinary steps up to the answer, as far as they lead there.
+    Answer {
+        slot: usize,
+    },
+    /// A code is keyed whole, with its table at hand, and perhaps the pause passes and the page reports.
+    Code {
+        slot: usize,
+        code: &'static str,
+        then: Option<VisitorRequest>,
+    },
+    /// The table that was asked for comes, or cannot be had.
+    Find {
+        slot: usize,
+        found: bool,
+    },
+    /// A resolver answers the question of that number.
+    Resolve {
+        slot: usize,
+        question: u32,
+        page: bool,
+    },
     Stop,
     /// The same input once more.
     Again,
@@ -115,6 +136,8 @@ fn events() -> impl Strategy<Value = EventOf> {
         |call| Event::TrunkUnreachable { call, detail: String::new() },
         |call| Event::FarEndHungUp { call },
         |call| Event::Digit { call, from: Side::Agent, digit: '1', duration_ms: 80 },
+        |call| Event::Digit { call, from: Side::Agent, digit: '*', duration_ms: 80 },
+        |call| Event::Digit { call, from: Side::Agent, digit: '#', duration_ms: 80 },
         |call| Event::Digit { call, from: Side::Visitor, digit: '2', duration_ms: 80 },
         |call| Event::Failed { call, failure: Failure::OfferUnusable, detail: String::new() },
         |call| Event::Failed { call, failure: Failure::Full, detail: String::new() },
@@ -138,9 +161,44 @@ fn requests() -> impl Strategy<Value = VisitorRequest> {
         VisitorRequest::Keys { digits: "*7".to_owned() },
         VisitorRequest::Hangup {},
         VisitorRequest::Ping { seen: 0 },
+        VisitorRequest::Shown { done: true },
+        settings(None, None),
         failed(ErrorCode::MicrophoneDenied),
         failed(ErrorCode::PhoneNotLoaded),
     ])
+}
+
+fn settings(muted: Option<bool>, refused: Option<bool>) -> VisitorRequest {
+    VisitorRequest::Settings {
+        microphone_db: None,
+        muted,
+        speaker_db: None,
+        echo: None,
+        noise_suppression: None,
+        input_device: None,
+        output_device: None,
+        input_devices: None,
+        output_devices: None,
+        quality_test: None,
+        refused,
+    }
+}
+
+fn reports() -> impl Strategy<Value = VisitorRequest> {
+    let shown = |done| VisitorRequest::Shown { done };
+    prop::sample::select(vec![shown(true), shown(false), settings(Some(true), None), settings(None, Some(true))])
+}
+
+/// A key of a code that the table has.
+fn keys() -> impl Strategy<Value = EventOf> {
+    let keys: Vec<fn(CallId) -> Event> = vec![
+        |call| Event::Digit { call, from: Side::Agent, digit: '*', duration_ms: 80 },
+        |call| Event::Digit { call, from: Side::Agent, digit: '1', duration_ms: 80 },
+        |call| Event::Digit { call, from: Side::Agent, digit: '2', duration_ms: 80 },
+        |call| Event::Digit { call, from: Side::Agent, digit: '5', duration_ms: 80 },
+        |call| Event::Digit { call, from: Side::Agent, digit: '0', duration_ms: 80 },
+    ];
+    prop::sample::select(keys).prop_map(EventOf)
 }
 
 fn times() -> impl Strategy<Value = Duration> {
@@ -175,6 +233,12 @@ pub(super) fn schedules() -> impl Strategy<Value = Vec<Op>> {
         4 => (0..SLOTS, 0..3_u32).prop_map(|(slot, older)| Op::Resume { slot, older, takeover: true }),
         12 => (0..SLOTS, prop::option::weighted(0.1, 0..GATEWAYS), events())
             .prop_map(|(slot, stranger, event)| Op::Report { slot, stranger, event }),
+        16 => (0..SLOTS).prop_map(|slot| Op::Answer { slot }),
+        8 => (0..SLOTS, prop::sample::select(vec!["*1", "*12", "*15", "*10", "*19"]), prop::option::weighted(0.8, reports()))
+            .prop_map(|(slot, code, then)| Op::Code { slot, code, then }),
+        10 => (0..SLOTS, keys()).prop_map(|(slot, event)| Op::Report { slot, stranger: None, event }),
+        12 => (0..SLOTS, prop::bool::weighted(0.9)).prop_map(|(slot, found)| Op::Find { slot, found }),
+        6 => (0..SLOTS, 1..4_u32, any::<bool>()).prop_map(|(slot, question, page)| Op::Resolve { slot, question, page }),
         4 => registrations(),
         1 => (0..GATEWAYS).prop_map(|gateway| Op::LoseGateway { gateway }),
         1 => prop::bool::weighted(0.2).prop_map(|stop| if stop { Op::Stop } else { Op::Wait(Duration::ZERO) }),

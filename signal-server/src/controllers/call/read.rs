@@ -17,8 +17,12 @@ pub(crate) async fn read(
     caller: Caller,
     Path(id): Path<CallId>,
 ) -> Result<Json<Call>, Problem> {
-    let call = app.store.call(&id).await?.ok_or_else(|| Problem::not_found("call"))?;
-    // Somebody else's call looks like none: its id would tell that it took place.
+    reached(&app, &caller, &id).await.map(Json)
+}
+
+/// The call's record, if the key reaches it. Somebody else's call looks like none: its id would tell that it took place.
+pub(super) async fn reached(app: &App, caller: &Caller, id: &CallId) -> Result<Call, Problem> {
+    let call = app.store.call(id).await?.ok_or_else(|| Problem::not_found("call"))?;
     caller.merchant(&call.merchant).map_err(|_| Problem::not_found("call"))?;
-    Ok(Json(call))
+    Ok(call)
 }

@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use protocol::MerchantId;
+use protocol::command::PAUSE_MS;
 use protocol::rest::{Merchant, MerchantWrite};
 
 /// Origins of one merchant: they all stand in the panel's `frame-ancestors`, and proxies cut headers above 8 KiB.
@@ -36,6 +37,10 @@ pub(crate) async fn write(
     if body.signing_secret.as_ref().is_some_and(|it| !it.is_empty() && !SIGNING_SECRET.contains(&it.len())) {
         let cure = "Use 16 to 512 random bytes, for example from `openssl rand -hex 32`.";
         return Err(Problem::invalid("signing_secret", "That is too short or too long to sign with.", cure));
+    }
+    if body.key_pause_ms.is_some_and(|ms| !PAUSE_MS.contains(&ms)) {
+        let cure = format!("Use {} to {} milliseconds; 1500 suits most hands.", PAUSE_MS.start(), PAUSE_MS.end());
+        return Err(Problem::invalid("key_pause_ms", "That is too short or too long a pause between keys.", cure));
     }
     let new = app.store.put_merchant(&id, &body, Millis::now()).await?;
     let merchant = app.store.merchant(&id).await?.ok_or_else(|| Problem::not_found("merchant"))?;

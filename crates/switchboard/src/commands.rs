@@ -1,0 +1,333 @@
+//! What the far end's commands do to a call: pages that are pushed, settings that are changed, and the tone that says whether it
+//! came about. Not here: which keys are a command ([`crate::keys`]), and which pages the merchant may name (the shell's).
+
+use crate::Output;
+use crate::call::{Call, Effects, Stage};
+use crate::keys::{Heard, Key};
+use crate::resume::Visitor;
+use crate::timers::Timer;
+use protocol::gateway::{Command, Tone};
+use protocol::settings::{By, Change, EchoLayer, MAX_DB, MIN_DB, STEP_DB, State};
+use protocol::visitor::{CallState, VisitorEvent, VisitorRequest};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How long what a command asks of others may take: the merchant's resolver has 2 s, the panel less.
+const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(3);
+
+/// What each sequence of a merchant means to one call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandTable {
+    /// By sequence, as [`protocol::command::is_sequence`] has them.
+    pub acts: BTreeMap<String, Act>,
+    /// What ends a sequence that could go on.
+    pub pause: Duration,
+}
+
+/// What a command does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// The shopper's page goes to this address, absolute and of the call's origin, once its placeholders are filled in.
+    Page(String),
+    /// The merchant's server at this address is asked for the page.
+    Resolve(String),
+    /// A step of a setting.
+    Step(Step),
+    /// The merchant forbids it, or its page cannot be shown to this call's shopper.
+    Impossible,
+}
+
+/// A step of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// What the shopper hears, by so many steps of [`STEP_DB`].
+    Speaker(i32),
+    /// What the shopper says.
+    Microphone(i32),
+    /// The next stronger layer against echo, or the next weaker one.
+    Echo {
+        /// Stronger.
+        up: bool,
+    },
+    /// Mutes the microphone.
+    Mute,
+    /// Tests the connection's quality.
+    QualityTest,
+}
+
+/// Which of a call's questions to a resolver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Question(pub u32);
+
+/// What is asked of the merchant's server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveRequest {
+    /// Its address.
+    pub url: String,
+    /// What was keyed.
+    pub sequence: String,
+    /// The merchant's own id of the customer.
+    pub customer: Option<String>,
+    /// The page that the call began on.
+    pub page: Option<String>,
+}
+
+/// What a command has come to, for log and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The far end hears [`Tone::Done`].
+    Done,
+    /// The far end hears [`Tone::Refused`].
+    Refused,
+}
+
+/// The command that is being carried out; a later one takes its place.
+#[derive(Debug)]
+pub(crate) struct Running {
+    sequence: String,
+    wait: Wait,
+}
+
+#[derive(Debug)]
+enum Wait {
+    Page,
+    Answer(Question),
+    Settings(Change),
+}
+
+impl Call {
+    /// What is known of the settings on the shopper's side; `None` before the answer and after the end.
+    pub(crate) fn settings(&self) -> Option<&State> {
+        self.is_answered().then_some(&self.settings)
+    }
+
+    /// The far end pressed a key.
+    pub(crate) fn key(&mut self, state: CallState, digit: char, duration_ms: u32, fx: &mut Effects<'_>) {
+        if state == CallState::Answered {
+            self.keys.handle_key(Key { digit, duration_ms, at: fx.now });
+            self.act_on_keys(fx);
+        } else {
+            self.tell(VisitorEvent::Digit { digit: digit.to_string(), duration_ms }, fx);
+        }
+    }
+
+    /// The table that was asked for.
+    pub(crate) fn handle_table(&mut self, table: Option<CommandTable>, fx: &mut Effects<'_>) {
+        if self.is_answered() {
+            self.keys.handle_table(table, fx.now);
+            self.act_on_keys(fx);
+        }
+    }
+
+    /// Keys have waited long enough.
+    pub(crate) fn handle_key_pause(&mut self, fx: &mut Effects<'_>) {
+        self.keys.handle_timeout(fx.now);
+        self.act_on_keys(fx);
+    }
+
+    /// The merchant's server has named a page, or failed to.
+    pub(crate) fn handle_resolved(&mut self, question: Question, page: Option<String>, fx: &mut Effects<'_>) {
+        let Some(Running { sequence, .. }) =
+            self.running.take_if(|it| matches!(it.wait, Wait::Answer(asked) if asked == question))
+        else {
+            return;
+        };
+        match page {
+            Some(url) => self.push(sequence, url, fx),
+            None => self.conclude(sequence, Outcome::Refused, fx),
+        }
+    }
+
+    /// A desk sets something. What the panel makes of it, `settings` tells.
+    pub(crate) fn handle_change(&mut self, change: Change, fx: &mut Effects<'_>) {
+        if self.is_answered() {
+            self.tell(change.into_event(By::Desk), fx);
+        }
+    }
+
+    /// The page tells what has become of a push, or what is set.
+    pub(crate) fn handle_report(&mut self, report: VisitorRequest, fx: &mut Effects<'_>) {
+        let is_report_of_settings = matches!(report, VisitorRequest::Settings { .. });
+        let told = if let VisitorRequest::Shown { done } = report {
+            Some(done)
+        } else {
+            matches!(report, VisitorRequest::Settings { refused: Some(true), .. }).then_some(false)
+        };
+        self.settings.learn(report);
+        let Some(Running { wait, .. }) = &self.running else { return };
+        let outcome = match wait {
+            Wait::Page if !is_report_of_settings => told,
+            Wait::Settings(change) if is_report_of_settings => {
+                told.or_else(|| self.settings.satisfies(change).then_some(true))
+            }
+            Wait::Page | Wait::Settings(_) | Wait::Answer(_) => None,
+        };
+        if let Some(done) = outcome {
+            self.conclude_running(if done { Outcome::Done } else { Outcome::Refused }, fx);
+        }
+    }
+
+    /// The page goes: if it was pushed, it is gone where it was sent.
+    pub(crate) fn handle_page_gone(&mut self, fx: &mut Effects<'_>) {
+        if self.running.as_ref().is_some_and(|it| matches!(it.wait, Wait::Page)) {
+            self.conclude_running(Outcome::Done, fx);
+        }
+    }
+
+    /// Ends the wait for what a command asked of others.
+    pub(crate) fn conclude_running(&mut self, outcome: Outcome, fx: &mut Effects<'_>) {
+        if let Some(Running { sequence, .. }) = self.running.take() {
+            self.conclude(sequence, outcome, fx);
+        }
+    }
+
+    fn act_on_keys(&mut self, fx: &mut Effects<'_>) {
+        for heard in self.keys.drain() {
+            match heard {
+                Heard::AskTable => fx.outputs.push_back(Output::FindCommands {
+                    call: self.id.clone(),
+                    merchant: self.plan.merchant.clone(),
+                    origin: self.plan.origin.clone(),
+                }),
+                Heard::Digit(Key { digit, duration_ms, .. }) => {
+                    self.tell(VisitorEvent::Digit { digit: digit.to_string(), duration_ms }, fx);
+                }
+                Heard::Command { sequence, act } => self.carry_out(sequence, act, fx),
+            }
+        }
+        match self.keys.deadline() {
+            Some(at) => self.timers.arm(Timer::Keys, at),
+            None => self.timers.disarm(Timer::Keys),
+        }
+    }
+
+    fn carry_out(&mut self, sequence: String, act: Act, fx: &mut Effects<'_>) {
+        self.running = None;
+        if self.visitor == Visitor::Away {
+            // Between two pages there is nobody to show anything to.
+            return self.conclude(sequence, Outcome::Refused, fx);
+        }
+        match act {
+            Act::Page(template) => {
+                let url = self.fill_in(&template, &sequence);
+                self.push(sequence, url, fx);
+            }
+            Act::Resolve(url) => {
+                self.question = Question(self.question.0.wrapping_add(1));
+                let (call, question, plan) = (self.id.clone(), self.question, &self.plan);
+                let request = ResolveRequest {
+                    url,
+                    sequence: sequence.clone(),
+                    customer: plan.customer.clone(),
+                    page: plan.page.clone(),
+                };
+                let (merchant, origin) = (plan.merchant.clone(), plan.origin.clone());
+                fx.outputs.push_back(Output::Resolve { call, merchant, origin, question, request });
+                self.wait_for(sequence, Wait::Answer(question), fx);
+            }
+            Act::Step(step) => match self.after(step) {
+                Some(change) => {
+                    self.tell(change.clone().into_event(By::Agent), fx);
+                    self.wait_for(sequence, Wait::Settings(change), fx);
+                }
+                None => self.conclude(sequence, Outcome::Refused, fx),
+            },
+            Act::Impossible => self.conclude(sequence, Outcome::Refused, fx),
+        }
+    }
+
+    fn push(&mut self, sequence: String, url: String, fx: &mut Effects<'_>) {
+        if self.visitor == Visitor::Away {
+            return self.conclude(sequence, Outcome::Refused, fx);
+        }
+        self.tell(VisitorEvent::Page { url, by: By::Agent }, fx);
+        self.wait_for(sequence, Wait::Page, fx);
+    }
+
+    fn wait_for(&mut self, sequence: String, wait: Wait, fx: &mut Effects<'_>) {
+        self.running = Some(Running { sequence, wait });
+        self.arm(Timer::Command, CARRIED_OUT_WITHIN, fx);
+    }
+
+    fn conclude(&mut self, sequence: String, outcome: Outcome, fx: &mut Effects<'_>) {
+        self.timers.disarm(Timer::Command);
+        let tone = match outcome {
+            Outcome::Done => Tone::Done,
+            Outcome::Refused => Tone::Refused,
+        };
+        self.command(Command::Tone { call: self.id.clone(), tone }, fx);
+        fx.outputs.push_back(Output::Commanded { call: self.id.clone(), sequence, outcome });
+    }
+
+    /// What a step comes to from what is set now; `None` where there is no further one.
+    fn after(&self, step: Step) -> Option<Change> {
+        let level = |now: Option<i32>, steps: i32| {
+            let now = now.unwrap_or_default();
+            Some(now.saturating_add(steps * STEP_DB).clamp(MIN_DB, MAX_DB)).filter(|then| *then != now)
+        };
+        let (settings, none) = (&self.settings, Change::default());
+        Some(match step {
+            Step::Speaker(steps) => Change { speaker_db: Some(level(settings.speaker_db, steps)?), ..none },
+            Step::Microphone(steps) => Change { microphone_db: Some(level(settings.microphone_db, steps)?), ..none },
+            Step::Echo { up } => {
+                let layer = settings.echo.unwrap_or(EchoLayer::Browser).step(up)?;
+                Change { echo: Some(layer), ..none }
+            }
+            Step::Mute => Change { muted: Some(true), ..none },
+            Step::QualityTest => Change { quality_test: Some(true), ..none },
+        })
+    }
+
+    /// Puts what is known of the call in the place of the template's placeholders.
+    fn fill_in(&self, template: &str, sequence: &str) -> String {
+        let (call, plan) = (self.id.as_str(), &self.plan);
+        let values = [
+            ("{customer}", plan.customer.as_deref().unwrap_or_default()),
+            ("{call}", call),
+            ("{sequence}", sequence),
+            ("{page}", plan.page.as_deref().unwrap_or_default()),
+        ];
+        let mut text = String::with_capacity(template.len());
+        let mut rest = template;
+        while let Some(at) = rest.find('{') {
+            let (before, after) = rest.split_at(at);
+            text.push_str(before);
+            match values.iter().find(|(name, _)| after.starts_with(name)) {
+                Some((name, value)) => {
+                    push_encoded(&mut text, value);
+                    rest = after.get(name.len()..).unwrap_or_default();
+                }
+                None => {
+                    text.push('{');
+                    rest = after.get(1..).unwrap_or_default();
+                }
+            }
+        }
+        text + rest
+    }
+
+    fn is_answered(&self) -> bool {
+        matches!(self.stage, Stage::Live(CallState::Answered))
+    }
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986 section 2.3).
+fn push_encoded(text: &mut String, value: &str) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+}
+
+impl CommandTable {
+    /// Whether a longer sequence begins like this.
+    pub(crate) fn goes_on(&self, sequence: &str) -> bool {
+        let mut longer = self.acts.range::<str, _>((std::ops::Bound::Excluded(sequence), std::ops::Bound::Unbounded));
+        longer.next().is_some_and(|(next, _)| next.starts_with(sequence))
+    }
+}

@@ -1,0 +1,209 @@
+//! What the far end keys and what comes of it, in two columns as in `walkthroughs.rs`. How keys become codes is tested in
+//! `keys.rs`.
+
+use super::bench::*;
+use crate::{Config, Input};
+use protocol::gateway::Side;
+use protocol::settings::{Change, EchoLayer};
+use protocol::visitor::VisitorRequest;
+
+fn in_call() -> Bench {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), sdp_answer(), ready(), media_up(), answered()]);
+    bench
+}
+
+fn key(digit: char) -> Input {
+    super::bench::digit(Side::Agent, digit)
+}
+
+/// Keys all but the last of a code, with the table at hand.
+fn begin(bench: &mut Bench, keys: &str) {
+    bench.prepare([key('*'), commands()]);
+    bench.prepare(keys.chars().map(key));
+}
+
+fn settings() -> VisitorRequest {
+    VisitorRequest::Settings {
+        microphone_db: None,
+        muted: None,
+        speaker_db: None,
+        echo: None,
+        noise_suppression: None,
+        input_device: None,
+        output_device: None,
+        input_devices: None,
+        output_devices: None,
+        quality_test: None,
+        refused: None,
+    }
+}
+
+fn speaker(db: i32) -> VisitorRequest {
+    report(|_, speaker_db, _| *speaker_db = Some(db))
+}
+
+/// A report that tells one thing.
+fn report(tell: impl FnOnce(&mut Option<bool>, &mut Option<i32>, &mut Option<EchoLayer>)) -> VisitorRequest {
+    let mut report = settings();
+    if let VisitorRequest::Settings { refused, speaker_db, echo, .. } = &mut report {
+        tell(refused, speaker_db, echo);
+    }
+    report
+}
+
+#[test]
+fn a_code_pushes_a_page_with_the_call_s_own_particulars_and_is_acknowledged() {
+    let mut bench = in_call();
+    bench.walk([
+        (key('*'), "commands?"),
+        (commands(), ""),
+        (key('7'), ""),
+        (
+            key('6'),
+            "visitor page https://shop.example/returns?c=&at=https%3A%2F%2Fshop.example%2Fshoes&x={what} by agent",
+        ),
+        (says(VisitorRequest::Shown { done: true }), "g1 tone Done · *76 Done"),
+        (says(VisitorRequest::Shown { done: true }), ""),
+        (key('5'), "visitor digit 5 100"),
+    ]);
+}
+
+#[test]
+fn a_page_that_leaves_at_once_was_shown_and_one_that_does_nothing_was_not() {
+    let mut bench = in_call();
+    begin(&mut bench, "76");
+    bench.walk([(lost(1), "g1 tone Done · *76 Done · g1 away c1")]);
+    let mut bench = in_call();
+    begin(&mut bench, "76");
+    bench.walk([(Step::Wait(2), ""), (Step::Wait(1), "g1 tone Refused · *76 Refused")]);
+    let mut bench = in_call();
+    begin(&mut bench, "76");
+    bench.walk([(says(VisitorRequest::Shown { done: false }), "g1 tone Refused · *76 Refused")]);
+}
+
+#[test]
+fn a_code_that_could_go_on_waits_for_the_pause() {
+    let mut bench = in_call();
+    bench.prepare([key('*'), commands()]);
+    bench.walk([
+        (Step::Do(key('1')), ""),
+        (Step::Wait(1), ""),
+        (Step::Wait(1), "visitor page https://shop.example/%2A1/c1 by agent"),
+    ]);
+}
+
+#[test]
+fn keys_that_are_no_command_are_shown_as_digits_and_none_of_a_command_is() {
+    let mut bench = in_call();
+    bench.walk([
+        (key('*'), "commands?"),
+        (key('9'), ""),
+        (commands(), "visitor digit * 100 · visitor digit 9 100"),
+        (key('9'), "visitor digit 9 100"),
+    ]);
+    bench.walk([(Step::Do(key('*')), "commands?"), (Step::Wait(2), "visitor digit * 100"), (commands().into(), "")]);
+    let unknown = Input::Commands { call: call(), table: None };
+    bench.walk([(key('*'), "commands?"), (unknown, "visitor digit * 100"), (key('1'), "visitor digit 1 100")]);
+}
+
+#[test]
+fn nothing_is_commanded_before_the_answer() {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), ready(), ringing()]);
+    bench.walk([(key('*'), "visitor digit * 100"), (commands(), "")]);
+    bench.walk([(Input::Set { call: call(), change: Change::default() }, "")]);
+    assert_eq!(bench.board.settings(&call()), None);
+}
+
+#[test]
+fn the_merchant_s_server_names_the_page_and_only_its_last_answer_counts() {
+    let mut bench = in_call();
+    begin(&mut bench, "1");
+    let asked = "resolve 1 *12 at https://crm.example/page for - on https://shop.example/shoes";
+    bench.walk([
+        (key('2'), asked),
+        (resolved(1, Some("https://shop.example/order/7")), "visitor page https://shop.example/order/7 by agent"),
+        (resolved(1, Some("https://shop.example/order/7")), ""),
+        (says(VisitorRequest::Shown { done: true }), "g1 tone Done · *12 Done"),
+    ]);
+    begin(&mut bench, "12");
+    bench.walk([(resolved(1, Some("https://shop.example/order/7")), "")]);
+    bench.walk([(resolved(2, None), "g1 tone Refused · *12 Refused")]);
+    begin(&mut bench, "12");
+    bench.walk([(Step::Wait(3), "g1 tone Refused · *12 Refused")]);
+    bench.walk([(resolved(3, Some("https://shop.example/late")), "")]);
+}
+
+#[test]
+fn steps_go_on_from_what_the_panel_says_is_set_and_are_done_when_it_says_so() {
+    let mut bench = in_call();
+    begin(&mut bench, "2");
+    bench.walk([
+        (key('2'), "visitor set by agent speaker 4"),
+        (says(settings()), ""),
+        (says(speaker(4)), "g1 tone Done · *22 Done"),
+    ]);
+    begin(&mut bench, "2");
+    bench.walk([
+        (key('2'), "visitor set by agent speaker 8"),
+        (says(report(|refused, _, _| *refused = Some(true))), "g1 tone Refused · *22 Refused"),
+    ]);
+    bench.prepare([says(speaker(12))]);
+    begin(&mut bench, "2");
+    bench.walk([(key('2'), "g1 tone Refused · *22 Refused")]);
+    begin(&mut bench, "8");
+    bench.walk([
+        (Step::Do(key('0')), "visitor set by agent microphone -4"),
+        (Step::Wait(3), "g1 tone Refused · *80 Refused"),
+    ]);
+    bench.prepare([says(report(|_, _, echo| *echo = Some(EchoLayer::Canceller)))]);
+    begin(&mut bench, "3");
+    bench.walk([(key('3'), "g1 tone Refused · *33 Refused")]);
+    let state = bench.board.settings(&call()).map(|state| (state.speaker_db, state.echo));
+    assert_eq!(state, Some((Some(12), Some(EchoLayer::Canceller))));
+}
+
+#[test]
+fn what_the_merchant_forbids_and_what_nobody_is_there_for_is_refused() {
+    let mut bench = in_call();
+    begin(&mut bench, "1");
+    bench.walk([(key('0'), "g1 tone Refused · *10 Refused")]);
+    bench.prepare([lost(1)]);
+    begin(&mut bench, "7");
+    bench.walk([(key('6'), "g1 tone Refused · *76 Refused")]);
+}
+
+#[test]
+fn a_later_command_takes_the_place_of_one_that_runs() {
+    let mut bench = in_call();
+    begin(&mut bench, "22");
+    bench.walk([
+        (key('*'), "commands?"),
+        (commands(), ""),
+        (key('1'), ""),
+        (key('5'), "visitor set by agent muted true"),
+    ]);
+    bench.walk([(says(speaker(4)), "")]);
+    bench.walk([(Step::Wait(3), "g1 tone Refused · *15 Refused")]);
+}
+
+#[test]
+fn a_desk_sets_what_it_names() {
+    let mut bench = in_call();
+    let change = Change { speaker_db: Some(-8), ..Change::default() };
+    bench.walk([(Input::Set { call: call(), change }, "visitor set by desk speaker -8")]);
+    bench.walk([(says(speaker(-8)), "")]);
+}
+
+#[test]
+fn a_call_that_ends_amid_a_code_or_a_command_leaves_nothing() {
+    for keys in ["7", "76", "12", "22"] {
+        let mut bench = in_call();
+        begin(&mut bench, keys);
+        bench.prepare([hangup()]);
+        bench.walk([(commands(), ""), (resolved(1, None), ""), (key('6'), ""), (visitor_lost(), "")]);
+        bench.prepare([closed()]);
+        assert!(bench.board.is_empty() && bench.board.timers() == 0);
+    }
+}
