@@ -79,6 +79,17 @@ extern "C" {
     type Peer;
     #[wasm_bindgen(method, js_name = setLocalDescription)]
     fn set_local_offer(this: &Peer) -> Promise;
+    #[wasm_bindgen(method, js_name = restartIce)]
+    fn restart(this: &Peer);
+    #[wasm_bindgen(method, js_name = getReceivers)]
+    fn receivers(this: &Peer) -> Vec<Receiver>;
+
+    type Receiver;
+    #[wasm_bindgen(method, js_name = getSynchronizationSources)]
+    fn sources(this: &Receiver) -> Vec<Source>;
+    type Source;
+    #[wasm_bindgen(method, getter, js_name = rtpTimestamp)]
+    fn rtp_timestamp(this: &Source) -> f64;
     // As text, since a closed enum would carry a table of its words.
     #[wasm_bindgen(method, getter, js_name = connectionState)]
     fn state(this: &Peer) -> String;
@@ -163,7 +174,7 @@ impl Phone {
             on_event: closure(shell, |shell, event| shell.event(&event.unchecked_into())),
             on_offered: closure(shell, |shell, _| shell.offered()),
             on_rejected: closure(shell, |shell, error| {
-                shell.handle(Input::Failed(ErrorCode::MediaPathFailed, to_text(&error)));
+                shell.handle(Input::Rejected(to_text(&error)));
             }),
             on_timeout: closure(shell, |shell, _| {
                 shell.call.borrow_mut().handle_timeout(now());
@@ -179,7 +190,7 @@ impl Phone {
         });
         shell.listen(&shell.socket.borrow(), &SOCKET_EVENTS);
         shell.listen(&shell.peer, &["icecandidate", "track", "connectionstatechange"]);
-        let _ = shell.peer.set_local_offer().then2(&shell.on_offered, &shell.on_rejected);
+        shell.offer();
         shell.perform();
         Ok(Phone(shell))
     }
@@ -302,6 +313,16 @@ impl Shell {
         self.handle(input);
     }
 
+    fn offer(&self) {
+        let _ = self.peer.set_local_offer().then2(&self.on_offered, &self.on_rejected);
+    }
+
+    /// The RTP timestamp of the audio that came last; 0 while there was none.
+    fn heard(&self) -> u32 {
+        let sources = self.peer.receivers().first().map(Receiver::sources).unwrap_or_default();
+        sources.first().map_or(0, |source| source.rtp_timestamp() as u32)
+    }
+
     fn offered(&self) {
         if let Some(offer) = self.peer.local_description() {
             self.handle(Input::Offered(offer.sdp(), self.quality));
@@ -322,6 +343,14 @@ impl Shell {
                 Output::Send(request) => {
                     // Throws while connecting only; a socket that is closing says `close` next.
                     let _ = self.socket.borrow().send_with_str(&message::write(&request));
+                }
+                Output::Restart => {
+                    self.peer.restart();
+                    self.offer();
+                }
+                Output::Listen => {
+                    let heard = Input::Heard(self.heard());
+                    self.call.borrow_mut().handle_input(heard, now());
                 }
                 Output::Accept(sdp) => {
                     let answer = RtcSessionDescriptionInit::new(RtcSdpType::Answer);

@@ -14,11 +14,17 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// From `answer` to the first working candidate pair and the end of the DTLS handshake.
 const PATH_WITHIN: Duration = Duration::from_secs(15);
 /// How long a path may be interrupted; RFC 7675 section 5.1 lets consent expire after 30 s, shoppers hang up sooner.
-const PATH_BACK_WITHIN: Duration = Duration::from_secs(10);
+const PATH_BACK_WITHIN: Duration = Duration::from_secs(15);
 /// How long the browser's question for the microphone may stand. The server's set-up deadline is usually shorter.
 const MICROPHONE_WITHIN: Duration = Duration::from_secs(120);
 /// How far apart the two reports of one key of the far end may be: by signalling, and heard in the audio.
 const SAME_KEY_WITHIN: Duration = Duration::from_secs(2);
+/// How long no audio may come before there is reason to doubt its path.
+const SILENCE: Duration = Duration::from_millis(1_200);
+/// How often that is looked at.
+const LISTEN_EVERY: Duration = Duration::from_millis(400);
+/// How often another path is asked for while there is none.
+const RESTART_AGAIN: Duration = Duration::from_secs(3);
 /// How long a socket may be gone before the shopper is told; most are back before anybody notices.
 const TOLD_AFTER: Duration = Duration::from_secs(2);
 /// The server closes a socket with this when it cannot go on with this page (RFC 6455 section 7.4.1).
@@ -51,6 +57,10 @@ pub(crate) enum Input {
     NetworkChanged,
     /// What has become of a page or a setting: `shown` or `settings`.
     Reported(VisitorRequest),
+    /// The RTP timestamp of the audio that came last: the answer to [`Output::Listen`].
+    Heard(u32),
+    /// The browser refuses a description or a track; with what it said.
+    Rejected(String),
     /// The shopper hangs up.
     HungUp,
     /// The page goes, and leaves the call to the next one.
@@ -77,6 +87,10 @@ pub(crate) enum Output {
     Connect,
     /// Send a message; the socket is open.
     Send(VisitorRequest),
+    /// Make another offer, for another audio path (ICE restart, RFC 8445 section 2.4).
+    Restart,
+    /// Look what audio came last.
+    Listen,
     /// Apply the server's SDP answer.
     Accept(String),
     /// Show who is called: the call's id, the merchant, the link.
@@ -102,6 +116,8 @@ pub(crate) enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
     Told,
+    Restart,
+    Listen,
     Answer,
     Path,
     Microphone,
@@ -123,7 +139,12 @@ pub(crate) struct Call {
     closed: bool,
     ready: bool,
     is_answered: bool,
+    has_offered: bool,
     has_path: bool,
+    /// The RTP timestamp that was heard last, and when it was new; `None` when its age was noticed.
+    heard: (u32, Option<Duration>),
+    /// Another audio path is to be asked for once the server is found.
+    wants_path: bool,
     /// The shopper knows that there is no socket.
     is_told: bool,
     timers: Vec<(Timer, Duration)>,
@@ -145,7 +166,10 @@ impl Call {
             closed: false,
             ready: false,
             is_answered: false,
+            has_offered: false,
             has_path: false,
+            heard: (0, None),
+            wants_path: false,
             is_told: false,
             timers,
             keys: Vec::new(),
@@ -170,17 +194,24 @@ impl Call {
         }
         if let Some(&(due, _)) = self.timers.iter().find(|(_, at)| *at <= now) {
             self.stop(due);
-            self.expire(due);
+            self.expire(due, now);
         }
         self.follow(now);
     }
 
-    fn expire(&mut self, due: Timer) {
+    fn expire(&mut self, due: Timer, now: Duration) {
         let code = match due {
             Timer::Told => {
                 self.is_told = true;
                 return self.warn(ErrorCode::Reconnecting);
             }
+            Timer::Restart => return self.restart(now),
+            Timer::Listen => {
+                self.start(Timer::Listen, now + LISTEN_EVERY);
+                return self.outputs.push_back(Output::Listen);
+            }
+            // Of another path: the one before may still work, and if not, that has a deadline of its own.
+            Timer::Answer if self.is_answered => return,
             Timer::Answer | Timer::Microphone => ErrorCode::SetupTimedOut,
             // Both are gone, and may come back together: the link knows how long that may take.
             Timer::Path if self.link.is_broken() => return,
@@ -213,23 +244,27 @@ impl Call {
             }
             // The goodbye may still wait for a socket.
             _ if self.ended => {}
-            Input::NetworkChanged => self.link.doubt(now),
+            Input::NetworkChanged => {
+                self.link.doubt(now);
+                self.restart(now);
+            }
             Input::Unreadable(why) => self.fail(ErrorCode::MessageInvalid, why),
             Input::Offered(sdp, quality) => {
-                self.start(Timer::Answer, now + ANSWER_WITHIN);
+                self.has_offered = true;
+                self.start(Timer::Answer, now + if self.is_answered { RESTART_AGAIN } else { ANSWER_WITHIN });
                 self.send(VisitorRequest::Offer { sdp, quality });
             }
             Input::Found(candidate) => self.send(VisitorRequest::Candidate { candidate }),
             Input::Path(Path::Up) => {
                 self.has_path = true;
                 self.stop(Timer::Path);
+                self.stop(Timer::Restart);
             }
-            Input::Path(Path::Interrupted) => {
-                self.has_path = false;
-                self.link.doubt(now);
-                self.start(Timer::Path, now + PATH_BACK_WITHIN);
-            }
-            Input::Path(Path::Failed) if self.link.is_broken() => self.has_path = false,
+            Input::Path(Path::Interrupted) => self.interrupted(now),
+            Input::Path(Path::Failed) if self.is_answered => self.interrupted(now),
+            Input::Heard(timestamp) => self.listen(timestamp, now),
+            Input::Rejected(_) if self.is_answered => self.interrupted(now),
+            Input::Rejected(why) => self.fail(ErrorCode::MediaPathFailed, why),
             Input::Path(Path::Failed) => self.fail(ErrorCode::MediaPathFailed, "connection state: failed".to_owned()),
             Input::MicrophoneAllowed => {
                 self.stop(Timer::Microphone);
@@ -267,15 +302,19 @@ impl Call {
                     self.link.answered(|request| matches!(request, VisitorRequest::Ready {}));
                 }
                 if state == CallState::Answered {
-                    self.answered();
+                    self.answered(now);
                 }
                 self.outputs.push_back(Output::State(state, 0));
             }
             VisitorEvent::Resume { token } => self.outputs.push_back(Output::Keep(token)),
             VisitorEvent::Transport { .. } => {}
             VisitorEvent::Resumed { state, answered_ms } => {
-                self.answered();
+                self.answered(now);
                 self.outputs.push_back(Output::State(state, answered_ms));
+                // The gateway has let go of this page's path, if it had one.
+                if self.has_offered {
+                    self.restart(now);
+                }
             }
             VisitorEvent::Digit { digit, .. } => {
                 if let Some(digit) = digit.chars().next() {
@@ -310,8 +349,46 @@ impl Call {
         }
     }
 
-    fn answered(&mut self) {
+    /// The audio path is gone, and may come back: by itself, or somewhere else.
+    fn interrupted(&mut self, now: Duration) {
+        self.has_path = false;
+        self.link.doubt(now);
+        if self.timers.iter().all(|(timer, _)| *timer != Timer::Path) {
+            self.start(Timer::Path, now + PATH_BACK_WITHIN);
+        }
+        self.restart(now);
+    }
+
+    /// Looks whether audio still comes. The far end may be silent for its own reasons, so this alone ends nothing.
+    fn listen(&mut self, timestamp: u32, now: Duration) {
+        if timestamp != self.heard.0 {
+            self.heard = (timestamp, Some(now));
+        } else if self.heard.1.is_some_and(|last| last + SILENCE <= now) {
+            self.heard.1 = None;
+            self.link.doubt(now);
+            self.restart(now);
+        }
+    }
+
+    /// Asks for another audio path, one at a time; over a server that is to be found first, if need be.
+    fn restart(&mut self, now: Duration) {
+        if !self.is_answered {
+            return;
+        }
+        if !self.has_path {
+            self.start(Timer::Restart, now + RESTART_AGAIN);
+        }
+        let asked = self.timers.iter().any(|(timer, _)| *timer == Timer::Answer);
+        self.wants_path = self.link.is_broken();
+        if !asked && !self.wants_path {
+            self.start(Timer::Answer, now + RESTART_AGAIN);
+            self.outputs.push_back(Output::Restart);
+        }
+    }
+
+    fn answered(&mut self, now: Duration) {
         self.is_answered = true;
+        self.start(Timer::Listen, now + LISTEN_EVERY);
         self.link.call_answered();
     }
 
@@ -378,6 +455,9 @@ impl Call {
             }
             (false, true) => {}
             (false, false) => {
+                if self.wants_path {
+                    self.restart(now);
+                }
                 self.is_told = false;
                 self.stop(Timer::Told);
             }

@@ -192,6 +192,14 @@ impl Bridge {
         }
     }
 
+    /// The visitor who was away is heard again as soon as audio comes.
+    pub(crate) fn visitor_returns(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_away) {
+            self.stand_in = Some(StandIn::silence());
+            self.clock.start(now);
+        }
+    }
+
     /// Tells the far end that the visitor will not come back.
     pub(crate) fn say_farewell(&mut self, now: Instant) {
         self.is_away = true;

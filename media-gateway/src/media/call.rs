@@ -18,6 +18,7 @@ use super::frames::{self, FramePath};
 use super::incoming::RATE;
 use super::outbox::BridgeOutput;
 use super::tcp::Connections;
+use super::transcode::Coded;
 use super::transcode::Coding;
 use super::webrtc::{OpusPacket, Way, WebRtcLeg, WebRtcOutput};
 use super::{CallOrder, MediaEvent};
@@ -189,6 +190,11 @@ impl Call {
         std::mem::replace(&mut self.webrtc, webrtc)
     }
 
+    /// The visitor looks for another path for the leg that there is, and is not away any more.
+    pub(crate) fn visitor_returns(&mut self, now: Instant) {
+        self.bridge.visitor_returns(now);
+    }
+
     /// Takes a datagram from the browser.
     pub(crate) fn handle_visitor(&mut self, way: Way, datagram: &[u8], now: Instant) {
         self.webrtc.handle_datagram(way, datagram, now);
@@ -290,8 +296,7 @@ impl Call {
                     }
                 }
                 Some(BridgeOutput::ToVisitor(coded)) => {
-                    let (sequence, timestamp) = (coded.sequence, coded.timestamp);
-                    let (marker, payload) = (coded.marker, coded.payload);
+                    let Coded { sequence, timestamp, marker, payload, .. } = coded;
                     webrtc.send_opus(&OpusPacket { sequence, timestamp, marker, payload }, now);
                 }
                 Some(BridgeOutput::ToAgent { destination, datagram }) => {

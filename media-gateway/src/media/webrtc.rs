@@ -35,6 +35,10 @@ use path::{Path, Via, is_stun, transport_of};
 /// How long ICE and DTLS may take after the answer was made. Browsers give up on ICE after 15 s to 30 s; a shopper long before.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
 
+/// After so long without any datagram a browser whose audio has come counts as unheard: its audio comes every 20 ms, muted or
+/// not, and its checks and reports at least every few seconds.
+const SILENCE: Duration = Duration::from_millis(2_500);
+
 /// Trickled candidates that are looked at in one call. A browser with VPNs and virtual adapters finds about 20; each costs a
 /// candidate pair here.
 const MAX_REMOTE_CANDIDATES: usize = 64;
@@ -167,11 +171,11 @@ pub(crate) enum WebRtcOutput {
         /// The round trip.
         round_trip: Option<Duration>,
     },
-    /// ICE and DTLS are done.
+    /// ICE and DTLS are done, or the browser is heard again.
     Up,
     /// What carries the audio: said after [`Self::Up`], and when it has moved.
     Carried(Transport),
-    /// The path is gone for good, or never came about. Said once.
+    /// The browser is not heard any more, or never was. After a silence it may be [`Up`](Self::Up) again.
     Down(String),
 }
 
@@ -186,6 +190,14 @@ pub(crate) struct WebRtcLeg {
     next_timeout: Instant,
     connect_deadline: Option<Instant>,
     is_down: bool,
+    /// Of the browser's DTLS certificate, as its offer names it: who offers again under it wants another path for this leg.
+    fingerprint: Option<String>,
+    /// When the browser was heard last, once its audio has come.
+    heard: Option<Instant>,
+    /// It was told to be down.
+    is_silent: bool,
+    /// It is to be told up with the next datagram, since another path was asked for.
+    tells_up: bool,
     remote_candidates: usize,
     path: Path,
     /// What was said to carry the audio, once it can flow.
@@ -205,6 +217,7 @@ impl WebRtcLeg {
         quality: Quality,
         now: Instant,
     ) -> Result<(Self, String), WebRtcError> {
+        let fingerprint = fingerprint(offer).map(str::to_owned);
         let offer = SdpOffer::from_sdp_string(offer).map_err(|error| WebRtcError::Syntax(error.to_string()))?;
         let mut rtc = rtc_config(settings).build(now);
         for candidate in settings.host_candidates() {
@@ -230,12 +243,41 @@ impl WebRtcLeg {
             next_timeout: now,
             connect_deadline: Some(now + CONNECT_DEADLINE),
             is_down: false,
+            fingerprint,
+            heard: None,
+            is_silent: false,
+            tells_up: false,
             remote_candidates: 0,
             path: Path::default(),
             carried: None,
             last_over: Transport::Udp,
         };
         Ok((leg, answer))
+    }
+
+    /// Whether the offer is of the peer connection that this leg belongs to, and can be answered by it: then DTLS and SRTP go
+    /// on over whichever path ICE finds (RFC 8842 section 5.5).
+    pub(crate) fn is_of_same_peer(&self, offer: &str) -> bool {
+        !self.is_down
+            && self.rtc.is_alive()
+            && self.fingerprint.is_some()
+            && fingerprint(offer) == self.fingerprint.as_deref()
+    }
+
+    /// Answers another offer of the same peer connection: an ICE restart (RFC 8445 section 2.4).
+    ///
+    /// # Errors
+    /// [`WebRtcError`] when the offer is no SDP or contradicts what was agreed.
+    pub(crate) fn answer_again(&mut self, offer: &str, quality: Quality, now: Instant) -> Result<String, WebRtcError> {
+        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| WebRtcError::Syntax(error.to_string()))?;
+        let answer = self.rtc.sdp_api().accept_offer(offer)?.to_sdp_string();
+        let answer = with_quality(&answer, &self.mid.to_string(), *self.opus, quality);
+        self.ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
+        self.remote_candidates = 0;
+        self.path = Path::default();
+        self.tells_up = self.connect_deadline.is_none();
+        self.next_timeout = now;
+        Ok(answer)
     }
 
     /// The username fragment by which the browser's STUN requests name this leg (RFC 8445 section 7.2.2).
@@ -272,6 +314,10 @@ impl WebRtcLeg {
             return;
         }
         let (source, via) = (way.source, Via { transport: way.transport, peer: way.source });
+        self.heard = self.heard.map(|_| now);
+        if std::mem::take(&mut self.is_silent) | std::mem::take(&mut self.tells_up) {
+            self.pending.push_back(WebRtcOutput::Up);
+        }
         self.path.heard(via, now);
         if is_stun(datagram)
             && self.path.would_follow(via, now)
@@ -318,6 +364,9 @@ impl WebRtcLeg {
         if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
             self.go_down(format!("no connection within {} s", CONNECT_DEADLINE.as_secs()));
         }
+        if self.silent_at().is_some_and(|at| now >= at) {
+            self.fall_silent(format!("nothing of the browser for {SILENCE:?}"));
+        }
         if now >= self.next_timeout {
             self.advance(now);
         }
@@ -359,7 +408,19 @@ impl WebRtcLeg {
 
     /// When [`Self::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&self) -> Instant {
-        self.connect_deadline.map_or(self.next_timeout, |deadline| deadline.min(self.next_timeout))
+        [self.connect_deadline, self.silent_at()].into_iter().flatten().fold(self.next_timeout, Instant::min)
+    }
+
+    fn silent_at(&self) -> Option<Instant> {
+        self.heard.filter(|_| !self.is_silent && !self.is_down).map(|heard| heard + SILENCE)
+    }
+
+    /// The path may come back, or another be found: the leg stays.
+    fn fall_silent(&mut self, detail: String) {
+        if !self.is_silent && !self.is_down {
+            self.is_silent = true;
+            self.pending.push_back(WebRtcOutput::Down(detail));
+        }
     }
 
     /// What carries the audio, once it can flow.
@@ -413,7 +474,7 @@ impl WebRtcLeg {
             }
             // Before there was a path it only says that no candidate so far can be paired; others may follow.
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.connect_deadline.is_none() => {
-                self.go_down("ICE: the browser's checks ceased".to_owned());
+                self.fall_silent("ICE: the browser's checks ceased".to_owned());
             }
             Event::Closed => self.go_down("DTLS: closed by the browser".to_owned()),
             Event::MediaEgressStats(stats) if stats.mid == self.mid => {
@@ -422,6 +483,7 @@ impl WebRtcLeg {
                 }
             }
             Event::RtpPacket(packet) => {
+                self.heard.get_or_insert(packet.timestamp);
                 let pt = packet.header.payload_type;
                 let event = self.events.iter().find(|(event, _)| *event == pt);
                 let kind = match event {
@@ -480,6 +542,11 @@ fn first_audio(rtc: &Rtc, answer: &str) -> Option<Mid> {
     mids.into_iter().find(|&mid| rtc.media(mid).is_some_and(|media| media.direction() == Direction::SendRecv))
 }
 
+/// The browser's certificate as its offer names it, with its hash function (RFC 8122 section 5).
+fn fingerprint(offer: &str) -> Option<&str> {
+    offer.lines().find_map(|line| line.strip_prefix("a=fingerprint:")).map(str::trim_end)
+}
+
 /// What str0m has to send at once.
 fn drain(rtc: &mut Rtc) -> Result<VecDeque<WebRtcOutput>, WebRtcError> {
     let mut pending = VecDeque::new();
@@ -502,3 +569,6 @@ fn event_clock(rate: Frequency) -> SampleRate {
 fn ssrc_number(ssrc: Ssrc) -> u32 {
     *ssrc
 }
+
+#[cfg(test)]
+mod tests;

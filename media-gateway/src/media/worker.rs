@@ -413,6 +413,11 @@ impl Worker {
     }
 
     fn offer(&mut self, id: &CallId, sdp: &str, quality: Quality, now: Instant) {
+        if let Some(&slot) = self.by_id.get(id)
+            && self.calls.get(&slot).is_some_and(|call| call.webrtc.is_of_same_peer(sdp))
+        {
+            return self.restart(slot, sdp, quality, now);
+        }
         // str0m promises not to panic on what comes from outside; should it, one call is lost and not all of them.
         let made = catch_unwind(AssertUnwindSafe(|| WebRtcLeg::answer(&self.webrtc, sdp, quality, now)));
         let (leg, answer) = match made {
@@ -451,6 +456,23 @@ impl Worker {
             }
         }
         self.shared.report(MediaEvent::Answer { call: call.id.clone(), sdp: answer });
+        self.with_call(slot, now, |_| {});
+    }
+
+    /// The call's browser looks for another path for the leg that it has.
+    fn restart(&mut self, slot: Slot, sdp: &str, quality: Quality, now: Instant) {
+        let Some(call) = self.calls.get_mut(&slot) else { return };
+        let (id, before) = (call.id.clone(), call.webrtc.ufrag().to_owned());
+        let answered = catch_unwind(AssertUnwindSafe(|| call.webrtc.answer_again(sdp, quality, now)));
+        let answer = match answered {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return self.refuse(&id, error.to_string(), now),
+            Err(_) => return self.refuse(&id, "reading the offer panicked".to_owned(), now),
+        };
+        call.visitor_returns(now);
+        self.by_ufrag.remove(&before);
+        self.by_ufrag.insert(call.webrtc.ufrag().to_owned(), slot);
+        self.shared.report(MediaEvent::Answer { call: id, sdp: answer });
         self.with_call(slot, now, |_| {});
     }
 

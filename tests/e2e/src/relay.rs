@@ -37,7 +37,7 @@ impl Relay {
                     let Ok(mut far) = TcpStream::connect(to).await else { return };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        _ = signal.wait_for(|cut| *cut) => {}
+                        _ = signal.changed() => {}
                     }
                 });
             }

@@ -3,7 +3,8 @@
 use crate::Program;
 use crate::resume::{both, call, each_heard_the_other};
 use anyhow::{Result, ensure};
-use e2e::scene::{FarEnd, Scene, Stage};
+use e2e::firewall::Dropped;
+use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage};
 use e2e::wait::eventually;
 use protocol::error::ErrorCode;
 use std::time::Duration;
@@ -11,7 +12,35 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(15);
 
 pub(crate) fn tests(program: &mut Program<'_>) {
-    program.test("a_call_outlives_its_socket_and_no_key_is_lost_or_doubled", behind_a_relay(), without_a_socket);
+    program.test("a_call_outlives_its_socket", behind_a_relay(), without_a_socket);
+    program.test("a_call_outlives_its_audio_path", Stage::with(FarEnd::Phone), without_a_path);
+}
+
+/// The gateway's port, of UDP and TCP.
+const MEDIA_PORT: u16 = 4433;
+
+/// How long nothing passes.
+const CUT: Duration = Duration::from_secs(8);
+
+async fn without_a_path(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    let before = both(scene).await?;
+    let cut = (Dropped::udp(MEDIA_PORT)?, Dropped::tcp(MEDIA_PORT)?);
+    tokio::time::sleep(CUT).await;
+    drop(cut);
+    eventually("both hear each other again", SOON, async || {
+        let up = scene.browser.in_panel("return document.getElementById('audio').srcObject?.active").await?;
+        ensure!(up == true && scene.browser.state().await? == "answered", "the call is over");
+        let after = both(scene).await?;
+        let agent = f64::from(AGENT_TONE);
+        ensure!(after.hears(agent), "the shopper hears nothing");
+        Ok(())
+    })
+    .await?;
+    let after = both(scene).await?;
+    each_heard_the_other(scene, &[before, after]).await?;
+    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    Ok(())
 }
 
 fn behind_a_relay() -> Stage {

@@ -233,6 +233,11 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
+    /// Whether the shopper hears a tone all the time.
+    pub(crate) fn hears(&self, hertz: f64) -> bool {
+        self.browser.steady(2.0).is_ok_and(|steady| steady.level(hertz) > SILENT_DBFS)
+    }
+
     /// The middle of the stretch in a recording that ended at `over`.
     fn in_recording(&self, recording: &Recording, over: Instant) -> Result<Recording> {
         let before = |moment: Instant| over.duration_since(moment).as_secs_f64();
