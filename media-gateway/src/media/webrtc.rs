@@ -569,6 +569,3 @@ fn event_clock(rate: Frequency) -> SampleRate {
 fn ssrc_number(ssrc: Ssrc) -> u32 {
     *ssrc
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,3 @@
-//! The leg against real browsers' offers.
 //! Offers of real browsers, candidates of no use, a browser that never comes.
 
 use super::browser::TestResult;
