@@ -314,7 +314,18 @@ port = {trunk_port}
 keepalive_seconds = 0
 {trunk}
 
-[[merchant]]
+{merchant}
+[[api_key]]
+name = "end to end"
+key = "{API_KEY}"
+"#,
+        merchant = merchant(),
+    )
+}
+
+fn merchant() -> String {
+    format!(
+        r#"[[merchant]]
 id = "acme"
 name = "Acme Shoes"
 origins = ["{SHOP_URL}", "{allowed}"]
@@ -338,10 +349,6 @@ destination = "desk"
 id = "returns"
 label = "Returns"
 destination = "desk"
-
-[[api_key]]
-name = "end to end"
-key = "{API_KEY}"
 "#,
         allowed = pages::ALLOWED_ORIGIN,
     )

@@ -2,8 +2,8 @@
 //! in a network namespace, one after the other, since each has the machine's ports to itself.
 
 mod comeback;
-mod echo;
 mod commands;
+mod echo;
 mod embedding;
 mod endings;
 mod keys;
