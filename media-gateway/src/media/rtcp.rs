@@ -132,6 +132,8 @@ impl Reporter {
         // RFC 3550 section 6.4.1: round trip = A − LSR − DLSR, in 1/65536 s.
         let (last, delay) = (block.last_sender_report_timestamp(), block.delay_since_last_sender_report_timestamp());
         let round_trip = middle(self.ntp_at(now)).wrapping_sub(last).wrapping_sub(delay);
+        // A far end that rounds its delay up makes a short round trip negative.
+        let round_trip = u32::try_from(round_trip.cast_signed()).unwrap_or(0);
         let round_trip_ms = (last != 0).then_some(u64::from(round_trip) * 1000 / 65_536);
         let (lost, jitter) = (block.fraction_lost(), block.interarrival_jitter());
         debug!(ssrc = block.ssrc(), lost_256ths = lost, jitter, round_trip_ms, "what the far end hears of us");

@@ -39,7 +39,7 @@ impl Baresip {
     pub async fn start(directory: &Path, hertz: u32) -> Result<Self> {
         let directory = directory.join("baresip");
         fs::create_dir_all(&directory)?;
-        fs::write(directory.join("config"), config(&directory, hertz))?;
+        fs::write(directory.join("config"), config(hertz))?;
         let account = format!(
             "<sip:agent@{BRIDGE}:{SIP_PORT};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"
         );
@@ -165,9 +165,9 @@ async fn collect(reader: OwnedReadHalf, events: Arc<Mutex<Vec<Value>>>) -> Resul
     }
 }
 
-/// `ausine` plays at 48 kHz in stereo only; `sndfile` records what is heard and said.
-fn config(directory: &Path, hertz: u32) -> String {
-    let directory = directory.display();
+/// `ausine` plays at 48 kHz in stereo only; `sndfile` records what is heard and said, and cuts paths off at 128 bytes, so
+/// that it gets one which does not depend on where the project lies.
+fn config(hertz: u32) -> String {
     format!(
         "sip_listen {BRIDGE}:{SIP_PORT}
 net_interface br0
@@ -193,7 +193,7 @@ module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{CONTROL_PORT}
-snd_path {directory}
+snd_path .
 "
     )
 }

@@ -100,11 +100,13 @@ impl Recording {
     /// The level of one frequency, in dB against a full-scale sine: the median over blocks of a fifth of a second, so that
     /// a gap in the recording (the recorder shares a busy machine) does not pass for a quieter tone.
     pub fn level(&self, hertz: f64) -> f64 {
-        let block = self.rate as usize / 5;
-        let mut levels: Vec<f64> =
-            self.samples.chunks_exact(block).map(|block| goertzel(block, self.rate, hertz)).collect();
-        levels.sort_by(f64::total_cmp);
+        let levels = self.levels(hertz);
         levels.get(levels.len() / 2).copied().unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// The highest level of one frequency in any of those blocks: of a short tone over other sound.
+    pub fn peak(&self, hertz: f64) -> f64 {
+        self.levels(hertz).last().copied().unwrap_or(f64::NEG_INFINITY)
     }
 
     /// Where in the telephone band the loudest tone lies, in Hz, to within 1 Hz.
@@ -144,6 +146,14 @@ impl Recording {
         ensure!(level - stranger >= 30.0, "{other} Hz is in it: {found}");
         ensure!(self.loudness() - level <= 1.0, "something else is in it: {found}");
         Ok(())
+    }
+
+    /// In rising order.
+    fn levels(&self, hertz: f64) -> Vec<f64> {
+        let blocks = self.samples.chunks_exact(self.rate as usize / 5);
+        let mut levels: Vec<f64> = blocks.map(|block| goertzel(block, self.rate, hertz)).collect();
+        levels.sort_by(f64::total_cmp);
+        levels
     }
 }
 

@@ -69,9 +69,10 @@ async fn push(scene: &mut Scene) -> Result<()> {
     scene.phone()?.event("CALL_CLOSED", SOON).await?;
     ensure!(scene.phone()?.invites() == 1, "the phone rang {} times", scene.phone()?.invites());
     let phone = scene.phone()?.heard().await?;
-    let (visitor, done) = (phone.steady(1.0)?.level(f64::from(VISITOR_TONE)), phone.level(1_047.0));
+    let visitor = phone.steady(1.0)?.level(f64::from(VISITOR_TONE));
     ensure!(visitor > -40.0, "the agent hears the shopper at {visitor} dBFS");
-    ensure!(done > -70.0, "the agent hears no tone for what is done: {done} dBFS");
+    let (done, refused) = (phone.peak(1_047.0), phone.peak(392.0));
+    ensure!(done > -36.0 && refused < -40.0, "the agent hears {done} dBFS for what is done, {refused} for what is not");
     scene.recorded("visitor_hung_up").await?;
     Ok(())
 }
