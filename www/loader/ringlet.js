@@ -31,18 +31,17 @@
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`
 :host{all:initial!important;position:fixed!important;z-index:2147483647!important;display:block!important;inset-inline-end:16px!important;bottom:max(16px,env(safe-area-inset-bottom))!important}
-button{font:600 16px/1.25 system-ui,sans-serif;color:var(--ringlet-ink,#fff);background:var(--ringlet-color,#0b6b4f);border:0;border-radius:28px;cursor:pointer;transition:translate .15s}
+button{font:600 16px/1.25 system-ui,sans-serif;color:var(--ringlet-ink,#fff);background:var(--ringlet-color,#0b6b4f);border:0;border-radius:28px;cursor:pointer}
 button:focus-visible{outline:3px solid #fff;outline-offset:0;box-shadow:0 0 0 6px #0a58ca}
 .call{display:flex;margin-inline-start:auto;align-items:center;gap:10px;min-height:56px;max-width:calc(100vw - 32px);padding:8px 22px;box-shadow:0 6px 20px #0004}
-.call:hover{translate:0 -2px}
+.call:hover{filter:brightness(1.2)}
 .call::before{content:"";width:24px;height:24px;flex:none;background:currentColor;forced-color-adjust:none;clip-path:path("M6.6 2.6 9 2l2.6 5.7-2 2.1c.9 2 2.6 3.7 4.6 4.6l2.1-2L22 15l-.6 2.4A4.7 4.7 0 0 1 16.8 21 13.8 13.8 0 0 1 3 7.2a4.7 4.7 0 0 1 3.6-4.6Z")}
 iframe{position:absolute;bottom:0;inset-inline-end:0;width:344px;height:480px;max-width:calc(100vw - 32px);max-height:calc(100vh - 32px);border:0;border-radius:20px;box-shadow:0 12px 40px #0005;visibility:hidden}
 iframe.open{visibility:visible}
 p{width:300px;max-width:calc(100vw - 72px);margin:0 0 12px;padding:16px 20px;border-radius:16px;font:16px/1.4 system-ui,sans-serif;color:#16211d;background:#fff;box-shadow:0 6px 20px #0004}
-p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
+p button{display:block;margin-top:12px;padding:12px 20px}
 [hidden]{display:none}
 @media(max-width:480px){iframe{position:fixed;inset-inline:0;width:100%!important;max-width:none;border-radius:20px 20px 0 0}}
-@media(prefers-reduced-motion:reduce){button{transition:none}}
 @media(forced-colors:active){button,iframe,p{border:1px solid}}
 @media print{:host{display:none!important}}`);
 
@@ -80,7 +79,6 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   if (script.dataset.link) {
     button = document.createElement("button");
     button.className = "call";
-    button.type = "button";
     button.dataset.ringletLink = script.dataset.link;
     button.textContent = script.dataset.label ?? "Call us";
     prepare(button);
@@ -112,8 +110,17 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
    */
   function iconOf(event) {
     return /** @type {HTMLElement | undefined} */ (
-      event.composedPath().find((node) => node instanceof Element && node.matches(ICON))
+      event.composedPath().find((node) => /** @type {Element} */ (node).matches?.(ICON))
     );
+  }
+
+  /**
+   * What the script tag says, and the icon in its place.
+   * @param {HTMLElement} icon
+   * @returns {DOMStringMap}
+   */
+  function given(icon) {
+    return { ...script?.dataset, ...icon.dataset };
   }
 
   /**
@@ -121,7 +128,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
    * @param {HTMLElement} icon
    */
   function address(icon) {
-    const { merchant, token } = { ...script?.dataset, ...icon.dataset };
+    const { merchant, token } = given(icon);
     const link = icon.dataset.ringletLink;
     return merchant && (link || token) ? panel(merchant, link) : "";
   }
@@ -206,7 +213,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     window?.close();
     // A shop may cut itself off from windows that it opens (COOP); a frame works all the same.
     if (window && icon) return open(icon, true);
-    say("RL-106", "The phone could not be loaded: check the connection, then try again.");
+    say("RL-106", "The phone could not be loaded: check the connection and try again.");
   }
 
   /** @param {HTMLElement} icon @param {boolean} [blocked] no window could be had */
@@ -214,7 +221,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     notice?.remove();
     const to = address(icon);
     if (!to) return say("RL-206", "This call button is not set up.");
-    const { customer, token, quality, window: kind } = { ...script?.dataset, ...icon.dataset };
+    const { customer, token, quality, window: kind } = given(icon);
     if (kind === "popup" && !frame && !blocked) {
       const found = window.open("", KEY, "popup,width=360,height=600");
       if (found) {
@@ -320,7 +327,6 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
     notice = document.createElement("p");
     notice.setAttribute("role", "alert");
     const dismiss = document.createElement("button");
-    dismiss.type = "button";
     dismiss.textContent = "OK";
     dismiss.onclick = () => notice?.remove();
     notice.append(`${sentence} (${code})`, dismiss);
@@ -347,7 +353,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   /** @param {Event} event */
   const warm = (event) => {
     const icon = iconOf(event);
-    const to = icon && !opener && !popup && { ...script?.dataset, ...icon.dataset }.window !== "popup" && address(icon);
+    const to = icon && !opener && !popup && given(icon).window !== "popup" && address(icon);
     if (to && frame?.src !== to) make(to);
   };
   for (const kind of ["pointerover", "focusin", "touchstart"]) {
@@ -363,7 +369,7 @@ p button{display:block;margin-top:12px;min-height:44px;padding:0 20px}
   document.addEventListener("keydown", (event) => {
     const icon = iconOf(event);
     // Buttons make their own clicks.
-    if (!icon || event.repeat || (event.key !== "Enter" && event.key !== " ") || icon.matches("button,input,summary")) return;
+    if (!icon || event.repeat || !/^(Enter| )$/.test(event.key) || icon.matches("button,input,summary")) return;
     event.preventDefault();
     open(icon);
   }, true);

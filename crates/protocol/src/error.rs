@@ -47,7 +47,7 @@ catalogue! {
         engineer: "RTCPeerConnection, WebAssembly, AudioWorklet or getUserMedia is missing, or the page is neither https nor localhost."
     },
     PhoneNotLoaded = "RL-106" {
-        shopper: "The phone could not be loaded: check the connection, then try again.",
+        shopper: "The phone could not be loaded: check the connection and try again.",
         engineer: "A script or module of the panel failed to load or to compile. See the browser's network and console panels."
     },
     SocketLost = "RL-107" {

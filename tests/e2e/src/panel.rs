@@ -180,6 +180,8 @@ impl Browser {
              if (!stream) return false;
              const context = new AudioContext(), ear = context.createScriptProcessor(16384, 1, 1);
              window.heard = { rate: context.sampleRate, chunks: [], context };
+             // Or it is collected.
+             window.heard.ear = ear;
              ear.onaudioprocess = ({ inputBuffer }) => heard.chunks.push(inputBuffer.getChannelData(0).slice());
              context.createMediaStreamSource(stream).connect(ear).connect(context.destination);
              return true",
