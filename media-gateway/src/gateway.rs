@@ -215,7 +215,8 @@ async fn run(controller: Controller, channels: Channels, thread: JoinHandle<()>,
     controller.run(channels).await;
     let is_abandoned = handle.ends.abandon.is_cancelled();
     handle.sip.shutdown(if is_abandoned { Duration::ZERO } else { SIP_SHUTDOWN }).await;
-    if tokio::task::spawn_blocking(move || thread.join().is_err()).await.unwrap_or(true) {
+    // A runtime that ends meanwhile takes the question back, which is no answer.
+    if tokio::task::spawn_blocking(move || thread.join().is_err()).await.unwrap_or(false) {
         error!("the media thread panicked");
     }
     handle.stopped.cancel();
