@@ -1,6 +1,7 @@
 //! The shell around [`Call`]: WebSocket, `RTCPeerConnection`, timer, clock. It takes no decisions.
 
 use crate::call::{Call, Input, Output, Path};
+use crate::link::Request;
 use crate::message;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
@@ -38,10 +39,8 @@ export interface Listener {
   onTrack(track: MediaStreamTrack): void;
   /** The far end pressed a key: one of 0-9, *, #, A-D. */
   onDigit(digit: string): void;
-  /** The call centre shows a page of the shop: to be answered by a report, `{type: "shown", done}`. */
-  onPage(url: string): void;
-  /** The call centre sets something (protocol: VisitorEventSet): to be answered by a report of what is set. */
-  onSet(wanted: object): void;
+  /** The server says what is none of the phone's business (protocol: VisitorEventPage and its like), or newer than it. */
+  onMessage(message: object): void;
   /** Something is wrong, but the call goes on. */
   onWarning(code: string, message: string): void;
   /** The call is over; an empty code when it was no error. Said once, the last word. */
@@ -65,10 +64,8 @@ extern "C" {
     fn on_track(this: &Listener, track: &MediaStreamTrack);
     #[wasm_bindgen(method, js_name = onDigit)]
     fn on_digit(this: &Listener, digit: &str);
-    #[wasm_bindgen(method, js_name = onPage)]
-    fn on_page(this: &Listener, url: &str);
-    #[wasm_bindgen(method, js_name = onSet)]
-    fn on_set(this: &Listener, wanted: JsValue);
+    #[wasm_bindgen(method, js_name = onMessage)]
+    fn on_message(this: &Listener, message: JsValue);
     #[wasm_bindgen(method, js_name = onWarning)]
     fn on_warning(this: &Listener, code: &str, message: &str);
     #[wasm_bindgen(method, js_name = onEnded)]
@@ -224,11 +221,9 @@ impl Phone {
         self.0.handle(Input::NetworkChanged);
     }
 
-    /// Tells the server what has become of a page or of a setting (protocol: `VisitorRequestShown`, `VisitorRequestSettings`).
-    pub fn report(&self, report: JsValue) {
-        if let Ok(report) = message::report(report) {
-            self.0.handle(Input::Reported(report));
-        }
+    /// Tells the server what is none of the phone's business (protocol: `VisitorRequestShown`, `VisitorRequestSettings`), as JSON.
+    pub fn tell(&self, message: String) {
+        self.0.handle(Input::Told(message));
     }
 
     /// Hangs up, before or after the answer.
@@ -291,12 +286,14 @@ impl Shell {
         let input = match event.type_().as_str() {
             "open" => Input::SocketOpened,
             "close" => Input::SocketClosed(event_as::<CloseEvent>(event).code()),
-            "message" => match message::read(&event_as::<MessageEvent>(event).data().as_string().unwrap_or_default()) {
-                Ok(event) => Input::Received(event),
-                // A newer server may say more than this phone understands.
-                Err(ReadError::UnknownType) => return,
-                Err(ReadError::Field(field)) => Input::Unreadable(field.to_owned()),
-            },
+            "message" => {
+                let text = event_as::<MessageEvent>(event).data().as_string().unwrap_or_default();
+                match message::read(&text) {
+                    Ok(event) => Input::Received(event),
+                    Err(ReadError::UnknownType) => Input::Relayed(text),
+                    Err(ReadError::Field(field)) => Input::Unreadable(field.to_owned()),
+                }
+            }
             "icecandidate" => Input::Found(
                 event_as::<RtcPeerConnectionIceEvent>(event)
                     .candidate()
@@ -341,8 +338,12 @@ impl Shell {
             match output {
                 Output::Connect => self.connect(),
                 Output::Send(request) => {
+                    let text = match request {
+                        Request::Phone(request) => message::write(&request),
+                        Request::Panel(text) => text,
+                    };
                     // Throws while connecting only; a socket that is closing says `close` next.
-                    let _ = self.socket.borrow().send_with_str(&message::write(&request));
+                    let _ = self.socket.borrow().send_with_str(&text);
                 }
                 Output::Restart => {
                     self.peer.restart();
@@ -360,8 +361,12 @@ impl Shell {
                 Output::Welcome(call, merchant, link) => self.listener.on_welcome(&call, &merchant, &link),
                 Output::State(state, answered_ms) => self.listener.on_state(state.word(), answered_ms),
                 Output::Keep(token) => self.listener.on_keep(&token),
-                Output::Page(url) => self.listener.on_page(&url),
-                Output::Set(event) => self.listener.on_set(message::object(&event)),
+                Output::Relay(text) => {
+                    let message = message::object(&text);
+                    if message.is_object() {
+                        self.listener.on_message(message);
+                    }
+                }
                 Output::Digit(digit) => self.listener.on_digit(digit.encode_utf8(&mut [0; 4])),
                 Output::Warn(code, message) => self.listener.on_warning(code.word(), &message),
                 Output::End(code, message) => {

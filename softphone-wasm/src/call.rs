@@ -3,7 +3,7 @@
 //! A state machine told the time: no browser, no clock. The server owns the call's state; this renders it, and decides
 //! only what the server cannot: that the server itself, the microphone or the audio path is gone.
 
-use crate::link::{Link, Step};
+use crate::link::{Link, Request, Step};
 use core::time::Duration;
 use protocol::error::ErrorCode;
 use protocol::visitor::{CallState, EndReason, Quality, VisitorEvent, VisitorRequest};
@@ -55,8 +55,10 @@ pub(crate) enum Input {
     KeyHeard(char),
     /// The browser speaks of another network.
     NetworkChanged,
-    /// What has become of a page or a setting: `shown` or `settings`.
-    Reported(VisitorRequest),
+    /// A message of the server that only the panel understands, as JSON.
+    Relayed(String),
+    /// A message of the panel that only the server understands, as JSON.
+    Told(String),
     /// The RTP timestamp of the audio that came last: the answer to [`Output::Listen`].
     Heard(u32),
     /// The browser refuses a description or a track; with what it said.
@@ -86,7 +88,7 @@ pub(crate) enum Output {
     /// Open a socket, in place of the one before.
     Connect,
     /// Send a message; the socket is open.
-    Send(VisitorRequest),
+    Send(Request),
     /// Make another offer, for another audio path (ICE restart, RFC 8445 section 2.4).
     Restart,
     /// Look what audio came last.
@@ -101,10 +103,8 @@ pub(crate) enum Output {
     Keep(String),
     /// Show a key of the far end.
     Digit(char),
-    /// Show a page of the shop.
-    Page(String),
-    /// Set what this `set` asks for.
-    Set(VisitorEvent),
+    /// Hand the panel a message of the server.
+    Relay(String),
     /// Show that something is wrong; the call goes on.
     Warn(ErrorCode, String),
     /// Show that the call is over, with the error's code if it was one; release microphone and audio path.
@@ -242,6 +242,12 @@ impl Call {
                     self.receive(event, now);
                 }
             }
+            Input::Relayed(text) => {
+                self.link.relayed(now);
+                if !self.ended {
+                    self.outputs.push_back(Output::Relay(text));
+                }
+            }
             // The goodbye may still wait for a socket.
             _ if self.ended => {}
             Input::NetworkChanged => {
@@ -272,7 +278,7 @@ impl Call {
                     self.send(VisitorRequest::Ready {});
                 }
             }
-            Input::Reported(report) => self.send(report),
+            Input::Told(text) => self.say(Request::Panel(text)),
             Input::KeyHeard(digit) => self.key(Way::Heard, digit, now),
             Input::HungUp => {
                 self.send(VisitorRequest::Hangup {});
@@ -286,6 +292,10 @@ impl Call {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the browser's build lacks the messages that are not the phone's"
+    )]
     fn receive(&mut self, event: VisitorEvent, now: Duration) {
         match event {
             VisitorEvent::Welcome { call, merchant, link, .. } => {
@@ -307,7 +317,6 @@ impl Call {
                 self.outputs.push_back(Output::State(state, 0));
             }
             VisitorEvent::Resume { token } => self.outputs.push_back(Output::Keep(token)),
-            VisitorEvent::Transport { .. } => {}
             VisitorEvent::Resumed { state, answered_ms } => {
                 self.answered(now);
                 self.outputs.push_back(Output::State(state, answered_ms));
@@ -321,8 +330,6 @@ impl Call {
                     self.key(Way::Signalled, digit, now);
                 }
             }
-            VisitorEvent::Page { url, .. } => self.outputs.push_back(Output::Page(url)),
-            VisitorEvent::Set { .. } => self.outputs.push_back(Output::Set(event)),
             // The server's last word to this page: the call itself may go on elsewhere.
             VisitorEvent::Error { code: code @ (ErrorCode::CallElsewhere | ErrorCode::CallOver), message } => {
                 self.end(Some(code), &message);
@@ -333,8 +340,8 @@ impl Call {
                 self.end(code, &message);
                 self.close();
             }
-            // The link's.
-            VisitorEvent::Session { .. } | VisitorEvent::Reconnected { .. } | VisitorEvent::Pong { .. } => {}
+            // The link's; and the panel's, which this phone does not even read.
+            _ => {}
         }
     }
 
@@ -416,6 +423,10 @@ impl Call {
     }
 
     fn send(&mut self, request: VisitorRequest) {
+        self.say(Request::Phone(request));
+    }
+
+    fn say(&mut self, request: Request) {
         self.link.send(request);
         self.forward();
     }

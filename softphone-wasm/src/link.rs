@@ -32,13 +32,22 @@ const DOUBTED_PONG_WITHIN: Duration = Duration::from_millis(1_500);
 /// Requests that are kept until the server has them: an offer and the candidates of a machine with many interfaces.
 pub(crate) const MAX_KEPT: usize = 64;
 
+/// What the server is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// By the phone.
+    Phone(VisitorRequest),
+    /// By the panel, as JSON.
+    Panel(String),
+}
+
 /// What a link wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Open a socket, in place of the one before.
     Connect,
     /// Send over the socket that is open.
-    Send(VisitorRequest),
+    Send(Request),
 }
 
 /// How far the socket is.
@@ -62,7 +71,7 @@ pub(crate) struct Link {
     session: Option<String>,
     socket: Socket,
     /// What the server may not have, oldest first.
-    kept: VecDeque<VisitorRequest>,
+    kept: VecDeque<Request>,
     /// How many of these have gone out over this socket.
     said: usize,
     /// How many requests came before them.
@@ -149,7 +158,7 @@ impl Link {
             *session = self.session.clone();
             *seen = self.session.is_some().then_some(self.seen);
         }
-        self.steps.push_back(Step::Send(hello));
+        self.steps.push_back(Step::Send(Request::Phone(hello)));
         self.flush();
     }
 
@@ -187,11 +196,12 @@ impl Link {
     }
 
     /// Takes note of an event. Gives it back if it means something to the call.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the browser's build lacks the messages that are not the phone's"
+    )]
     pub(crate) fn receive(&mut self, event: VisitorEvent, now: Duration) -> Option<VisitorEvent> {
-        if self.socket == Socket::Open {
-            self.pong_until = None;
-            self.ping_at = Some(now + PING_AFTER);
-        }
+        self.heard(now);
         match event {
             VisitorEvent::Pong { received } => {
                 self.acknowledge(received);
@@ -212,33 +222,30 @@ impl Link {
                 self.is_open(now);
                 None
             }
-            event @ (VisitorEvent::Welcome { .. }
-            | VisitorEvent::Answer { .. }
-            | VisitorEvent::State { .. }
-            | VisitorEvent::Resume { .. }
-            | VisitorEvent::Resumed { .. }
-            | VisitorEvent::Digit { .. }
-            | VisitorEvent::Transport { .. }
-            | VisitorEvent::Page { .. }
-            | VisitorEvent::Set { .. }
-            | VisitorEvent::Error { .. }
-            | VisitorEvent::Ended { .. }) => {
+            event => {
                 self.seen = self.seen.saturating_add(1);
                 Some(event)
             }
         }
     }
 
+    /// Takes note of an event that the phone does not read.
+    pub(crate) fn relayed(&mut self, now: Duration) {
+        self.heard(now);
+        self.seen = self.seen.saturating_add(1);
+    }
+
     /// The server has answered the last of these: it has that and whatever was sent before.
     pub(crate) fn answered(&mut self, is_it: fn(&VisitorRequest) -> bool) {
+        let is_it = |request: &Request| matches!(request, Request::Phone(request) if is_it(request));
         let answered = self.kept.iter().take(self.said).rposition(is_it).map_or(0, |last| last + 1);
         self.forget(answered);
     }
 
     /// Sends a request, over the next socket if need be.
-    pub(crate) fn send(&mut self, request: VisitorRequest) {
+    pub(crate) fn send(&mut self, request: Request) {
         if self.kept.len() >= MAX_KEPT {
-            if self.said == 0 && matches!(request, VisitorRequest::Candidate { .. }) {
+            if self.said == 0 && matches!(request, Request::Phone(VisitorRequest::Candidate { .. })) {
                 // More candidates than that add nothing; the last word of a call always finds room.
                 return;
             }
@@ -297,7 +304,14 @@ impl Link {
     fn ping(&mut self, within: Duration, now: Duration) {
         self.ping_at = None;
         self.pong_until = Some(now + within);
-        self.steps.push_back(Step::Send(VisitorRequest::Ping { seen: self.seen }));
+        self.steps.push_back(Step::Send(Request::Phone(VisitorRequest::Ping { seen: self.seen })));
+    }
+
+    fn heard(&mut self, now: Duration) {
+        if self.socket == Socket::Open {
+            self.pong_until = None;
+            self.ping_at = Some(now + PING_AFTER);
+        }
     }
 
     /// Sends what this socket has not had. What rings somebody waits for the session, without which it might ring twice.
@@ -305,7 +319,7 @@ impl Link {
         while let Some(request) = self.kept.get(self.said) {
             let may = match self.socket {
                 Socket::Open => true,
-                Socket::Greeting => self.session.is_none() && !matches!(request, VisitorRequest::Ready {}),
+                Socket::Greeting => self.session.is_none() && *request != Request::Phone(VisitorRequest::Ready {}),
                 Socket::Opening | Socket::Broken => false,
             };
             if !may {

@@ -46,21 +46,14 @@ impl Writer for Message {
     }
 }
 
-/// A message as the panel's script reads it.
-pub(crate) fn object(event: &VisitorEvent) -> JsValue {
-    let mut message = Message(Object::new().into());
-    event.write(&mut message);
-    message.0
-}
-
-/// What the panel's script reports, by its `type`: `shown` or `settings`.
-pub(crate) fn report(object: JsValue) -> Result<VisitorRequest, ReadError> {
-    VisitorRequest::read(&Message(object))
-}
-
 /// Reads what the server sent. A text that is no JSON counts as one without a `type`.
 pub(crate) fn read(text: &str) -> Result<VisitorEvent, ReadError> {
-    VisitorEvent::read(&Message(JSON::parse(text).unwrap_or(JsValue::UNDEFINED)))
+    VisitorEvent::read(&Message(object(text)))
+}
+
+/// A message as the panel's script reads it; `undefined` where the text is no JSON.
+pub(crate) fn object(text: &str) -> JsValue {
+    JSON::parse(text).unwrap_or(JsValue::UNDEFINED)
 }
 
 /// Writes what the server is to read, as JSON.

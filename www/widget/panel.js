@@ -34,6 +34,9 @@ const STATES = {
   answered: "Connected",
 };
 
+/** @typedef {import("../../crates/protocol/ringlet").VisitorEvent} VisitorEvent */
+/** @typedef {import("../../crates/protocol/ringlet").VisitorRequest} VisitorRequest */
+
 /** @param {string} id @returns {HTMLElement} */
 const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const panel = part("panel");
@@ -327,14 +330,17 @@ const listener = {
     keysHeard = (keysHeard + " " + digit).slice(-2 * KEYS_SHOWN);
     note(`They pressed${keysHeard}`);
   },
-  /** @param {string} url */
-  onPage(url) {
-    // Before the page goes, what its successor is to know.
-    settings.set("shown", true);
-    port?.postMessage({ page: url });
+  /** @param {object} told */
+  onMessage(told) {
+    const message = /** @type {VisitorEvent} */ (told);
+    if (message.type === "page") {
+      // Before the page goes, what its successor is to know.
+      settings.set("shown", true);
+      port?.postMessage({ page: message.url });
+    }
+    // As yet nothing can be set from afar; the call centre is told so.
+    if (message.type === "set") report({ type: "settings", refused: true });
   },
-  // As yet nothing can be set from afar; the call centre is told so.
-  onSet: () => phone?.report({ type: "settings", refused: true }),
   /** @param {string} code @param {string} message */
   onWarning: (code, message) => note(`${message} (${code})`),
   onEnded: end,
@@ -420,12 +426,17 @@ function tell() {
   port?.postMessage({ keep: { token, panel: settings.current() } });
 }
 
+/** @param {VisitorRequest} message what the phone does not care about */
+function report(message) {
+  phone?.tell(JSON.stringify(message));
+}
+
 /**
  * What the shop's page has made of the address that the call centre named. It may stay the same page, at another place.
  * @param {boolean} done
  */
 function pageShown(done) {
-  phone?.report({ type: "shown", done });
+  report({ type: "shown", done });
   part("shown").hidden = !done;
   if (!done) {
     settings.set("shown", false);

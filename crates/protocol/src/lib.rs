@@ -18,6 +18,7 @@ mod ids;
 #[cfg(feature = "serde")]
 pub mod rest;
 pub mod rfc4571;
+#[cfg(feature = "serde")]
 pub mod settings;
 pub mod visitor;
 

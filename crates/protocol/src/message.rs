@@ -214,10 +214,11 @@ macro_rules! words {
     };
 }
 
-/// Declares an enum of messages: in JSON an object whose `type` names the message.
+/// Declares an enum of messages: in JSON an object whose `type` names the message. What stands under a `cfg` of the servers' feature
+/// is between them and the panel: the phone passes it on unread.
 macro_rules! messages {
     ($(#[doc = $doc:literal])* pub enum $name:ident {
-        $($(#[doc = $vdoc:literal])* $variant:ident = $tag:literal {
+        $($(#[doc = $vdoc:literal])* $(#[cfg($servers:meta)])? $variant:ident = $tag:literal {
             $($(#[doc = $fdoc:literal])* $field:ident: $ty:ty,)*
         },)*
     }) => {
@@ -225,7 +226,7 @@ macro_rules! messages {
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(tag = "type"))]
         pub enum $name {
-            $($(#[doc = $vdoc])* #[cfg_attr(feature = "serde", serde(rename = $tag))] $variant {
+            $($(#[doc = $vdoc])* $(#[cfg($servers)])? #[cfg_attr(feature = "serde", serde(rename = $tag))] $variant {
                 $($(#[doc = $fdoc])*
                 #[cfg_attr(feature = "serde", serde(skip_serializing_if = "crate::Field::is_absent"))]
                 $field: $ty,)*
@@ -234,7 +235,7 @@ macro_rules! messages {
 
         impl $name {
             /// What the printers of documentation and of `ringlet.d.ts` go by.
-            pub const SHAPE: &'static [$crate::VariantShape] = &[$($crate::VariantShape {
+            pub const SHAPE: &'static [$crate::VariantShape] = &[$($(#[cfg($servers)])? $crate::VariantShape {
                 tag: $tag,
                 doc: &[$($vdoc,)*],
                 fields: &[$($crate::FieldShape {
@@ -252,7 +253,7 @@ macro_rules! messages {
             /// [`ReadError::Field`](crate::ReadError) with the field that is missing or malformed.
             pub fn read(reader: &impl $crate::Reader) -> Result<Self, $crate::ReadError> {
                 match reader.string("type").as_deref() {
-                    $(Some($tag) => Ok(Self::$variant {
+                    $($(#[cfg($servers)])? Some($tag) => Ok(Self::$variant {
                         $($field: <$ty as $crate::Field>::read(reader, stringify!($field))?,)*
                     }),)*
                     _ => Err($crate::ReadError::UnknownType),
@@ -262,7 +263,7 @@ macro_rules! messages {
             /// Writes a message without serde.
             pub fn write(&self, writer: &mut impl $crate::Writer) {
                 match self {
-                    $(Self::$variant { $($field,)* } => {
+                    $($(#[cfg($servers)])? Self::$variant { $($field,)* } => {
                         writer.string("type", $tag);
                         $($crate::Field::write($field, writer, stringify!($field));)*
                     })*

@@ -20,6 +20,7 @@
 //! answered by `settings`).
 
 use crate::error::ErrorCode;
+#[cfg(feature = "serde")]
 use crate::settings::{By, EchoLayer};
 
 /// The version in `hello` and `welcome`. A server that does not speak the browser's version answers
@@ -193,12 +194,14 @@ messages! {
             seen: u32,
         },
         /// What has become of `page`. Where the shop's page goes at once, the end of the socket says it as well.
+        #[cfg(feature = "serde")]
         Shown = "shown" {
             /// The shop's page is going there.
             done: bool,
         },
         /// What is really set: said after each `set`, whenever the shopper changes something, and once a call is answered
         /// or taken up again. What is left out has not changed, or this panel has no such thing.
+        #[cfg(feature = "serde")]
         Settings = "settings" {
             /// The amplification of what the shopper says, in dB; 0: as the microphone gives it.
             microphone_db: Option<i32>,
@@ -272,6 +275,7 @@ messages! {
             duration_ms: u32,
         },
         /// What carries the audio: sent when the path is up, and again whenever the audio has moved.
+        #[cfg(feature = "serde")]
         Transport = "transport" {
             /// Which.
             transport: Transport,
@@ -314,6 +318,7 @@ messages! {
         },
         /// The call centre shows the shopper a page of the shop: the shop's page goes there, and the call with it. Answered by
         /// `shown`.
+        #[cfg(feature = "serde")]
         Page = "page" {
             /// Absolute, and of the shop page's own origin.
             url: String,
@@ -322,6 +327,7 @@ messages! {
         },
         /// The call centre sets something; what is left out stays as it is. The shopper is told, can undo it, and `settings` is
         /// the answer.
+        #[cfg(feature = "serde")]
         Set = "set" {
             /// Whose doing it is.
             by: By,

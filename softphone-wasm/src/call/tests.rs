@@ -28,6 +28,10 @@ fn hello_again() -> VisitorRequest {
     hello_with(Some("r1".to_owned()))
 }
 
+fn say(request: VisitorRequest) -> Output {
+    Output::Send(Request::Phone(request))
+}
+
 fn drain(call: &mut Call) -> Vec<Output> {
     std::iter::from_fn(|| call.poll_output()).collect()
 }
@@ -68,7 +72,7 @@ fn session() -> Input {
 }
 
 fn failed(code: ErrorCode, detail: &str) -> Output {
-    Output::Send(VisitorRequest::Failed { code, detail: Some(detail.to_owned()) })
+    say(VisitorRequest::Failed { code, detail: Some(detail.to_owned()) })
 }
 
 fn ended(code: ErrorCode) -> Output {
@@ -78,13 +82,13 @@ fn ended(code: ErrorCode) -> Output {
 #[test]
 fn a_page_is_shown_and_what_becomes_of_it_is_told_while_the_call_lives() {
     let mut call = welcomed();
-    let url = || "https://shop.example/returns".to_owned();
-    let page = Input::Received(VisitorEvent::Page { url: url(), by: protocol::settings::By::Agent });
-    assert_eq!(feed(&mut call, page), [Output::Page(url())]);
-    let shown = || VisitorRequest::Shown { done: true };
-    assert_eq!(feed(&mut call, Input::Reported(shown())), [Output::Send(shown())]);
+    let page = || r#"{"type":"page"}"#.to_owned();
+    assert_eq!(feed(&mut call, Input::Relayed(page())), [Output::Relay(page())]);
+    let shown = || r#"{"type":"shown","done":true}"#.to_owned();
+    assert_eq!(feed(&mut call, Input::Told(shown())), [Output::Send(Request::Panel(shown()))]);
     feed(&mut call, Input::HungUp);
-    assert_eq!(feed(&mut call, Input::Reported(shown())), []);
+    assert_eq!(feed(&mut call, Input::Told(shown())), []);
+    assert_eq!(feed(&mut call, Input::Relayed(page())), []);
 }
 
 #[test]
@@ -96,19 +100,19 @@ fn what_is_found_before_the_socket_opens_follows_hello_in_order() {
     assert_eq!(
         feed(&mut call, Input::SocketOpened),
         [
-            Output::Send(hello()),
-            Output::Send(VisitorRequest::Offer { sdp: "v=0".to_owned(), quality: Some(Quality::Saver) }),
-            Output::Send(VisitorRequest::Candidate { candidate: "candidate:1".to_owned() }),
+            say(hello()),
+            say(VisitorRequest::Offer { sdp: "v=0".to_owned(), quality: Some(Quality::Saver) }),
+            say(VisitorRequest::Candidate { candidate: "candidate:1".to_owned() }),
         ]
     );
     feed(&mut call, welcome());
-    assert_eq!(feed(&mut call, session()), [Output::Send(VisitorRequest::Ready {})], "rings nobody twice");
+    assert_eq!(feed(&mut call, session()), [say(VisitorRequest::Ready {})], "rings nobody twice");
 }
 
 #[test]
 fn ready_is_said_once_however_often_the_microphone_changes() {
     let mut call = welcomed();
-    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), [Output::Send(VisitorRequest::Ready {})]);
+    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), [say(VisitorRequest::Ready {})]);
     assert_eq!(feed(&mut call, Input::MicrophoneAllowed), []);
 }
 
@@ -119,7 +123,7 @@ fn a_microphone_denied_before_the_socket_opens_is_still_reported() {
     assert_eq!(feed(&mut call, denied), [ended(ErrorCode::MicrophoneDenied)]);
     assert_eq!(
         feed(&mut call, Input::SocketOpened),
-        [Output::Send(hello()), failed(ErrorCode::MicrophoneDenied, "NotAllowedError"), Output::CloseSocket]
+        [say(hello()), failed(ErrorCode::MicrophoneDenied, "NotAllowedError"), Output::CloseSocket]
     );
     assert_eq!(call.poll_timeout(), None);
 }
@@ -150,7 +154,7 @@ fn every_wait_of_the_setup_ends_in_the_error_that_names_it() {
     feed(&mut pathless, Input::Received(VisitorEvent::Answer { sdp: String::new() }));
     pathless.handle_timeout(T0 + PATH_WITHIN);
     let blocked = failed(ErrorCode::MediaPathFailed, "deadline passed");
-    let ping = Output::Send(VisitorRequest::Ping { seen: 3 });
+    let ping = say(VisitorRequest::Ping { seen: 3 });
     assert_eq!(drain(&mut pathless), [ping, blocked, ended(ErrorCode::MediaPathFailed), Output::CloseSocket]);
 
     let mut unasked = welcomed();
@@ -162,7 +166,7 @@ fn every_wait_of_the_setup_ends_in_the_error_that_names_it() {
 fn a_path_that_comes_back_in_time_ends_nothing() {
     let mut call = welcomed();
     feed(&mut call, Input::MicrophoneAllowed);
-    assert_eq!(feed(&mut call, Input::Path(Path::Interrupted)), [Output::Send(VisitorRequest::Ping { seen: 2 })]);
+    assert_eq!(feed(&mut call, Input::Path(Path::Interrupted)), [say(VisitorRequest::Ping { seen: 2 })]);
     feed(&mut call, Input::Received(VisitorEvent::Pong { received: 1 }));
     assert_eq!(call.poll_timeout(), Some(T0 + PATH_BACK_WITHIN));
     feed(&mut call, Input::Path(Path::Up));
@@ -212,19 +216,20 @@ fn a_broken_socket_is_followed_by_another_and_only_what_got_lost_is_said_again()
     let candidate = |n: u32| VisitorRequest::Candidate { candidate: format!("candidate:{n}") };
     for n in 1..=3 {
         let found = Input::Found(format!("candidate:{n}"));
-        assert_eq!(feed(&mut call, found), [Output::Send(candidate(n))]);
+        assert_eq!(feed(&mut call, found), [say(candidate(n))]);
     }
+    feed(&mut call, Input::Relayed("{}".to_owned()));
     assert_eq!(feed(&mut call, Input::SocketClosed(1006)), []);
     assert_eq!(feed(&mut call, Input::MicrophoneAllowed), []);
     call.handle_timeout(T0);
     assert_eq!(drain(&mut call), [Output::Connect]);
     let mut again = hello();
     if let VisitorRequest::Hello { session, seen, .. } = &mut again {
-        (*session, *seen) = (Some("s1".to_owned()), Some(2));
+        (*session, *seen) = (Some("s1".to_owned()), Some(3));
     }
-    assert_eq!(feed(&mut call, Input::SocketOpened), [Output::Send(again)]);
-    let reconnected = Input::Received(VisitorEvent::Reconnected { received: Some(2), sent: 2 });
-    assert_eq!(feed(&mut call, reconnected), [Output::Send(candidate(3)), Output::Send(VisitorRequest::Ready {})]);
+    assert_eq!(feed(&mut call, Input::SocketOpened), [say(again)]);
+    let reconnected = Input::Received(VisitorEvent::Reconnected { received: Some(2), sent: 3 });
+    assert_eq!(feed(&mut call, reconnected), [say(candidate(3)), say(VisitorRequest::Ready {})]);
 }
 
 #[test]
@@ -238,7 +243,7 @@ fn a_server_that_remembers_nothing_is_told_what_is_unanswered() {
     feed(&mut call, Input::SocketOpened);
     drain(&mut call);
     let reconnected = Input::Received(VisitorEvent::Reconnected { received: None, sent: 0 });
-    assert_eq!(feed(&mut call, reconnected), [Output::Send(VisitorRequest::Ready {})]);
+    assert_eq!(feed(&mut call, reconnected), [say(VisitorRequest::Ready {})]);
 }
 
 #[test]
@@ -271,7 +276,7 @@ fn the_server_is_looked_for_with_growing_pauses_and_the_shopper_is_told_once() {
 #[test]
 fn a_socket_that_lost_its_network_is_found_out_and_one_that_did_not_is_kept() {
     let mut call = welcomed();
-    assert_eq!(feed(&mut call, Input::NetworkChanged), [Output::Send(VisitorRequest::Ping { seen: 2 })]);
+    assert_eq!(feed(&mut call, Input::NetworkChanged), [say(VisitorRequest::Ping { seen: 2 })]);
     assert_eq!(feed(&mut call, Input::NetworkChanged), [], "one question at a time");
     feed(&mut call, Input::Received(VisitorEvent::Pong { received: 0 }));
     assert_eq!(call.poll_timeout(), Some(T0 + PING_AFTER));
@@ -304,14 +309,14 @@ fn who_hangs_up_without_a_socket_is_still_heard() {
     call.handle_timeout(T0);
     feed(&mut call, Input::SocketOpened);
     let reconnected = Input::Received(VisitorEvent::Reconnected { received: Some(0), sent: 2 });
-    assert_eq!(feed(&mut call, reconnected), [Output::Send(VisitorRequest::Hangup {}), Output::CloseSocket]);
+    assert_eq!(feed(&mut call, reconnected), [say(VisitorRequest::Hangup {}), Output::CloseSocket]);
     assert_eq!(call.poll_timeout(), None);
 }
 
 #[test]
 fn a_call_that_is_taken_up_again_says_when_it_was_answered_and_waits_for_no_microphone() {
     let mut call = Call::new(hello_again(), 1, T0);
-    assert_eq!(feed(&mut call, Input::SocketOpened), [Output::Send(hello_again())]);
+    assert_eq!(feed(&mut call, Input::SocketOpened), [say(hello_again())]);
     feed(&mut call, welcome());
     feed(&mut call, session());
     assert_eq!(call.poll_timeout(), Some(T0 + PING_AFTER));
@@ -320,7 +325,7 @@ fn a_call_that_is_taken_up_again_says_when_it_was_answered_and_waits_for_no_micr
     let token = || "r2".to_owned();
     let next = Input::Received(VisitorEvent::Resume { token: token() });
     assert_eq!(feed(&mut call, next), [Output::Keep(token())]);
-    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), [Output::Send(VisitorRequest::Ready {})]);
+    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), [say(VisitorRequest::Ready {})]);
 }
 
 #[test]
@@ -350,5 +355,5 @@ fn candidates_that_wait_for_the_socket_are_bounded_and_never_crowd_out_the_goodb
     feed(&mut call, Input::HungUp);
     let sent = feed(&mut call, Input::SocketOpened);
     assert_eq!(sent.len(), MAX_KEPT + 3, "`hello`, the bound, the goodbye, the end");
-    assert!(sent.contains(&Output::Send(VisitorRequest::Hangup {})));
+    assert!(sent.contains(&say(VisitorRequest::Hangup {})));
 }
