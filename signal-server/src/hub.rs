@@ -223,10 +223,10 @@ impl Hub {
             self.act(next).await;
         }
         // What a gateway elsewhere carries is not for us to end: the next server goes on with it.
-        self.leave().await;
+        self.leave(false).await;
         let drained = Instant::now() + stopping.drain;
         self.run_until(drained, |hub| hub.switchboard.calls() == 0).await;
-        self.leave().await;
+        self.leave(self.gateways.values().all(|link| link.outlives)).await;
         self.input(Input::Stop).await;
         let released = Instant::now() + RELEASE;
         self.run_until(released, |hub| hub.switchboard.is_empty()).await;
@@ -237,10 +237,11 @@ impl Hub {
         }
     }
 
-    async fn leave(&mut self) {
+    async fn leave(&mut self, all: bool) {
         let before = self.switchboard.calls();
-        let outliving = self.gateways.iter().filter(|(_, link)| link.outlives).map(|(gateway, _)| gateway.clone());
-        self.input(Input::Leave { outliving: outliving.collect() }).await;
+        let outliving = self.gateways.iter().filter(|(_, link)| link.outlives);
+        let outliving = outliving.map(|(gateway, _)| (gateway.clone(), gateway.clone())).collect();
+        self.input(Input::Leave { outliving, all }).await;
         let left = before.saturating_sub(self.switchboard.calls());
         if left > 0 {
             tracing::info!(calls = left, "left to the next server");
@@ -426,7 +427,8 @@ impl Hub {
             Change::Started { plan } => {
                 tracing::info!(%call, merchant = %plan.merchant, link = %plan.link, "call started");
             }
-            Change::Dialed { gateway } => tracing::info!(%call, %gateway, "dialling"),
+            Change::Carried { gateway } => tracing::info!(%call, %gateway, "carried"),
+            Change::Dialed => tracing::info!(%call, "dialling"),
             Change::Ringing => histogram!("ringlet_call_ringing_seconds").record(since_start.unwrap_or_default()),
             Change::Answered => {
                 tracing::info!(%call, "answered");

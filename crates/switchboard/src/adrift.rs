@@ -8,7 +8,7 @@ use crate::call::{Call, Effects, Stage};
 use crate::resume::{Epoch, Page, Visitor};
 use crate::session::Session;
 use crate::timers::Timer;
-use crate::{Ending, Output, Plan};
+use crate::{Change, Output, Plan};
 use protocol::gateway::{Carried, Command, Event, TrunkLeg};
 use protocol::visitor::{CallState, EndReason};
 use protocol::{CallId, GatewayId};
@@ -23,8 +23,10 @@ pub(crate) const UNWRITTEN_TOKENS: u32 = 16;
 pub struct Restored {
     /// The call's plan.
     pub plan: Box<Plan>,
-    /// Who carried it. `None`: it was never dialled.
+    /// Who carries it. `None`: its page had made no offer.
     pub gateway: Option<GatewayId>,
+    /// The far end was rung.
+    pub dialed: bool,
     /// The far end has rung or sent early media.
     pub rang: bool,
     /// When somebody answered.
@@ -38,37 +40,45 @@ pub struct Restored {
 impl Call {
     /// A call of an earlier server. Its record is begun, its page is gone, its gateway has yet to say that it carries it.
     pub(crate) fn restored(id: CallId, restored: Restored) -> Self {
-        let Restored { plan, gateway, rang, answered, epoch, oldest } = restored;
+        let Restored { plan, gateway, dialed, rang, answered, epoch, oldest } = restored;
         let mut call = Self::new(id, Page::default(), plan);
-        let state = match (answered, rang) {
-            (Some(_), _) => CallState::Answered,
-            (None, true) => CallState::Ringing,
-            (None, false) => CallState::Dialing,
+        let state = match (answered, rang, dialed) {
+            (Some(_), ..) => CallState::Answered,
+            (None, true, _) => CallState::Ringing,
+            (None, false, true) => CallState::Dialing,
+            (None, false, false) => CallState::Connecting,
         };
         call.stage = Stage::Live(state);
         call.visitor = Visitor::Unreached;
         call.conversation.forget(Session(epoch.0.max(1)));
-        // Audio that went as frames went through the server.
-        call.waiting_frames = Some(None);
+        if gateway.is_some() {
+            // Audio that went as frames went through the server.
+            call.waiting_frames = Some(None);
+            call.is_adrift = true;
+            call.said.of_a_page_that_called(dialed);
+        }
         call.set_gateway(gateway);
-        call.is_adrift = true;
-        call.said.of_a_page_that_called();
         call.rang = rang;
         call.answered_at = answered;
-        call.epoch = Epoch(epoch.0.saturating_add(UNWRITTEN_TOKENS));
+        call.epoch = answered.map_or(epoch, |_| Epoch(epoch.0.saturating_add(UNWRITTEN_TOKENS)));
         call.oldest = oldest;
         call
     }
 
-    /// Starts the deadlines of a restored call, or ends one that nobody can take up.
+    /// Starts the deadlines of a restored call. Who is heard is there, which the gateway will say; before the answer the page
+    /// itself has to come. What the far end has been given to answer is given anew.
     pub(crate) fn go_on(&mut self, fx: &mut Effects<'_>) {
-        let Some(answered) = self.answered_at.filter(|_| self.gateway().is_some()) else {
-            let detail = Some("the server was restarted before the answer".to_owned());
-            return self.end_as(Ending { detail, ..Ending::of(EndReason::ServerStopping) }, fx);
-        };
-        // Its page may be heard meanwhile; whether it is, the gateway will say.
-        self.timers.arm(Timer::Duration, answered + fx.config.max_duration);
-        self.arm(Timer::Gateway, fx.config.gateway, fx);
+        if self.is_adrift {
+            self.arm(Timer::Gateway, fx.config.gateway, fx);
+        }
+        let Stage::Live(state) = self.stage else { return };
+        match (state, self.answered_at) {
+            (_, Some(answered)) => return self.timers.arm(Timer::Duration, answered + fx.config.max_duration),
+            (CallState::Connecting, _) => self.arm(Timer::Setup, fx.config.setup, fx),
+            (CallState::Dialing, _) => self.arm(Timer::TrunkResponse, fx.config.trunk_response, fx),
+            (CallState::Ringing | CallState::EarlyMedia | CallState::Answered, _) => self.await_answer(fx),
+        }
+        self.arm(Timer::Visitor, fx.config.visitor_grace, fx);
     }
 
     /// The connection to the gateway is gone, perhaps for a while. The gateway goes on with its calls.
@@ -124,18 +134,22 @@ impl Call {
         }
     }
 
-    /// The process ends, and another goes on with the call if its gateway does.
-    pub(crate) fn leave_to_successor(&mut self, outlives: impl FnOnce(&GatewayId) -> bool, fx: &mut Effects<'_>) {
-        let is_carried = self.gateway().is_some_and(|gateway| self.is_adrift || outlives(gateway));
-        if !is_carried || !matches!(self.stage, Stage::Live(CallState::Answered)) {
+    /// The process ends, and another goes on with the call if its gateway does: under which name, if so.
+    pub(crate) fn leave_to_successor(&mut self, heir: Option<&GatewayId>, all: bool, fx: &mut Effects<'_>) {
+        let Stage::Live(state) = self.stage else { return };
+        let outlives = self.is_adrift || heir.is_some() || self.gateway().is_none();
+        if !outlives || !all && state != CallState::Answered {
             return;
         }
-        if let Visitor::Here(page) = self.visitor {
-            fx.outputs.push_back(Output::CloseVisitor { call: self.id.clone(), page });
-        }
-        self.refuse_contender(fx);
+        let contender = self.contender.take().map(|contender| contender.page);
+        let here = if let Visitor::Here(page) = self.visitor { Some(page) } else { None };
+        let close = |page| Output::CloseVisitor { call: self.id.clone(), page };
+        fx.outputs.extend(here.into_iter().chain(contender).map(close));
         if let Some(gateway) = self.gateway() {
             fx.gateways.unassign(&self.id, gateway);
+        }
+        if let Some(heir) = heir.filter(|heir| self.gateway() != Some(heir)) {
+            self.record(Change::Carried { gateway: heir.clone() }, fx.now, fx);
         }
         self.stage = Stage::Over;
         self.timers.clear();
@@ -155,6 +169,9 @@ impl Call {
     /// What the gateway knows and we do not, as if it told it now. An event that was kept says it once more.
     fn catch_up(&mut self, state: CallState, carried: &Carried, fx: &mut Effects<'_>) {
         let call = self.id.clone();
+        // The server before this one had it rung, and not yet written that down.
+        let is_news = state == CallState::Connecting && carried.far_end > TrunkLeg::Idle;
+        let state = if is_news { self.dialed(fx) } else { state };
         let event = match carried.far_end {
             TrunkLeg::Idle if matches!(state, CallState::Dialing) => return self.dial(fx),
             TrunkLeg::Ringing => Event::Ringing { call },

@@ -74,7 +74,7 @@ impl Switchboard {
             }
             Input::Reconnect { call, page, .. } => resume::refuse_as_over(&call, page, &mut self.outputs),
             Input::Restored { call, restored } => self.restored(call, *restored, now),
-            Input::Leave { outliving } => self.leave(&outliving, now),
+            Input::Leave { outliving, all } => self.leave(&outliving, all, now),
         }
     }
 
@@ -178,9 +178,12 @@ impl Switchboard {
         }
     }
 
-    fn leave(&mut self, outliving: &[GatewayId], now: Instant) {
+    fn leave(&mut self, outliving: &[(GatewayId, GatewayId)], all: bool, now: Instant) {
         for call in self.calls.keys().cloned().collect::<Vec<_>>() {
-            self.with(&call, now, |call, fx| call.leave_to_successor(|gateway| outliving.contains(gateway), fx));
+            self.with(&call, now, |call, fx| {
+                let heir = outliving.iter().find(|(gateway, _)| call.gateway() == Some(gateway)).map(|(_, heir)| heir);
+                call.leave_to_successor(heir, all, fx);
+            });
         }
     }
 

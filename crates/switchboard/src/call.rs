@@ -91,9 +91,9 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// What the page of a call may have said that was dialled.
-    pub(crate) fn of_a_page_that_called(&mut self) {
-        (self.ready, self.offers) = (true, 1);
+    /// What the page must have said of a call that a gateway carries.
+    pub(crate) fn of_a_page_that_called(&mut self, dialed: bool) {
+        (self.ready, self.offers) = (dialed, 1);
     }
 }
 
@@ -320,6 +320,7 @@ impl Call {
             let Some(gateway) = fx.gateways.assign(&self.id, &self.plan.trunk) else {
                 return self.end(EndReason::NoCapacity, fx);
             };
+            self.record(Change::Carried { gateway: gateway.clone() }, fx.now, fx);
             self.gateway = Some(gateway);
         }
         (self.said.offers, self.said.candidates) = (self.said.offers + 1, self.said.early_candidates.len());
@@ -390,12 +391,20 @@ impl Call {
     /// Rings the far end once there is both a leg to bridge to and a shopper who can talk; not again for a later page.
     fn dial_if_possible(&mut self, fx: &mut Effects<'_>) {
         let Stage::Live(CallState::Connecting) = self.stage else { return };
-        let (true, false, Some(gateway)) = (self.said.ready, self.is_adrift, self.gateway.clone()) else { return };
-        self.dial(fx);
-        self.record(Change::Dialed { gateway }, fx.now, fx);
+        if self.said.ready && !self.is_adrift && self.gateway.is_some() {
+            self.dial(fx);
+            self.dialed(fx);
+        }
+    }
+
+    /// The far end has been rung.
+    pub(crate) fn dialed(&mut self, fx: &mut Effects<'_>) -> CallState {
+        self.said.ready = true;
+        self.record(Change::Dialed, fx.now, fx);
         self.enter(CallState::Dialing, fx);
         self.timers.disarm(Timer::Setup);
         self.arm(Timer::TrunkResponse, fx.config.trunk_response, fx);
+        CallState::Dialing
     }
 
     pub(crate) fn dial(&mut self, fx: &mut Effects<'_>) {
@@ -414,9 +423,13 @@ impl Call {
             self.rang = true;
             self.record(Change::Ringing, fx.now, fx);
             self.timers.disarm(Timer::TrunkResponse);
-            self.arm(Timer::NoAnswer, self.plan.no_answer.clamp(MIN_NO_ANSWER, MAX_NO_ANSWER), fx);
+            self.await_answer(fx);
         }
         self.enter(state, fx);
+    }
+
+    pub(crate) fn await_answer(&mut self, fx: &Effects<'_>) {
+        self.arm(Timer::NoAnswer, self.plan.no_answer.clamp(MIN_NO_ANSWER, MAX_NO_ANSWER), fx);
     }
 
     fn answered(&mut self, fx: &mut Effects<'_>) {

@@ -153,8 +153,10 @@ pub enum Input {
     /// The process is about to end, and another will go on with the answered calls that nothing in this process carries:
     /// those whose gateway is named or out of reach. They are forgotten, their records stay open. Before [`Input::Stop`].
     Leave {
-        /// Gateways that go on without this process.
-        outliving: Vec<GatewayId>,
+        /// Gateways that go on without this process, and the name of each towards the next.
+        outliving: Vec<(GatewayId, GatewayId)>,
+        /// Those as well that nobody has answered, or that no gateway carries yet: the next process is there very soon.
+        all: bool,
     },
 }
 

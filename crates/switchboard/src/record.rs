@@ -14,11 +14,13 @@ pub enum Change {
         /// The call's plan.
         plan: Box<Plan>,
     },
-    /// The gateway was told to ring the far end. At most once.
-    Dialed {
-        /// Which gateway carries the call.
+    /// A gateway carries the call: when its page has made an offer, and under another name when another process has taken over.
+    Carried {
+        /// Which.
         gateway: GatewayId,
     },
+    /// The gateway was told to ring the far end. At most once.
+    Dialed,
     /// The far end rings or sends early media: the first sign of it. At most once.
     Ringing,
     /// Somebody answered. At most once.

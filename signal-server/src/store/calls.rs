@@ -66,10 +66,10 @@ async fn apply(
     let query = match change {
         Change::Started { plan } => return start(tx, call, *at, plan).await,
         Change::Ended(ending) => return end(tx, call, *at, ending).await,
-        Change::Dialed { gateway } => sqlx::query("UPDATE calls SET dialed_at = $2, gateway = $3 WHERE id = $1")
-            .bind(call.as_str())
-            .bind(at.0)
-            .bind(gateway.as_str()),
+        Change::Carried { gateway } => {
+            sqlx::query("UPDATE calls SET gateway = $2 WHERE id = $1").bind(call.as_str()).bind(gateway.as_str())
+        }
+        Change::Dialed => sqlx::query("UPDATE calls SET dialed_at = $2 WHERE id = $1").bind(call.as_str()).bind(at.0),
         Change::Transport { transport } => {
             sqlx::query("UPDATE calls SET transport = $2 WHERE id = $1").bind(call.as_str()).bind(transport.word())
         }

@@ -20,7 +20,7 @@ impl Store {
     /// The calls to go on with. Open records that tell too little for that, as those of an older version, are closed.
     pub(crate) async fn open_calls(&self, now: Millis) -> Result<Vec<OpenCall>, sqlx::Error> {
         let rows = sqlx::query(
-            "SELECT id, plan, gateway, started_at, ringing_at, answered_at, token_newest, token_oldest FROM calls \
+            "SELECT id, plan, gateway, started_at, dialed_at, ringing_at, answered_at, token_newest, token_oldest FROM calls \
              WHERE ended_at IS NULL ORDER BY id",
         )
         .fetch_all(&self.reader)
@@ -62,6 +62,7 @@ fn open_call(row: &SqliteRow, id: &str, now: Millis) -> Result<Option<OpenCall>,
     let restored = Restored {
         plan,
         gateway: row.try_get::<Option<String>, _>("gateway")?.map(GatewayId::new),
+        dialed: time("dialed_at")?.is_some(),
         rang: time("ringing_at")?.is_some(),
         answered: time("answered_at")?,
         epoch: token("token_newest")?,

@@ -116,26 +116,40 @@ async fn a_call_that_no_gateway_claims_ends_as_gateway_gone() {
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_had_answered_ends_with_its_server_and_keeps_no_gateway_busy() {
+async fn a_call_whose_server_is_killed_before_the_answer_is_rung_and_answered_with_the_next() {
     let first = TestApp::builder().no_gateway().start().await;
     let mut gateway = remote(&first, Vec::new()).await;
     let (mut visitor, call) = first.welcomed().await;
+    let token = visitor.session.clone().unwrap();
     visitor.request(&VisitorRequest::Offer { sdp: "offer".to_owned(), quality: None }).await;
     assert!(matches!(command(&mut gateway).await, Command::Offer { .. }));
     let store = Store::open(&first.folder.path().join("ringlet.sqlite")).await.unwrap();
-    eventually("the record is begun", async || store.call(&call).await.unwrap()).await;
+    eventually("the gateway is written", async || store.call(&call).await.unwrap().and_then(|it| it.gateway)).await;
     let copy = TempDir::new().unwrap();
     for suffix in ["", "-wal"] {
         let name = format!("ringlet.sqlite{suffix}");
         std::fs::copy(first.folder.path().join(&name), copy.path().join(&name)).unwrap();
     }
+
     let app = TestApp::builder().no_gateway().folder(copy).start().await;
+    let mut gateway = remote(&app, vec![Carried { far_end: TrunkLeg::Idle, ..carried(&call) }]).await;
+    assert_eq!(command(&mut gateway).await, Command::Frames { call: call.clone(), codec: None });
+    let mut hello = app.hello().await;
+    (hello["session"], hello["seen"], hello["origin"]) = (json!(token), json!(2), json!(SHOP));
+    let mut visitor = app.visitor().await;
+    visitor.say(&hello).await;
+    let event = visitor.event().await;
+    assert!(matches!(event, VisitorEvent::Reconnected { received: None, .. }), "{event:?}");
+    visitor.request(&VisitorRequest::Ready {}).await;
+    assert!(matches!(command(&mut gateway).await, Command::Dial { .. }));
+    say(&mut gateway, &Event::Answered { call: call.clone() }).await;
+    while !matches!(visitor.event().await, VisitorEvent::State { state: CallState::Answered }) {}
+    visitor.request(&VisitorRequest::Hangup {}).await;
+    assert_eq!(visitor.ended().await, (EndReason::VisitorHungUp, None));
+    say(&mut gateway, &closed(&call)).await;
     let record: Call = app.record(&call).await;
-    assert_eq!(record.reason, Some(EndReason::ServerStopping));
-    assert!(record.detail.is_some());
-    let idle = Carried { far_end: TrunkLeg::Idle, ..carried(&call) };
-    let mut gateway = remote(&app, vec![idle]).await;
-    assert!(matches!(command(&mut gateway).await, Command::Release { .. }));
+    let times = [Some(record.started_at), record.dialed_at, record.answered_at, record.ended_at];
+    assert!(times.iter().all(Option::is_some) && times.is_sorted(), "{record:?}");
 }
 
 #[tokio::test]

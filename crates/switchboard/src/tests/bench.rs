@@ -91,8 +91,9 @@ impl Bench {
             // A `welcome` never comes without the token of the session, nor a token without its record; see sessions.rs and
             // restarts.rs.
             let outputs = outputs.iter().filter(|output| {
-                let is_token = matches!(output, Output::Record { change: Change::Tokens { .. }, .. });
-                !is_token && !matches!(output, Output::SessionToken { .. })
+                let is_silent =
+                    matches!(output, Output::Record { change: Change::Tokens { .. } | Change::Carried { .. }, .. });
+                !is_silent && !matches!(output, Output::SessionToken { .. })
             });
             let lines: Vec<_> = outputs.map(|output| self.line(output)).collect();
             assert_eq!(lines.join(" · "), expected, "step {}", n + 1);
@@ -192,7 +193,8 @@ fn command_line(command: &Command) -> String {
 fn change_line(change: &Change) -> String {
     match change {
         Change::Started { plan } => format!("started {}", plan.link),
-        Change::Dialed { gateway } => format!("dialed {gateway}"),
+        Change::Carried { gateway } => format!("carried {gateway}"),
+        Change::Dialed => "dialed".to_owned(),
         Change::Ringing => "ringing".to_owned(),
         Change::Answered => "answered".to_owned(),
         Change::Tokens { epoch, oldest } => format!("tokens {}–{}", oldest.0, epoch.0),

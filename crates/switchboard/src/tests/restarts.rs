@@ -17,7 +17,8 @@ fn in_call() -> Bench {
 fn record(answered: Option<Instant>) -> Input {
     let (epoch, oldest) = (Epoch(1), Epoch(1));
     let gateway = Some(GatewayId::from("g1"));
-    let restored = Restored { plan: plan("pstn"), gateway, rang: answered.is_some(), answered, epoch, oldest };
+    let (dialed, rang) = (true, answered.is_some());
+    let restored = Restored { plan: plan("pstn"), gateway, dialed, rang, answered, epoch, oldest };
     Input::Restored { call: call(), restored: Box::new(restored) }
 }
 
@@ -104,7 +105,7 @@ fn what_is_said_to_a_gateway_that_is_not_there_it_hears_when_it_is_back() {
         (ready(), ""),
         (
             registers("g1", 10, vec![carried("c1", TrunkLeg::Idle, false)]),
-            "g1 candidate a · g1 dial pstn 1001 · record dialed g1 at 0 · visitor dialing",
+            "g1 candidate a · g1 dial pstn 1001 · record dialed at 0 · visitor dialing",
         ),
         (gateway_lost("g1"), ""),
         // The INVITE was on its way when the connection broke.
@@ -218,14 +219,80 @@ fn a_call_of_an_earlier_server_ends_when_no_gateway_claims_it_or_no_visitor_come
     assert!(!bench.board.is_empty());
 }
 
+/// A call that nobody has answered, as its record tells.
+fn unanswered(gateway: Option<&str>, dialed: bool, rang: bool) -> Input {
+    let (epoch, oldest, answered) = (Epoch::default(), Epoch::default(), None);
+    let restored =
+        Restored { plan: plan("pstn"), gateway: gateway.map(GatewayId::from), dialed, rang, answered, epoch, oldest };
+    Input::Restored { call: call(), restored: Box::new(restored) }
+}
+
 #[test]
-fn a_call_that_nobody_had_answered_ends_with_its_server() {
+fn a_call_that_rang_when_its_server_was_killed_rings_on_and_is_answered() {
     let mut bench = Bench::new(Config::default());
     bench.walk([
-        (record(None), ""),
-        (registers("g1", 10, vec![carried("c1", TrunkLeg::Ringing, true)]), "g1 release c1 server_stopping"),
-        (closed(), "record ended server_stopping RL-403 (the server was restarted before the answer) 7 packets at 0"),
+        (unanswered(Some("g1"), true, true), ""),
+        (reconnects(2, 1, 4), "page 2 reconnected ? 0 · page 2 ringing"),
+        (registers("g1", 10, vec![carried("c1", TrunkLeg::Ringing, true)]), "no frames · g1 frames off"),
+        (answered(), "record answered at 0 · page 2 answered · page 2 token 1"),
     ]);
+    bench.walk([(Step::Wait(3600), "")]);
+    let mut bench = Bench::new(Config::default());
+    let rings = registers("g1", 10, vec![carried("c1", TrunkLeg::Ringing, true)]);
+    bench.prepare([unanswered(Some("g1"), true, true), reconnects(2, 1, 4), rings]);
+    let cancelled = says_at(Page(2), VisitorRequest::Hangup {});
+    bench.walk([(cancelled, "page 2 ended cancelled · page 2 closed · g1 release c1 cancelled")]);
+}
+
+#[test]
+fn a_call_that_nobody_had_answered_ends_when_its_page_does_not_come_back() {
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (unanswered(Some("g1"), true, false).into(), ""),
+        (registers("g1", 10, vec![carried("c1", TrunkLeg::Dialing, true)]).into(), "no frames · g1 frames off"),
+        (Step::Wait(9), ""),
+        (Step::Wait(1), "g1 release c1 visitor_gone"),
+    ]);
+}
+
+#[test]
+fn a_call_that_was_not_dialled_goes_on_from_where_its_page_and_its_gateway_are() {
+    // The gateway has the offer, and the INVITE that the record does not know yet.
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (unanswered(Some("g1"), false, false), ""),
+        (reconnects(2, 1, 2), "page 2 reconnected ? 0 · page 2 connecting"),
+        (
+            registers("g1", 10, vec![carried("c1", TrunkLeg::Ringing, false)]),
+            "no frames · g1 frames off · record dialed at 0 · page 2 dialing · record ringing at 0 · page 2 ringing",
+        ),
+    ]);
+    // It has the offer; the microphone is allowed later.
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (unanswered(Some("g1"), false, false), ""),
+        (registers("g1", 10, vec![carried("c1", TrunkLeg::Idle, true)]), "no frames · g1 frames off"),
+        (reconnects(2, 1, 2), "page 2 reconnected ? 0 · page 2 connecting"),
+        (ready_of(2), "g1 dial pstn 1001 · record dialed at 0 · page 2 dialing"),
+    ]);
+    // No gateway has heard of it.
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([unanswered(None, false, false), registered("g1", 10, &[])]);
+    bench.walk([
+        (reconnects(2, 1, 2), "page 2 reconnected ? 0 · page 2 connecting"),
+        (offer_of(2), "g1 offer O2"),
+        (ready_of(2), "g1 dial pstn 1001 · record dialed at 0 · page 2 dialing"),
+    ]);
+}
+
+#[test]
+fn a_server_whose_successor_is_there_leaves_it_every_call() {
+    let mut bench = in_call();
+    bench.prepare([arrived("c2")]);
+    let outliving = vec![(GatewayId::from("g1"), GatewayId::from("g1~7"))];
+    let outputs = bench.send(Input::Leave { outliving, all: true });
+    let renamed = |output: &Output| matches!(output, Output::Record { change: Change::Carried { gateway }, .. } if gateway.as_str() == "g1~7");
+    assert_eq!(outputs.iter().filter(|output| renamed(output)).count(), 1, "the call that it carries: {outputs:?}");
     assert!(bench.board.is_empty());
 }
 
@@ -241,11 +308,11 @@ fn the_next_process_claims_a_call_under_another_name_of_its_gateway() {
 #[test]
 fn a_server_that_is_replaced_leaves_its_answered_calls_and_ends_the_others() {
     let mut bench = in_call();
-    let outliving = vec![GatewayId::from("g1")];
+    let outliving = vec![(GatewayId::from("g1"), GatewayId::from("g1"))];
     bench.prepare([arrived("c2")]);
     bench.walk([
-        (Input::Leave { outliving: Vec::new() }, ""),
-        (Input::Leave { outliving }, "visitor closed"),
+        (Input::Leave { outliving: Vec::new(), all: false }, ""),
+        (Input::Leave { outliving, all: false }, "visitor closed"),
         (
             Input::Stop,
             "visitor ended server_stopping RL-403 · visitor closed · record ended server_stopping RL-403 at 0",

@@ -398,13 +398,18 @@ impl World {
     fn audit_record(&mut self, call: CallId, at: std::time::Instant, change: &Change) {
         let rank = match change {
             Change::Started { .. } => 0,
-            Change::Dialed { .. } => 1,
+            Change::Dialed => 1,
             Change::Ringing => 2,
             Change::Answered => 3,
             Change::Ended(_) => 4,
             Change::Tokens { epoch, .. } => {
                 let pages = self.model.calls.get(&call).map(|facts| facts.pages);
                 assert_eq!(Some(epoch.0), pages, "{call}: another token is written than sent");
+                return;
+            }
+            Change::Carried { gateway } => {
+                let told = self.told.entry(call.clone()).or_default();
+                assert!(told.changes == [0] && told.offered_to.is_none(), "{call}: carried by {gateway} as well");
                 return;
             }
             Change::Transport { transport } => {

@@ -100,7 +100,7 @@ fn what_the_page_said_and_was_heard_is_not_done_twice() {
     bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), candidate("a"), broken(1)]);
     bench.walk([
         (reconnects(2, 1, 2), "page 2 reconnected 2 2"),
-        (ready_of(2), "g1 dial pstn 1001 · record dialed g1 at 0 · page 2 dialing"),
+        (ready_of(2), "g1 dial pstn 1001 · record dialed at 0 · page 2 dialing"),
     ]);
 }
 

@@ -46,7 +46,7 @@ fn an_ordinary_call_is_told_to_everybody_in_order() {
         (sdp_answer(), "visitor answer A"),
         (candidate(""), "g1 candidate "),
         (media_up(), ""),
-        (ready(), "g1 dial pstn 1001 · record dialed g1 at 0 · visitor dialing"),
+        (ready(), "g1 dial pstn 1001 · record dialed at 0 · visitor dialing"),
         (ringing(), "record ringing at 0 · visitor ringing"),
         (answered(), "record answered at 0 · visitor answered · visitor token 1"),
     ]);
@@ -65,7 +65,7 @@ fn the_far_end_is_not_rung_before_the_microphone_is_allowed() {
     bench.walk([(offer(), "g1 offer O"), (sdp_answer(), "visitor answer A"), (media_up(), "")]);
     bench.walk([
         (Step::Wait(59), ""),
-        (ready().into(), "g1 dial pstn 1001 · record dialed g1 at 59 · visitor dialing"),
+        (ready().into(), "g1 dial pstn 1001 · record dialed at 59 · visitor dialing"),
         (ready().into(), "visitor error RL-405"),
     ]);
 }
@@ -77,7 +77,10 @@ fn a_microphone_that_is_allowed_before_the_offer_has_the_far_end_rung_with_the_o
         (ready(), ""),
         (candidate("a"), ""),
         (candidate("b"), ""),
-        (offer(), "g1 offer O · g1 candidate a · g1 candidate b · g1 dial pstn 1001 · record dialed g1 at 0 · visitor dialing"),
+        (
+            offer(),
+            "g1 offer O · g1 candidate a · g1 candidate b · g1 dial pstn 1001 · record dialed at 0 · visitor dialing",
+        ),
     ]);
 }
 
@@ -436,7 +439,8 @@ fn no_more_candidates_are_kept_than_the_bound() {
     let mut bench = welcomed();
     bench.prepare((0..MAX_CANDIDATES).map(|n| candidate(&n.to_string())));
     bench.walk([(candidate("one more"), "visitor error RL-405")]);
-    assert_eq!(bench.send(offer()).len(), 1 + MAX_CANDIDATES);
+    // The record of who carries it, the offer, and its candidates.
+    assert_eq!(bench.send(offer()).len(), 2 + MAX_CANDIDATES);
     bench.walk([(candidate("one more"), "visitor error RL-405")]);
 }
 
