@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use audio::Section;
 use clap::ValueEnum;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 const SETUP: Section = Section {
@@ -18,6 +18,7 @@ const SETUP: Section = Section {
     about: "from the click on",
     package: "e2e",
     binary: "bench-setup",
+    product: true,
     programs: &[],
     python: &[],
 };
@@ -64,10 +65,13 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     for section in &sections {
         audio::ensure(section)?;
     }
-    web::build()?;
     eprintln!("The first optimised build takes minutes.");
-    // Two builds: in one, ringlet would get the features that the browser's driver asks for.
-    let ringlet = shell::build_ringlet(true)?;
+    let mut ringlet = PathBuf::new();
+    if sections.iter().any(|section| section.product) {
+        web::build()?;
+        // Two builds: in one, ringlet would get the features that the browser's driver asks for.
+        ringlet = shell::build_ringlet(true)?;
+    }
     let mut all_hold = true;
     for section in sections {
         all_hold &= measure(section, &ringlet, args)?;

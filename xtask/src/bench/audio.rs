@@ -4,7 +4,7 @@
 use crate::setup;
 use crate::shell;
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One table of `cargo xtask bench audio`.
 pub(crate) struct Section {
@@ -16,30 +16,51 @@ pub(crate) struct Section {
     pub(crate) package: &'static str,
     /// The binary; it runs in the network namespace with `RINGLET_BIN`, and `BENCH_PYTHON` if it has `python` packages.
     pub(crate) binary: &'static str,
-    /// Programs and the Debian packages that bring them.
+    /// It measures the product, or loads its web assets: those are built first.
+    pub(crate) product: bool,
+    /// Programs, or files by their whole path, and the Debian packages that bring them.
     pub(crate) programs: &'static [(&'static str, &'static str)],
     /// PyPI packages, at exact versions: they go into a virtual environment in the target folder.
     pub(crate) python: &'static [&'static str],
 }
 
 /// In the order in which they run.
-pub(crate) const SECTIONS: &[Section] = &[Section {
-    name: "echo",
-    about: "the far end's echo in three rooms at three levels, by layer; what the layers cost",
-    package: "echo",
-    binary: "bench-echo",
-    programs: &[("flite", "flite")],
-    python: &[],
-}];
+pub(crate) const SECTIONS: &[Section] = &[
+    Section {
+        name: "echo",
+        about: "the far end's echo in three rooms at three levels, by layer; what the layers cost",
+        package: "echo",
+        binary: "bench-echo",
+        product: true,
+        programs: &[("flite", "flite")],
+        python: &[],
+    },
+    Section {
+        name: "dtmf",
+        about: "digits in the conditions of ITU-T Q.24, a thousand each, and half an hour of speech; beside spandsp",
+        package: "dtmf",
+        binary: "bench-dtmf",
+        product: false,
+        programs: &[
+            ("flite", "flite"),
+            ("/usr/include/spandsp/dtmf.h", "libspandsp-dev"),
+            ("/usr/share/asterisk/sounds/en_US_f_Allison", "asterisk-core-sounds-en-wav"),
+        ],
+        python: &[],
+    },
+];
 
 /// Installs what the section needs and is not there.
 pub(crate) fn ensure(section: &Section) -> Result<()> {
-    let missing: Vec<&str> = section
-        .programs
-        .iter()
-        .filter(|(program, _)| shell::which(program).is_none())
-        .map(|(_, package)| *package)
-        .collect();
+    let missing: Vec<&str> =
+        section
+            .programs
+            .iter()
+            .filter(|(program, _)| {
+                if program.starts_with('/') { !Path::new(program).exists() } else { shell::which(program).is_none() }
+            })
+            .map(|(_, package)| *package)
+            .collect();
     if !missing.is_empty() {
         eprintln!("Missing for the section {}: {}.", section.name, missing.join(", "));
         setup::apt_install(&missing)?;
