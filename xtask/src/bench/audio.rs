@@ -38,7 +38,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section {
         name: "dtmf",
         about: "digits in the conditions of ITU-T Q.24, a thousand each, and half an hour of speech; beside spandsp",
-        package: "dtmf",
+        package: "digits",
         binary: "bench-dtmf",
         product: false,
         programs: &[
