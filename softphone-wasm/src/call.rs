@@ -140,6 +140,8 @@ pub(crate) struct Call {
     ready: bool,
     is_answered: bool,
     has_offered: bool,
+    /// Offers without their answer: only the last one's answer is meant for what the browser offers now.
+    unanswered: u32,
     has_path: bool,
     /// The RTP timestamp that was heard last, and when it was new; `None` when its age was noticed.
     heard: (u32, Option<Duration>),
@@ -167,6 +169,7 @@ impl Call {
             ready: false,
             is_answered: false,
             has_offered: false,
+            unanswered: 0,
             has_path: false,
             heard: (0, None),
             wants_path: false,
@@ -211,7 +214,10 @@ impl Call {
                 return self.outputs.push_back(Output::Listen);
             }
             // Of another path: the one before may still work, and if not, that has a deadline of its own.
-            Timer::Answer if self.is_answered => return,
+            Timer::Answer if self.is_answered => {
+                self.unanswered = 0;
+                return;
+            }
             Timer::Answer | Timer::Microphone => ErrorCode::SetupTimedOut,
             // Both are gone, and may come back together: the link knows how long that may take.
             Timer::Path if self.link.is_broken() => return,
@@ -237,6 +243,10 @@ impl Call {
             }
             Input::SocketClosed(_) => self.link.broken(now),
             Input::Received(event) => {
+                if let (true, VisitorEvent::Reconnected { received, .. }) = (self.wants_path, &event) {
+                    // Made where the page is no more, and another follows.
+                    self.unanswered = self.unanswered.saturating_sub(self.link.drop_offers(*received));
+                }
                 let event = self.link.receive(event, now);
                 if let Some(event) = event.filter(|_| !self.ended) {
                     self.receive(event, now);
@@ -257,6 +267,7 @@ impl Call {
             Input::Unreadable(why) => self.fail(ErrorCode::MessageInvalid, why),
             Input::Offered(sdp, quality) => {
                 self.has_offered = true;
+                self.unanswered += 1;
                 self.start(Timer::Answer, now + if self.is_answered { RESTART_AGAIN } else { ANSWER_WITHIN });
                 self.send(VisitorRequest::Offer { sdp, quality });
             }
@@ -269,7 +280,8 @@ impl Call {
             Input::Path(Path::Interrupted) => self.interrupted(now),
             Input::Path(Path::Failed) if self.is_answered => self.interrupted(now),
             Input::Heard(timestamp) => self.listen(timestamp, now),
-            Input::Rejected(_) if self.is_answered => self.interrupted(now),
+            // The path before goes on as it did.
+            Input::Rejected(_) if self.is_answered => self.start(Timer::Restart, now + RESTART_AGAIN),
             Input::Rejected(why) => self.fail(ErrorCode::MediaPathFailed, why),
             Input::Path(Path::Failed) => self.fail(ErrorCode::MediaPathFailed, "connection state: failed".to_owned()),
             Input::MicrophoneAllowed => {
@@ -302,9 +314,16 @@ impl Call {
                 self.outputs.push_back(Output::Welcome(call, merchant, link));
             }
             VisitorEvent::Answer { sdp } => {
+                self.unanswered = self.unanswered.saturating_sub(1);
+                if self.unanswered > 0 {
+                    return;
+                }
                 self.stop(Timer::Answer);
                 self.link.answered(|request| matches!(request, VisitorRequest::Offer { .. }));
-                self.start(Timer::Path, now + PATH_WITHIN);
+                // A path that works is told of again only when it has been interrupted.
+                if !self.has_path {
+                    self.start(Timer::Path, now + PATH_WITHIN);
+                }
                 self.outputs.push_back(Output::Accept(sdp));
             }
             VisitorEvent::State { state } => {

@@ -235,6 +235,19 @@ impl Link {
         self.seen = self.seen.saturating_add(1);
     }
 
+    /// Forgets the offers and candidates that the server has not got, of whose requests it has `received` so many. Returns how many offers
+    /// they were.
+    pub(crate) fn drop_offers(&mut self, received: Option<u32>) -> u32 {
+        self.acknowledge(received.unwrap_or_default());
+        let mut dropped = 0;
+        self.kept.retain(|request| {
+            let is_offer = matches!(request, Request::Phone(VisitorRequest::Offer { .. }));
+            dropped += u32::from(is_offer);
+            !is_offer && !matches!(request, Request::Phone(VisitorRequest::Candidate { .. }))
+        });
+        dropped
+    }
+
     /// The server has answered the last of these: it has that and whatever was sent before.
     pub(crate) fn answered(&mut self, is_it: fn(&VisitorRequest) -> bool) {
         let is_it = |request: &Request| matches!(request, Request::Phone(request) if is_it(request));

@@ -9,6 +9,7 @@ use crate::{namespace, shell, web};
 use anyhow::{Result, bail};
 use audio::Section;
 use clap::ValueEnum;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -82,6 +83,8 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
 fn measure(section: &Section, ringlet: &Path, args: &Args) -> Result<bool> {
     let Section { package, binary, .. } = *section;
     shell::run(shell::cargo().args(["build", "--release", "--package", package, "--bin", binary]))?;
+    // Those of the end-to-end tests take it themselves, as the tests do.
+    let _alone = if package == "e2e" { None } else { Some(alone()?) };
     let mut command = namespace::inside(&shell::target().join("release").join(binary));
     command.args(&args.rest).env("RINGLET_BIN", ringlet).env("BENCH_PYTHON", audio::python()).stdin(Stdio::null());
     eprintln!("Running {binary} in a network namespace …");
@@ -109,6 +112,15 @@ fn measure(section: &Section, ringlet: &Path, args: &Args) -> Result<bool> {
         bail!("{binary} measured nothing ({status})");
     }
     Ok(all_hold && status.success())
+}
+
+/// The lock of `tests/e2e`: what is measured while browsers run is the browsers.
+fn alone() -> Result<File> {
+    let artifacts = shell::root().join("tests/artifacts");
+    fs::create_dir_all(&artifacts)?;
+    let lock = File::create(artifacts.join("lock"))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 fn row(measurement: &Measurement, holds: bool) -> Vec<String> {

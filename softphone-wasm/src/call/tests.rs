@@ -301,6 +301,90 @@ fn who_hears_the_other_outlives_the_server_for_as_long_as_it_takes() {
     }
 }
 
+/// Runs the call's own timers for so long; what it does.
+fn wait(call: &mut Call, from: Duration, time: Duration) -> Vec<Output> {
+    let mut done = Vec::new();
+    while let Some(at) = call.poll_timeout().filter(|at| *at <= from + time) {
+        call.handle_timeout(at.max(from));
+        done.extend(drain(call));
+    }
+    done
+}
+
+fn offered() -> Input {
+    Input::Offered("v=0".to_owned(), None)
+}
+
+fn answer() -> Input {
+    Input::Received(VisitorEvent::Answer { sdp: "v=0".to_owned() })
+}
+
+/// A call that both hear.
+fn talking() -> Call {
+    let mut call = in_call();
+    feed(&mut call, offered());
+    feed(&mut call, answer());
+    feed(&mut call, Input::Path(Path::Up));
+    call
+}
+
+#[test]
+fn another_network_that_changes_nothing_costs_one_restart_and_never_the_call() {
+    let mut call = talking();
+    let asked = feed(&mut call, Input::NetworkChanged);
+    assert_eq!(asked, [Output::Restart, say(VisitorRequest::Ping { seen: 4 })]);
+    feed(&mut call, offered());
+    feed(&mut call, Input::Received(VisitorEvent::Pong { received: 3 }));
+    // The browser has nothing to say of a path that goes on.
+    assert_eq!(feed(&mut call, answer()), [Output::Accept("v=0".to_owned())]);
+    let done = wait(&mut call, T0, PATH_WITHIN + PATH_BACK_WITHIN);
+    let ends = |output: &&Output| matches!(output, Output::Restart | Output::End(..));
+    assert_eq!(done.iter().find(ends), None, "{done:?}");
+}
+
+#[test]
+fn a_description_that_the_browser_refuses_leaves_the_path_and_is_made_once_more() {
+    let mut call = talking();
+    assert_eq!(feed(&mut call, Input::Rejected("InvalidStateError".to_owned())), []);
+    let done = wait(&mut call, T0, RESTART_AGAIN);
+    assert!(done.contains(&Output::Restart), "{done:?}");
+    feed(&mut call, offered());
+    feed(&mut call, answer());
+    let done = wait(&mut call, T0 + RESTART_AGAIN, PATH_WITHIN * 2);
+    assert!(!done.iter().any(|output| matches!(output, Output::Restart | Output::End(..))), "{done:?}");
+}
+
+#[test]
+fn an_offer_that_got_lost_with_its_socket_is_not_made_twice() {
+    let mut call = talking();
+    feed(&mut call, Input::Path(Path::Interrupted));
+    feed(&mut call, offered());
+    feed(&mut call, Input::Found("candidate:1".to_owned()));
+    feed(&mut call, Input::SocketClosed(1006));
+    feed(&mut call, Input::NetworkChanged);
+    feed(&mut call, Input::SocketOpened);
+    // Of offer, `ready`, the offer that got lost and its candidate, the server has the first two.
+    let reconnected = Input::Received(VisitorEvent::Reconnected { received: Some(2), sent: 4 });
+    wait(&mut call, T0, RESTART_AGAIN);
+    let now = T0 + RESTART_AGAIN;
+    call.handle_input(reconnected, now);
+    assert_eq!(drain(&mut call), [Output::Restart]);
+    call.handle_input(offered(), now);
+    drain(&mut call);
+    call.handle_input(answer(), now);
+    assert_eq!(drain(&mut call), [Output::Accept("v=0".to_owned())]);
+}
+
+#[test]
+fn the_answer_to_an_offer_that_another_has_followed_is_not_meant_for_that() {
+    let mut call = talking();
+    feed(&mut call, Input::Path(Path::Interrupted));
+    feed(&mut call, offered());
+    feed(&mut call, offered());
+    assert_eq!(feed(&mut call, answer()), []);
+    assert_eq!(feed(&mut call, answer()), [Output::Accept("v=0".to_owned())]);
+}
+
 #[test]
 fn who_hangs_up_without_a_socket_is_still_heard() {
     let mut call = welcomed();

@@ -1,6 +1,6 @@
 //! Headless Chromium under chromedriver, with a WAV for a microphone. Not here: what stands in Ringlet's panel.
 
-use crate::{process::Process, wait::eventually};
+use crate::{device::Device, namespace::BRIDGE, process::Process, wait::eventually};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,11 @@ use thirtyfour::common::log::LoggingPrefsLogLevel;
 use thirtyfour::{
     BrowserLogEntry, CapabilitiesHelper as _, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement,
 };
-use tokio::net::TcpStream;
 
 const DRIVER_PORT: u16 = 9515;
+
+/// That of a driver in a device of its own.
+const DEVICE_DRIVER_PORT: u16 = 9516;
 
 /// Nothing that we ask of a page takes longer on a busy machine.
 const PAGE_LIMIT: Duration = Duration::from_secs(20);
@@ -29,7 +31,9 @@ pub enum Microphone {
 /// A running chromedriver, for all browsers of a run.
 #[derive(Debug)]
 pub struct Chromedriver {
-    _process: Process,
+    process: Process,
+    port: u16,
+    flags: Vec<String>,
 }
 
 impl Chromedriver {
@@ -38,16 +42,50 @@ impl Chromedriver {
     /// # Errors
     /// When it does not come up.
     pub async fn start(directory: &Path) -> Result<Self> {
-        let port = format!("--port={DRIVER_PORT}");
+        Self::run(directory, &[], DRIVER_PORT, Vec::new()).await
+    }
+
+    /// Starts one in a device, whose browsers know no other network than the device's.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_in(device: &Device, directory: &Path) -> Result<Self> {
+        device.door(DEVICE_DRIVER_PORT).await?;
+        // By names that every browser trusts as it does HTTPS.
+        let hosts = format!("--host-resolver-rules=MAP localhost {BRIDGE}, MAP 127.0.0.1 {BRIDGE}");
+        Self::run(directory, &device.runs(), DEVICE_DRIVER_PORT, vec![hosts]).await
+    }
+
+    async fn run(directory: &Path, runs: &[String], port: u16, flags: Vec<String>) -> Result<Self> {
+        let option = format!("--port={port}");
         // Browsers are no children of ours. In a process namespace they end with chromedriver, however we end.
-        let arguments = ["--pid", "--fork", "--kill-child", "--mount-proc", "chromedriver", &port];
-        let mut process = Process::start("chromedriver", directory, "unshare", &arguments)?;
+        let mut arguments: Vec<&str> = runs.iter().map(String::as_str).collect();
+        arguments.extend(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "chromedriver", &option]);
+        let (program, arguments) = arguments.split_first().context("no program")?;
+        let mut process = Process::start("chromedriver", directory, program, arguments)?;
+        let http = reqwest::Client::new();
         eventually("chromedriver listens", Duration::from_secs(20), async || {
             process.require_running()?;
-            Ok(TcpStream::connect(("127.0.0.1", DRIVER_PORT)).await?)
+            Ok(http.get(format!("http://127.0.0.1:{port}/status")).send().await?.error_for_status()?)
         })
         .await?;
-        Ok(Self { _process: process })
+        Ok(Self { process, port, flags })
+    }
+
+    /// Lets all its browsers sleep, as a machine does whose lid is shut: they know nothing of the time until they wake.
+    ///
+    /// # Errors
+    /// When a process cannot be stopped.
+    pub fn sleep(&self) -> Result<()> {
+        self.process.signal_offspring("STOP")
+    }
+
+    /// Wakes them.
+    ///
+    /// # Errors
+    /// When a process cannot be woken.
+    pub fn wake(&self) -> Result<()> {
+        self.process.signal_offspring("CONT")
     }
 
     /// Opens a browser with a fresh profile.
@@ -76,6 +114,9 @@ impl Chromedriver {
         ] {
             wanted.add_arg(flag)?;
         }
+        for flag in &self.flags {
+            wanted.add_arg(flag)?;
+        }
         // Or chromedriver would allow every page every window.
         wanted.add_exclude_switch("disable-popup-blocking")?;
         wanted.add_arg(&format!("--user-data-dir={}", profile.display()))?;
@@ -87,7 +128,7 @@ impl Chromedriver {
             Microphone::Denied => wanted.add_arg("--deny-permission-prompts")?,
         }
         let driver =
-            WebDriver::new(format!("http://127.0.0.1:{DRIVER_PORT}"), wanted).await.context("starting Chromium")?;
+            WebDriver::new(format!("http://127.0.0.1:{}", self.port), wanted).await.context("starting Chromium")?;
         driver.set_page_load_timeout(PAGE_LIMIT).await?;
         driver.set_script_timeout(PAGE_LIMIT).await?;
         Ok(Browser { driver, profile })

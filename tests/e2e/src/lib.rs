@@ -4,6 +4,7 @@
 pub mod baresip;
 pub mod browser;
 pub mod crowd;
+pub mod device;
 pub mod devtools;
 pub mod firewall;
 pub mod namespace;

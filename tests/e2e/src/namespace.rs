@@ -1,16 +1,40 @@
 //! The network that the tests run in: `lo` and a bridge `br0` with 10.99.0.1, made by `cargo xtask test`. Not made here.
 
 use anyhow::{Context as _, Result, bail};
+use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 /// The bridge's address: browsers make ICE candidates of it, and baresip, which refuses `lo`, listens on it.
 pub const BRIDGE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
 
-/// Refuses any network but the tests' own: a browser in the machine's namespace would do ICE with its real addresses.
+/// The right to the stage, held until it is dropped: tests and benches share one folder, and a bench measures the machine.
+#[derive(Debug)]
+pub struct Alone {
+    /// Where logs, recordings and pictures go: `tests/artifacts`.
+    pub artifacts: PathBuf,
+    _lock: File,
+}
+
+/// Refuses any network but the tests' own: a browser in the machine's namespace would do ICE with its real addresses. Then
+/// waits until no other run of tests or benches is on the stage, in whatever namespace that is.
 ///
 /// # Errors
-/// When there is an interface besides `lo` and `br0`, or no `br0`.
-pub fn require() -> Result<()> {
+/// When there is an interface besides `lo` and `br0`, or no `br0`; when the folder cannot be made.
+pub fn enter() -> Result<Alone> {
+    require()?;
+    let artifacts = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts"));
+    fs::create_dir_all(&artifacts)?;
+    let artifacts = artifacts.canonicalize()?;
+    let lock = File::create(artifacts.join("lock"))?;
+    if lock.try_lock().is_err() {
+        eprintln!("Waiting for another run of tests or benches to end …");
+        lock.lock()?;
+    }
+    Ok(Alone { artifacts, _lock: lock })
+}
+
+fn require() -> Result<()> {
     // Not /sys/class/net: that shows the namespace in which /sys was mounted.
     let table = std::fs::read_to_string("/proc/self/net/dev").context("cannot read /proc/self/net/dev")?;
     let names: Vec<&str> = table.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()).collect();

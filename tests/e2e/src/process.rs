@@ -76,6 +76,25 @@ impl Process {
         signal("TERM", self.child.id())
     }
 
+    /// Sends a signal to every process below its first descendants: what `unshare` has started stays, and so do we.
+    ///
+    /// # Errors
+    /// When the kernel's table cannot be read, or a signal not be sent.
+    pub fn signal_offspring(&self, name: &str) -> Result<()> {
+        let all = processes()?;
+        let mut family = vec![self.child.id()];
+        let mut n = 0;
+        while let Some(&parent) = family.get(n) {
+            family.extend(all.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+            n += 1;
+        }
+        // The program, and what it was made to start.
+        for pid in family.iter().skip(2) {
+            signal(name, *pid)?;
+        }
+        Ok(())
+    }
+
     /// Ends the program at once (SIGKILL), as a crash or the kernel would.
     ///
     /// # Errors
@@ -104,6 +123,18 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// All processes and their parents.
+fn processes() -> Result<Vec<(u32, u32)>> {
+    let stat = |entry: std::fs::DirEntry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let text = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // The name stands in brackets and may hold anything.
+        let parent = text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((pid, parent))
+    };
+    Ok(std::fs::read_dir("/proc")?.flatten().filter_map(stat).collect())
 }
 
 fn signal(name: &str, pid: u32) -> Result<()> {

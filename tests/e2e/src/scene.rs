@@ -2,12 +2,14 @@
 
 use crate::baresip::Baresip;
 use crate::browser::{Browser, Chromedriver, Microphone};
+use crate::device::{Device, Network};
+use crate::namespace::{self, Alone};
 use crate::ringlet::{Ringlet, Setup};
 use crate::sipp::Sipp;
 use crate::tone::Recording;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ pub const VISITOR_DBFS: f64 = -12.0;
 
 /// What baresip says, in Hz: no harmonic of the other, nor the other way round.
 pub const AGENT_TONE: u32 = 440;
+
+/// The number of a device's first network; others can be better or worse.
+pub const FIRST_NETWORK: u8 = 5;
 
 /// The longest test waits out RFC 3261's timer B (32 s).
 const PLAY_LIMIT: Duration = Duration::from_secs(75);
@@ -49,6 +54,8 @@ pub struct Stage {
     pub setup: Setup,
     /// Whether the shopper denies the microphone.
     pub microphone_denied: bool,
+    /// Whether the browser runs in a device of its own, joined by one network.
+    pub device: bool,
     /// How long the play may last.
     pub limit: Duration,
 }
@@ -56,7 +63,7 @@ pub struct Stage {
 impl Stage {
     /// An ordinary server, browser and microphone.
     pub fn with(far_end: FarEnd) -> Self {
-        Self { far_end, setup: Setup::default(), microphone_denied: false, limit: PLAY_LIMIT }
+        Self { far_end, setup: Setup::default(), microphone_denied: false, device: false, limit: PLAY_LIMIT }
     }
 }
 
@@ -64,27 +71,21 @@ impl Stage {
 #[derive(Debug)]
 pub struct World {
     driver: Chromedriver,
-    artifacts: PathBuf,
-    _alone: File,
+    alone: Alone,
 }
 
 impl World {
     /// Starts what is shared; logs, recordings and pictures go to `tests/artifacts`.
     ///
     /// # Errors
-    /// When chromedriver does not come up.
+    /// When this is not the tests' own network, or chromedriver does not come up.
     pub async fn open() -> Result<Self> {
+        let alone = namespace::enter()?;
         // thirtyfour opens its BiDi socket with rustls, although there is no TLS. A second call is harmless.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let artifacts = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts"));
-        fs::create_dir_all(&artifacts)?;
-        let artifacts = artifacts.canonicalize()?;
-        Recording::sine(VISITOR_TONE, VISITOR_DBFS, 10).write_wav(&artifacts.join("microphone.wav"))?;
+        Recording::sine(VISITOR_TONE, VISITOR_DBFS, 10).write_wav(&alone.artifacts.join("microphone.wav"))?;
         crate::pages::serve(crate::ringlet::PUBLIC_URL).await?;
-        // Another run in another namespace would write to the same folder.
-        let alone = File::create(artifacts.join("lock"))?;
-        alone.lock()?;
-        Ok(Self { driver: Chromedriver::start(&artifacts).await?, artifacts, _alone: alone })
+        Ok(Self { driver: Chromedriver::start(&alone.artifacts).await?, alone })
     }
 
     /// Sets the stage, plays, and looks behind the curtain: nothing may be left of any call, no error in the log.
@@ -97,7 +98,7 @@ impl World {
         stage: &Stage,
         play: impl AsyncFnOnce(&mut Scene) -> Result<()>,
     ) -> Result<()> {
-        let directory = self.artifacts.join(name.replace(|c: char| !c.is_alphanumeric(), "_"));
+        let directory = self.alone.artifacts.join(name.replace(|c: char| !c.is_alphanumeric(), "_"));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;
         let mut scene = self.set(directory, stage).await?;
@@ -130,10 +131,12 @@ impl World {
         let microphone = if stage.microphone_denied {
             Microphone::Denied
         } else {
-            Microphone::Plays(self.artifacts.join("microphone.wav"))
+            Microphone::Plays(self.alone.artifacts.join("microphone.wav"))
         };
-        let browser = self.driver.open(&directory, &microphone).await?;
-        Ok(Scene { browser, server, baresip, sipp, directory })
+        let device = if stage.device { Some(OnDevice::new(&directory).await?) } else { None };
+        let driver = device.as_ref().map_or(&self.driver, |device| &device.driver);
+        let browser = driver.open(&directory, &microphone).await?;
+        Ok(Scene { browser, server, baresip, sipp, directory, device })
     }
 }
 
@@ -147,9 +150,35 @@ pub struct Scene {
     baresip: Option<Baresip>,
     sipp: Option<Sipp>,
     directory: PathBuf,
+    device: Option<OnDevice>,
+}
+
+/// Dropped in this order: what runs in it, its network, itself.
+#[derive(Debug)]
+struct OnDevice {
+    driver: Chromedriver,
+    network: Network,
+    device: Device,
+}
+
+impl OnDevice {
+    async fn new(directory: &Path) -> Result<Self> {
+        let device = Device::new().await?;
+        let network = device.join(FIRST_NETWORK)?;
+        Ok(Self { driver: Chromedriver::start_in(&device, directory).await?, network, device })
+    }
 }
 
 impl Scene {
+    /// The shopper's device and the network that it was joined with first.
+    ///
+    /// # Errors
+    /// When the stage has none.
+    pub fn device(&mut self) -> Result<(&Device, &mut Network)> {
+        let OnDevice { device, network, .. } = self.device.as_mut().context("this browser has no device of its own")?;
+        Ok((device, network))
+    }
+
     /// The call centre's phone.
     ///
     /// # Errors

@@ -97,6 +97,11 @@ impl Recording {
         Ok(Self { rate: self.rate, samples: part.to_vec() })
     }
 
+    /// How long it is.
+    pub fn seconds(&self) -> f64 {
+        self.samples.len() as f64 / f64::from(self.rate)
+    }
+
     /// The level of one frequency, in dB against a full-scale sine: the median over blocks of a fifth of a second, so that
     /// a gap in the recording (the recorder shares a busy machine) does not pass for a quieter tone.
     pub fn level(&self, hertz: f64) -> f64 {

@@ -11,12 +11,12 @@ mod network;
 mod over_tcp;
 mod restarts;
 mod resume;
+mod roaming;
 mod strangers;
 mod tones;
 mod window;
 
 use anyhow::{Context as _, Result};
-use e2e::namespace;
 use e2e::scene::{Scene, Stage, World};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::process::ExitCode;
@@ -49,7 +49,6 @@ struct Stagehand {
 
 impl Stagehand {
     fn new() -> Result<Self> {
-        namespace::require()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
         let world = runtime.block_on(World::open())?;
         Ok(Self { world, runtime })
@@ -67,6 +66,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     restarts::tests(&mut program);
     window::tests(&mut program);
     network::tests(&mut program);
+    roaming::tests(&mut program);
     comeback::tests(&mut program);
     strangers::tests(&mut program);
     echo::tests(&mut program);

@@ -15,7 +15,7 @@ use e2e::tone::Recording;
 use e2e::wait::eventually;
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::sleep;
 
@@ -129,12 +129,11 @@ struct Gaps {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    namespace::require()?;
+    let alone = namespace::enter()?;
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let calls = std::env::args().nth(1).map_or(Ok(CALLS), |text| text.parse()).context("how many calls?")?;
-    let directory = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts/bench-resume"));
+    let directory = alone.artifacts.join("bench-resume");
     std::fs::create_dir_all(&directory)?;
-    let directory = directory.canonicalize()?;
     let microphone = directory.join("microphone.wav");
     Recording::sine(1_000, -12.0, 10).write_wav(&microphone)?;
     let port = MEDIA_PORT.to_string();

@@ -14,7 +14,7 @@ use e2e::talker::Talker;
 use e2e::tone::Recording;
 use e2e::wait::eventually;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Calls in each run; more than 50 together.
@@ -63,11 +63,10 @@ struct Call {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    namespace::require()?;
+    let alone = namespace::enter()?;
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let directory = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts/bench-setup"));
+    let directory = alone.artifacts.join("bench-setup");
     std::fs::create_dir_all(&directory)?;
-    let directory = directory.canonicalize()?;
     let microphone = directory.join("microphone.wav");
     Recording::sine(1_000, -12.0, 10).write_wav(&microphone)?;
     let port = MEDIA_PORT.to_string();
