@@ -7,7 +7,7 @@
 
 import init, { Phone, sentence } from "phone";
 import { AudioGraph, asset } from "./audio.js";
-import { voice } from "./echo.js";
+import { microphoneError, voice } from "./microphone.js";
 import * as settings from "./settings.js";
 
 /** A permission that was given before is there sooner; then the question need not be mentioned. */
@@ -152,6 +152,7 @@ async function call({ page, customer, token: destination, quality, call: before,
   show("connecting");
   token = before?.token;
   const again = resuming = !!token;
+  settings.restore(before?.panel, keep);
   // Who comes from another page of the shop is reading this one.
   if (!again) panel.focus();
   // Microphone, socket and engine set out together; none waits for another.
@@ -161,7 +162,6 @@ async function call({ page, customer, token: destination, quality, call: before,
   // without: then the graph comes when the path is agreed on.
   if (!again) startGraph();
   const { muted = false, small = false, keypad: open = false, shown = false } = before?.panel ?? {};
-  settings.restore(before?.panel, keep);
   // Who pays for each megabyte has often told the browser so (Network Information API).
   const { connection } = /** @type {Connected} */ (navigator);
   const saves = connection?.saveData || /2g/.test(connection?.effectiveType ?? "");
@@ -213,7 +213,7 @@ async function call({ page, customer, token: destination, quality, call: before,
 /** Asks for the microphone. */
 function ask() {
   const asked =
-    navigator.mediaDevices?.getUserMedia({ audio: voice(true) }) ?? Promise.reject(new TypeError("no mediaDevices"));
+    navigator.mediaDevices?.getUserMedia({ audio: voice(settings.current().sound) }) ?? Promise.reject(new TypeError("no mediaDevices"));
   asked.catch(() => {});
   return asked;
 }
@@ -223,10 +223,7 @@ async function speak(asked) {
   microphone = (await asked).getAudioTracks()[0];
   if (ended) return release();
   note("");
-  if (microphone) {
-    use(microphone);
-    graph?.setMicrophone(microphone);
-  }
+  if (microphone) use(microphone);
 }
 
 /** @param {MediaStreamTrack} track */
@@ -235,14 +232,46 @@ function use(track) {
   track.enabled = !panel.hasAttribute("data-muted");
   // Unplugged: the shopper still hears.
   track.onended = () => note(sentence("RL-102"), true);
+  graph?.setMicrophone(track);
   send();
+}
+
+/** What sets the sound: most calls never need it. @type {Promise<import("./sound/sound.js").Sound> | undefined} */
+let loading;
+
+/**
+ * @template T
+ * @param {(sound: import("./sound/sound.js").Sound) => T | Promise<T>} does
+ * @returns {Promise<T | undefined>}
+ */
+async function withSound(does) {
+  loading ??= import(asset("sound-js")).then(({ Sound }) => new Sound({
+    audio,
+    settings,
+    graph: () => graph,
+    microphone: () => microphone,
+    replace(/** @type {MediaStreamTrack} */ track) {
+      if (ended) return track.stop();
+      microphone?.stop();
+      use(track);
+    },
+    mute,
+    report,
+  }));
+  try {
+    return await does(await loading);
+  } catch (error) {
+    console.warn("Ringlet: the sound cannot be set.", error);
+    loading = undefined;
+    report({ type: "settings", refused: true });
+  }
 }
 
 /**
  * Sets the layer against the far end's echo. For whoever lets it be chosen: this module's address is the script's in panel.html.
- * @param {import("./echo.js").Layer} layer
+ * @param {import("./sound/echo.js").Layer} layer
  */
-export const setEcho = async (layer) => graph?.setEcho(layer);
+export const setEcho = (layer) => withSound((sound) => sound.setEcho(layer));
 
 /** One button for all that the browser allows on a tap only. */
 function askForTap() {
@@ -263,11 +292,8 @@ function startGraph() {
       onUsable(usable) {
         engineUsable = usable;
         send();
-      },
-      onMicrophone(track) {
-        if (ended) return track.stop();
-        microphone?.stop();
-        use(track);
+        // What the page before had set, or who asked before there was an engine.
+        if (usable && settings.current().sound) withSound((sound) => sound.restore());
       },
     });
     if (microphone) graph.setMicrophone(microphone);
@@ -279,27 +305,6 @@ function startGraph() {
 /** Sends the engine's voice, or where there is no engine the microphone's own. */
 function send() {
   if (microphone && phone && !ended) phone.setMicrophone((engineUsable && graph?.track) || microphone);
-}
-
-/**
- * The catalogue's code for what getUserMedia said.
- * @param {Error} error
- */
-function microphoneError({ name }) {
-  /** @type {{allowsFeature(name: string): boolean} | undefined} */
-  const policy = /** @type {any} */ (document).featurePolicy;
-  switch (name) {
-    case "NotAllowedError":
-      return policy?.allowsFeature("microphone") === false ? "RL-104" : "RL-101";
-    case "NotFoundError":
-    case "OverconstrainedError":
-      return "RL-102";
-    case "NotReadableError":
-    case "AbortError":
-      return "RL-103";
-    default:
-      return "RL-105";
-  }
 }
 
 const listener = {
@@ -338,8 +343,7 @@ const listener = {
       settings.set("shown", true);
       port?.postMessage({ page: message.url });
     }
-    // As yet nothing can be set from afar; the call centre is told so.
-    if (message.type === "set") report({ type: "settings", refused: true });
+    if (message.type === "set") withSound((sound) => sound.set(message));
   },
   /** @param {string} code @param {string} message */
   onWarning: (code, message) => note(`${message} (${code})`),
@@ -517,7 +521,7 @@ function resize() {
 function mute(muted) {
   panel.toggleAttribute("data-muted", muted);
   if (microphone) microphone.enabled = !muted;
-  graph?.mute(muted);
+  graph?.tell({ muted });
   part("mute").setAttribute("aria-pressed", String(muted));
   settings.set("muted", muted);
 }
@@ -534,7 +538,11 @@ part("back").onclick = () => {
   settings.set("shown", false);
   port?.postMessage({ back: true });
 };
-part("mute").onclick = () => mute(!panel.hasAttribute("data-muted"));
+part("mute").onclick = () => {
+  mute(!panel.hasAttribute("data-muted"));
+  if (loading) withSound((sound) => sound.mutedByHand());
+  else report({ type: "settings", muted: settings.current().muted });
+};
 part("tap").onclick = () => {
   part("tap").hidden = true;
   graph?.resume();

@@ -7,11 +7,21 @@
  */
 
 /**
+ * What can be set of the sound, named as in the protocol.
+ * @typedef {object} Sound
+ * @property {number} [microphone_db] the amplification of what the shopper says
+ * @property {number} [speaker_db] that of what the shopper hears
+ * @property {import("./sound/echo.js").Layer} [echo] what works against the far end's echo
+ * @property {boolean} [noise_suppression] the browser takes noise out of what the shopper says
+ */
+
+/**
  * @typedef {object} Settings
  * @property {boolean} [muted] the microphone is muted
  * @property {boolean} [small] the panel is minimised
  * @property {boolean} [keypad] the key pad is open
  * @property {string} [quality] what the audio may cost: a word of `Quality`, by default the server's
+ * @property {Sound} [sound] what is set of the sound, if anything ever was
  * @property {boolean} [shown] the call centre has shown this page, and the shopper has not gone on
  */
 

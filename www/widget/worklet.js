@@ -17,6 +17,7 @@
  * @property {() => number} out_ptr
  * @property {(frames: number) => void} process
  * @property {(flag: number) => void} set_muted
+ * @property {(factor: number) => void} set_gain
  * @property {(layer: number) => void} set_echo
  * @property {() => number} mic_level
  * @property {() => number} far_level
@@ -60,6 +61,7 @@ registerProcessor("ringlet-engine", class extends AudioWorkletProcessor {
     this.cancel = undefined;
     this.port.onmessage = ({ data }) => {
       if (data.echo) this.setEcho(data);
+      else if (data.gain !== undefined) engine.set_gain(data.gain);
       else engine.set_muted(Number(data.muted));
     };
   }

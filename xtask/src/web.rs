@@ -109,13 +109,14 @@ fn assets() -> Result<BTreeMap<String, Vec<u8>>> {
     let modules = modules(&work)?;
     let glue = format!("--alias:phone={}", bindgen_folder().join("phone.js").display());
     let mut hashed = BTreeMap::from(modules);
-    let scripts: [(&str, &[&str]); 3] = [
-        ("panel.js", &["--bundle", "--format=esm", "--target=es2022", &glue]),
-        ("worklet.js", &["--format=esm", "--target=es2022"]),
-        ("panel.css", &[]),
+    let scripts: [(&str, &str, &[&str]); 4] = [
+        ("panel.js", "panel.js", &["--bundle", "--format=esm", "--target=es2022", &glue]),
+        ("sound.js", "sound/sound.js", &["--bundle", "--format=esm", "--target=es2022", "--loader:.css=text"]),
+        ("worklet.js", "worklet.js", &["--format=esm", "--target=es2022"]),
+        ("panel.css", "panel.css", &[]),
     ];
-    for (name, args) in scripts {
-        hashed.insert(name, esbuild(&www.join("widget").join(name), &work.join(name), args)?);
+    for (name, from, args) in scripts {
+        hashed.insert(name, esbuild(&www.join("widget").join(from), &work.join(name), args)?);
     }
     let loader = ["--bundle", "--format=iife", "--target=es2022"];
     let loader = esbuild(&www.join("loader/ringlet.js"), &work.join("ringlet.js"), &loader)?;

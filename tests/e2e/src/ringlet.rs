@@ -177,6 +177,32 @@ impl Ringlet {
         Ok(())
     }
 
+    /// What is set on the shopper's side of the one call.
+    ///
+    /// # Errors
+    /// When there is not one call, or it is not answered.
+    pub async fn settings(&self) -> Result<Value> {
+        let answer = self.http.get(self.settings_url().await?).bearer_auth(API_KEY).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// Sets something on the shopper's side of the one call, as a desk does.
+    ///
+    /// # Errors
+    /// When the REST API refuses, with its reason.
+    pub async fn set(&self, change: &Value) -> Result<()> {
+        let answer = self.http.patch(self.settings_url().await?).bearer_auth(API_KEY).json(change).send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "{status}: {}", answer.text().await?);
+        Ok(())
+    }
+
+    async fn settings_url(&self) -> Result<String> {
+        let calls = self.calls().await?;
+        let call = calls.first().and_then(|call| call.get("id")?.as_str()).context("there is no call")?;
+        Ok(format!("{}/v1/calls/{call}/settings", self.direct_url()))
+    }
+
     /// Waits until every gauge is where it was before the first call.
     ///
     /// # Errors

@@ -105,13 +105,14 @@ impl Recording {
     /// The level of one frequency, in dB against a full-scale sine: the median over blocks of a fifth of a second, so that
     /// a gap in the recording (the recorder shares a busy machine) does not pass for a quieter tone.
     pub fn level(&self, hertz: f64) -> f64 {
-        let levels = self.levels(hertz);
+        let mut levels = self.levels(hertz);
+        levels.sort_by(f64::total_cmp);
         levels.get(levels.len() / 2).copied().unwrap_or(f64::NEG_INFINITY)
     }
 
     /// The highest level of one frequency in any of those blocks: of a short tone over other sound.
     pub fn peak(&self, hertz: f64) -> f64 {
-        self.levels(hertz).last().copied().unwrap_or(f64::NEG_INFINITY)
+        self.levels(hertz).into_iter().max_by(f64::total_cmp).unwrap_or(f64::NEG_INFINITY)
     }
 
     /// Where in the telephone band the loudest tone lies, in Hz, to within 1 Hz.
@@ -153,12 +154,10 @@ impl Recording {
         Ok(())
     }
 
-    /// In rising order.
-    fn levels(&self, hertz: f64) -> Vec<f64> {
+    /// The level of one frequency in each fifth of a second, in dB against a full-scale sine.
+    pub fn levels(&self, hertz: f64) -> Vec<f64> {
         let blocks = self.samples.chunks_exact(self.rate as usize / 5);
-        let mut levels: Vec<f64> = blocks.map(|block| goertzel(block, self.rate, hertz)).collect();
-        levels.sort_by(f64::total_cmp);
-        levels
+        blocks.map(|block| goertzel(block, self.rate, hertz)).collect()
     }
 }
 

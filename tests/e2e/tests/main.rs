@@ -12,6 +12,7 @@ mod over_tcp;
 mod restarts;
 mod resume;
 mod roaming;
+mod settings;
 mod strangers;
 mod tones;
 mod window;
@@ -61,6 +62,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     over_tcp::tests(&mut program);
     keys::tests(&mut program);
     commands::tests(&mut program);
+    settings::tests(&mut program);
     endings::tests(&mut program);
     resume::tests(&mut program);
     restarts::tests(&mut program);

@@ -1,0 +1,5 @@
+/** esbuild puts a style sheet's text into the script. */
+declare module "*.css" {
+  const text: string;
+  export default text;
+}
