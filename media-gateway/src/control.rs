@@ -3,12 +3,15 @@
 //!
 //! Deliberately not here: what a call should do next. The signal-server decides that; here is only what it takes.
 
+mod entry;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+pub(crate) use entry::Call;
 use metrics::gauge;
-use protocol::gateway::{CallStats, Carried, Command, Event, Failure, Side, TrunkLeg, VERSION};
+use protocol::gateway::{CallStats, Command, Event, Failure, Side, VERSION};
 use protocol::visitor::Quality;
 use protocol::{CallId, GatewayId, TrunkName};
 use tokio::sync::{mpsc, oneshot};
@@ -68,10 +71,21 @@ pub(crate) struct Channels {
     pub sip: mpsc::Receiver<SipEvent>,
     /// Connections of browsers that somebody else has accepted.
     pub sockets: mpsc::Receiver<std::net::TcpStream>,
-    /// Who asks for [`Event::Registered`] and what must follow it.
-    pub registrations: mpsc::Receiver<oneshot::Sender<Vec<Event>>>,
+    /// Questions and orders that are no signal-server's.
+    pub questions: mpsc::Receiver<Ask>,
     /// Ask for the end.
     pub ends: Ends,
+}
+
+/// What others want of the task than the signal-server.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// [`Event::Registered`] and what must follow it.
+    Registration(oneshot::Sender<Vec<Event>>),
+    /// Another process is to take this one's place, and passes on what is ours.
+    Strays(std::os::unix::net::UnixDatagram),
+    /// It has the sockets: no further call. The name is what signal-servers know us by from now on.
+    LetGo(GatewayId),
 }
 
 /// The ways in which the task is asked to end.
@@ -85,53 +99,17 @@ pub(crate) struct Ends {
     pub abandon: CancellationToken,
 }
 
-/// What is known of a call.
-#[derive(Debug, Default)]
-pub(crate) struct Call {
-    media_is_open: bool,
-    sip_is_open: bool,
-    local: Option<Local>,
-    is_ringing: bool,
-    is_early: bool,
-    is_answered: bool,
-    media_is_up: bool,
-    /// Why the far end's leg is gone: told again at each registration, since it may have been on its way when the connection broke.
-    last_word: Option<Event>,
-    /// The visitor's page is gone: that its path breaks is nothing to report.
-    is_away: bool,
-    /// Why the SIP leg is released once the far end has heard the farewell.
-    farewell: Option<String>,
-    sip_call_id: Option<String>,
-    stats: CallStats,
-    /// When a leg ended by itself.
-    broken: Option<Instant>,
-    /// When [`Command::Release`] came.
-    released: Option<Instant>,
-}
-
-impl Call {
-    fn carried(&self, id: &CallId) -> Carried {
-        let far_end = match self {
-            Self { last_word: Some(_), .. } => TrunkLeg::Gone,
-            Self { is_answered: true, .. } => TrunkLeg::Answered,
-            Self { is_early: true, .. } => TrunkLeg::EarlyMedia,
-            Self { is_ringing: true, .. } => TrunkLeg::Ringing,
-            Self { local: Some(_), .. } => TrunkLeg::Dialing,
-            _ => TrunkLeg::Idle,
-        };
-        Carried { call: id.clone(), far_end, media_up: self.media_is_up, away: self.is_away }
-    }
-}
-
 impl Controller {
     /// Runs until `stop` is cancelled or the signal-server's end of a channel is gone, and all calls have ended.
     pub(crate) async fn run(mut self, mut channels: Channels) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut is_draining, mut is_stopping) = (false, false);
+        let (mut is_draining, mut is_stopping, sip) = (false, false, self.sip.clone());
+        let (predecessor_gone, mut is_alone) = (sip.predecessor_gone(), false);
+        tokio::pin!(predecessor_gone);
         self.pending.push_back(self.registered());
         self.show();
-        while !(is_stopping || is_draining && self.pending.is_empty()) || !self.calls.is_empty() {
+        while !(is_stopping || is_draining && is_alone && self.pending.is_empty()) || !self.calls.is_empty() {
             tokio::select! {
                 permit = channels.events.reserve(), if !self.pending.is_empty() => match permit {
                     Ok(permit) => if let Some(event) = self.pending.pop_front() { permit.send(event) },
@@ -148,7 +126,9 @@ impl Controller {
                 Some(event) = channels.media.recv() => self.handle_media(event).await,
                 Some(event) = channels.sip.recv() => self.handle_sip(event).await,
                 Some(socket) = channels.sockets.recv() => self.media.send(MediaCommand::Adopt { socket }).await,
-                Some(reply) = channels.registrations.recv() => { let _ = reply.send(self.registration()); }
+                Some(question) = channels.questions.recv() => is_draining |= self.answer(question).await,
+                // What comes for its calls comes to us.
+                () = &mut predecessor_gone, if !is_alone => is_alone = true,
                 _ = sweep.tick() => self.sweep().await,
                 () = channels.ends.drain.cancelled(), if !is_draining => {
                     info!(calls = self.calls.len(), "no further calls");
@@ -169,6 +149,22 @@ impl Controller {
             let _ = channels.events.try_send(event);
         }
         self.media.send(MediaCommand::Shutdown).await;
+    }
+
+    /// Returns whether no further call is to be taken.
+    async fn answer(&mut self, question: Ask) -> bool {
+        match question {
+            // Whoever asked may have gone.
+            Ask::Registration(reply) => drop(reply.send(self.registration())),
+            Ask::Strays(inlet) => self.media.send(MediaCommand::Strays { inlet }).await,
+            Ask::LetGo(name) => {
+                info!(calls = self.calls.len(), %name, "no further calls: another process has the ports");
+                (self.name, self.capacity) = (name, 0);
+                self.media.send(MediaCommand::LetGo).await;
+                return true;
+            }
+        }
+        false
     }
 
     async fn stop(&mut self, is_stopping: bool, why: &str) -> bool {

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, MediaTcp};
-use crate::control::{Channels, Controller, Ends};
+use crate::control::{Ask, Channels, Controller, Ends};
+use crate::handover::{Held, Sockets};
 use crate::media::ports::Ports;
 use crate::media::{self, MediaSettings};
-use crate::sip::{SipError, SipHandle, SipStack};
+use crate::sip::{self, SipError, SipHandle, SipStack};
 
 /// Commands that wait for the control task, which never waits long itself.
 const COMMAND_QUEUE: usize = 1024;
@@ -27,8 +28,8 @@ const FRAME_QUEUE: usize = 1024;
 const SOCKET_QUEUE: usize = 64;
 /// Connections that wait to be accepted: a burst of clicks.
 const BACKLOG: i32 = 128;
-/// Questions for the calls there are.
-const REGISTRATION_QUEUE: usize = 4;
+/// Questions for the calls there are, and the steps of a handover.
+const QUESTION_QUEUE: usize = 4;
 
 /// What the WebRTC socket may hold in the kernel: 200 calls at 50 packets/s of 150 bytes fill 4 MiB in 2 s. The system grants
 /// less when `net.core.rmem_max` is lower.
@@ -58,7 +59,8 @@ pub struct Gateway {
 pub struct GatewayHandle {
     ends: Ends,
     stopped: CancellationToken,
-    registrations: mpsc::Sender<oneshot::Sender<Vec<Event>>>,
+    questions: mpsc::Sender<Ask>,
+    pub(crate) held: Held,
     sip: SipHandle,
     media_address: SocketAddr,
 }
@@ -82,6 +84,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The configuration names other addresses than those of the process whose place is to be taken.
+    #[error("gateway.media.listen or gateway.sip.listen has changed: that takes a restart")]
+    OtherSockets,
     /// No candidate can be told to browsers.
     #[error("the WebRTC socket listens on {0}, which is no address that browsers can reach: name public_ips")]
     NoCandidate(SocketAddr),
@@ -98,12 +103,27 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] when an address is taken or of no use.
 pub async fn start(config: Config) -> Result<Gateway, StartError> {
+    let sockets = Sockets::open(&config)?;
+    start_with(config, sockets).await
+}
+
+/// [`start`] on the sockets of a gateway that runs on with its calls and nothing else; see [`Sockets`].
+///
+/// # Errors
+/// [`StartError`]; [`StartError::OtherSockets`] when the configuration wants others.
+pub async fn start_in_place(config: Config, sockets: Sockets) -> Result<Gateway, StartError> {
+    if sockets.fit(&config) { start_with(config, sockets).await } else { Err(StartError::OtherSockets) }
+}
+
+async fn start_with(config: Config, sockets: Sockets) -> Result<Gateway, StartError> {
     show_nothing();
     let address = config.media_udp;
-    let socket = bind_media(address).map_err(|source| StartError::MediaSocket { address, source })?;
-    let media_address = socket.local_addr().map_err(|source| StartError::MediaSocket { address, source })?;
+    let failed = |source| StartError::MediaSocket { address, source };
+    let held = Held::of(&sockets).map_err(failed)?;
+    let Sockets { media: socket, media_tcp: listener, sip, sip_tcp, predecessor } = sockets;
+    let (media_strays, sip_strays) = predecessor.map(|strays| (strays.media, strays.sip)).unzip();
+    let media_address = socket.local_addr().map_err(failed)?;
     let candidates = candidates(&config, media_address)?;
-    let listener = bind_tcp(&config, media_address)?;
     let tcp_port = match (&listener, config.media_tcp) {
         (Some(listener), _) => listener.local_addr().ok().map(|address| address.port()),
         (None, MediaTcp::Shared(port)) => Some(port),
@@ -119,17 +139,20 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         ringback: config.ringback,
         away_tone: config.away_tone,
         far_end_silence: config.far_end_silence,
+        predecessor: media_strays,
     };
     let (media, media_output, thread) = media::start(settings).map_err(|error| StartError::Media(error.to_string()))?;
-    let (sip, sip_events) = SipStack::start((&config).into()).await?;
+    let ports = sip::Ports { udp: sip, tcp: sip_tcp, predecessor: sip_strays };
+    let (sip, sip_events) = SipStack::start_with((&config).into(), ports).await?;
     let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
     let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
     let (sockets, handed_over) = mpsc::channel(SOCKET_QUEUE);
-    let (registration_sender, registrations) = mpsc::channel(REGISTRATION_QUEUE);
+    let (question_sender, questions) = mpsc::channel(QUESTION_QUEUE);
     let handle = GatewayHandle {
         ends: Ends::default(),
         stopped: CancellationToken::new(),
-        registrations: registration_sender,
+        questions: question_sender,
+        held,
         sip: sip.clone(),
         media_address,
     };
@@ -150,20 +173,25 @@ pub async fn start(config: Config) -> Result<Gateway, StartError> {
         events,
         media: media_output.events,
         sip: sip_events,
-        registrations,
+        questions,
         sockets: handed_over,
         ends: handle.ends.clone(),
     };
     tokio::spawn(run(controller, channels, thread, handle.clone()));
-    let (frames, mut frame_receiver) = mpsc::channel(FRAME_QUEUE);
-    let sink = media_output.sink;
+    let frames = frames_into(media_output.sink);
+    let (commands, events, frames_out) = (command_sender, event_receiver, media_output.frames);
+    Ok(Gateway { commands, events, frames, frames_out, sockets, handle })
+}
+
+/// Takes visitors' frames to the media thread.
+fn frames_into(sink: media::FrameSink) -> mpsc::Sender<CallFrame> {
+    let (frames, mut receiver) = mpsc::channel(FRAME_QUEUE);
     tokio::spawn(async move {
-        while let Some(frame) = frame_receiver.recv().await {
+        while let Some(frame) = receiver.recv().await {
             sink.send(frame);
         }
     });
-    let (commands, events, frames_out) = (command_sender, event_receiver, media_output.frames);
-    Ok(Gateway { commands, events, frames, frames_out, sockets, handle })
+    frames
 }
 
 impl GatewayHandle {
@@ -181,8 +209,12 @@ impl GatewayHandle {
     /// gateway has stopped.
     pub async fn registration(&self) -> Option<Vec<Event>> {
         let (reply, events) = oneshot::channel();
-        self.registrations.send(reply).await.ok()?;
+        self.ask(Ask::Registration(reply)).await.ok()?;
         events.await.ok()
+    }
+
+    pub(crate) async fn ask(&self, question: Ask) -> Result<(), mpsc::error::SendError<Ask>> {
+        self.questions.send(question).await
     }
 
     /// Takes no further call from now on, tells the signal-server so ([`Event::Registered`] with no capacity), and ends the
@@ -230,7 +262,7 @@ fn show_nothing() {
     gauge!("ringlet_timers", "of" => "media").set(0.0);
 }
 
-fn bind_media(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+pub(crate) fn bind_media(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
     // Granted or not: a smaller buffer only loses more when the thread is late.
@@ -241,7 +273,7 @@ fn bind_media(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-fn bind_tcp(config: &Config, media: SocketAddr) -> Result<Option<std::net::TcpListener>, StartError> {
+pub(crate) fn bind_tcp(config: &Config, media: SocketAddr) -> Result<Option<std::net::TcpListener>, StartError> {
     let MediaTcp::Listen(mut address) = config.media_tcp else { return Ok(None) };
     if address.port() == 0 {
         address.set_port(media.port());

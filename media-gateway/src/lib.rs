@@ -6,9 +6,12 @@
 pub mod config;
 mod control;
 mod gateway;
+mod handover;
 mod media;
 mod remote;
 pub mod sip;
+mod strays;
 
-pub use gateway::{Gateway, GatewayHandle, StartError, start};
+pub use gateway::{Gateway, GatewayHandle, StartError, start, start_in_place};
+pub use handover::{Sockets, Strays};
 pub use remote::{RemoteError, Signal, run_gateway, run_remote};

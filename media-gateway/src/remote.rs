@@ -4,17 +4,20 @@
 //! the gateway tells at each registration makes up for it.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use protocol::gateway::{CallFrame, Carried, Command, Event};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config, connect_async_with_config};
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
@@ -51,13 +54,13 @@ pub enum RemoteError {
     Address(String),
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
 /// How a gateway reaches its signal-server.
 #[derive(Clone, Debug)]
 pub struct Signal {
     /// The WebSocket: `ws://host/ws/gateway`.
     pub url: String,
+    /// A Unix socket where that is served, in place of the host's TCP port.
+    pub path: Option<PathBuf>,
     /// The shared secret, shown as bearer token.
     pub secret: String,
     /// How long calls go on while no signal-server can be reached. Nobody can hang them up meanwhile but the far end.
@@ -82,12 +85,12 @@ pub async fn run_gateway(mut gateway: Gateway, signal: &Signal) -> Result<(), Re
     let (mut kept, mut back_off) = (VecDeque::new(), MIN_BACK_OFF);
     let mut held_until = Instant::now() + signal.hold;
     loop {
-        let connect = connect_async_with_config(request(signal)?, Some(web_socket_config()), true);
-        let Some(connected) = meanwhile(&mut gateway, &mut kept, timeout(CONNECT_DEADLINE, connect)).await else {
+        let connect = timeout(CONNECT_DEADLINE, connect(signal, request(signal)?));
+        let Some(connected) = meanwhile(&mut gateway, &mut kept, connect).await else {
             return Ok(());
         };
         match connected {
-            Ok(Ok((socket, _))) => {
+            Ok(Ok(socket)) => {
                 info!(url, "connected to the signal-server");
                 let since = Instant::now();
                 match pump(&mut gateway, socket, &mut kept).await {
@@ -114,12 +117,44 @@ pub async fn run_gateway(mut gateway: Gateway, signal: &Signal) -> Result<(), Re
     }
 }
 
+/// The connection.
+enum Socket {
+    Far(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>),
+    Local(Box<WebSocketStream<UnixStream>>),
+}
+
+/// What a WebSocket goes over.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 enum Pumped {
     Stopped,
     Lost(String),
 }
 
-async fn pump(gateway: &mut Gateway, mut socket: Socket, kept: &mut VecDeque<Event>) -> Pumped {
+async fn connect(signal: &Signal, request: Request<()>) -> Result<Socket, Error> {
+    let config = Some(web_socket_config());
+    if let Some(path) = &signal.path {
+        let stream = UnixStream::connect(path).await?;
+        let (socket, _) = client_async_with_config(request, stream, config).await?;
+        return Ok(Socket::Local(Box::new(socket)));
+    }
+    let (socket, _) = connect_async_with_config(request, config, true).await?;
+    Ok(Socket::Far(Box::new(socket)))
+}
+
+async fn pump(gateway: &mut Gateway, socket: Socket, kept: &mut VecDeque<Event>) -> Pumped {
+    match socket {
+        Socket::Far(socket) => pump_over(gateway, *socket, kept).await,
+        Socket::Local(socket) => pump_over(gateway, *socket, kept).await,
+    }
+}
+
+async fn pump_over<S: Stream>(
+    gateway: &mut Gateway,
+    mut socket: WebSocketStream<S>,
+    kept: &mut VecDeque<Event>,
+) -> Pumped {
     let Some(registration) = meanwhile(gateway, kept, registration(&gateway.handle.clone())).await.flatten() else {
         return Pumped::Stopped;
     };
@@ -238,7 +273,7 @@ fn keep(kept: &mut VecDeque<Event>, event: Event) {
     kept.push_back(event);
 }
 
-async fn send(socket: &mut Socket, event: &Event) -> Result<(), Pumped> {
+async fn send<S: Stream>(socket: &mut WebSocketStream<S>, event: &Event) -> Result<(), Pumped> {
     match serde_json::to_string(event) {
         Ok(text) => send_message(socket, Message::text(text)).await,
         Err(error) => {
@@ -248,14 +283,17 @@ async fn send(socket: &mut Socket, event: &Event) -> Result<(), Pumped> {
     }
 }
 
-async fn send_frame(socket: &mut Socket, CallFrame { call, bytes }: &CallFrame) -> Result<(), Pumped> {
+async fn send_frame<S: Stream>(
+    socket: &mut WebSocketStream<S>,
+    CallFrame { call, bytes }: &CallFrame,
+) -> Result<(), Pumped> {
     let mut message = vec![0; frame::MAX_ADDRESSED_BYTES];
     let length = frame::write_addressed(call.as_str(), bytes, &mut message);
     message.truncate(length);
     if length == 0 { Ok(()) } else { send_message(socket, Message::binary(message)).await }
 }
 
-async fn send_message(socket: &mut Socket, message: Message) -> Result<(), Pumped> {
+async fn send_message<S: Stream>(socket: &mut WebSocketStream<S>, message: Message) -> Result<(), Pumped> {
     match timeout(SEND_DEADLINE, socket.send(message)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Pumped::Lost(error.to_string())),
@@ -263,7 +301,7 @@ async fn send_message(socket: &mut Socket, message: Message) -> Result<(), Pumpe
     }
 }
 
-fn request(signal: &Signal) -> Result<tokio_tungstenite::tungstenite::http::Request<()>, RemoteError> {
+fn request(signal: &Signal) -> Result<Request<()>, RemoteError> {
     let address = |error: &dyn std::fmt::Display| RemoteError::Address(error.to_string());
     let mut request = signal.url.as_str().into_client_request().map_err(|error| address(&error))?;
     let mut bearer = HeaderValue::from_str(&format!("Bearer {}", signal.secret)).map_err(|error| address(&error))?;

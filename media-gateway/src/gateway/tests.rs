@@ -6,12 +6,12 @@ use std::time::Duration;
 use dsp::{Hertz, SampleRate, spectrum, units};
 use protocol::gateway::{CallStats, Carried, Command, Event, Failure, Transport, TrunkLeg};
 use protocol::visitor::Quality;
-use protocol::{CallId, TrunkName};
+use protocol::{CallId, GatewayId, TrunkName};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 
-use super::{Gateway, start};
+use super::{Gateway, start, start_in_place};
 use crate::config::{Config, Trunk};
 use crate::media::browser::{Browser, TestResult};
 use crate::sip::sdp::{self, Local};
@@ -356,4 +356,77 @@ async fn a_trunk_that_is_dead_does_not_hold_a_stopping_gateway() -> TestResult {
     // RFC 3261's timer B is 32 s.
     assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_takes_the_place_of_another_and_the_calls_of_both_talk_on_and_end() -> TestResult {
+    let mut old = Bench::new(39_540..=39_543).await?;
+    let mut browser = old.browser().await?;
+    let (far, offer) = old.dial().await?;
+    old.far_end.answer(&far, &offer)?;
+    assert!(matches!(old.event().await?, Event::Answered { .. }));
+
+    let far_end = FarEnd::new().await?;
+    let config = Config {
+        capacity: 1,
+        media_udp: old.gateway.handle.media_address(),
+        sip_listen: old.gateway.handle.sip().local_addr(),
+        rtp_ports: 39_540..=39_543,
+        trunks: vec![Trunk::new("pbx", "127.0.0.1", far_end.sip.local_addr().port())],
+        ..Config::default()
+    };
+    let sockets = old.gateway.handle.offer_sockets().await?;
+    let mut new = Bench { gateway: start_in_place(config, sockets).await?, far_end, call: CallId::new("02CALL") };
+    assert!(matches!(new.event().await?, Event::Registered { .. }));
+    old.gateway.handle.let_go(GatewayId::new("gateway~1")).await;
+    let again = old.gateway.handle.offer_sockets().await;
+    assert!(again.is_err(), "given away twice");
+    let registration = old.gateway.handle.registration().await.unwrap_or_default();
+    let [Event::Registered { gateway, capacity: 0, calls, .. }] = registration.as_slice() else {
+        return Err(format!("{registration:?}").into());
+    };
+    assert_eq!((gateway.as_str(), calls.len()), ("gateway~1", 1));
+
+    let mut next = new.browser().await?;
+    let (next_far, offer) = new.dial().await?;
+    new.far_end.answer(&next_far, &offer)?;
+    assert!(matches!(new.event().await?, Event::Answered { .. }));
+    for browser in [&mut browser, &mut next] {
+        browser.speak(440.0);
+        assert!(block_in_place(|| browser.live(PATIENCE, |browser| browser.heard.len() > 8_000))?);
+    }
+    // Another page of the old process's call has another leg, which the old process knows alone.
+    old.tell(Command::VisitorAway { call: old.call.clone() }).await?;
+    browser.close()?;
+    let mut browser = old.browser().await?;
+    browser.speak(440.0);
+    assert!(block_in_place(|| browser.live(PATIENCE, |browser| browser.heard.len() > 8_000))?);
+
+    // A BYE comes to the port that is the new one's.
+    for (bench, far) in [(&mut old, far), (&mut new, next_far)] {
+        bench.far_end.sip.release(&far, "lunch")?;
+        assert_eq!(bench.event().await?, Event::FarEndHungUp { call: bench.call.clone() });
+        bench.release().await?;
+    }
+    timeout(PATIENCE, old.gateway.handle.stopped()).await?;
+    new.ends_clean(39_540).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_successor_dies_reads_its_ports_again() -> TestResult {
+    let mut old = Bench::new(39_548..=39_551).await?;
+    let mut browser = old.browser().await?;
+    let (far, offer) = old.dial().await?;
+    old.far_end.answer(&far, &offer)?;
+    assert!(matches!(old.event().await?, Event::Answered { .. }));
+    // A process that has taken them and is gone: its ends close.
+    let sockets = old.gateway.handle.offer_sockets().await?;
+    old.gateway.handle.let_go(GatewayId::new("gateway~1")).await;
+    drop(sockets);
+    browser.speak(440.0);
+    assert!(block_in_place(|| browser.live(PATIENCE, |browser| browser.heard.len() > 8_000))?);
+    old.far_end.sip.release(&far, "lunch")?;
+    assert_eq!(old.event().await?, Event::FarEndHungUp { call: old.call.clone() });
+    old.release().await?;
+    Ok(timeout(PATIENCE, old.gateway.handle.stopped()).await?)
 }

@@ -39,7 +39,7 @@ use protocol::visitor::{FrameCodec, Quality};
 use crate::sip::sdp::Remote;
 
 use ports::RtpSockets;
-pub(crate) use worker::{MediaHandle, MediaSettings, start};
+pub(crate) use worker::{FrameSink, MediaHandle, MediaSettings, start};
 
 /// What the media thread is told.
 #[derive(Debug)]
@@ -78,6 +78,13 @@ pub(crate) enum MediaCommand {
         /// The connection.
         socket: std::net::TcpStream,
     },
+    /// Another process is to take this one's place: what it passes on comes this way.
+    Strays {
+        /// Non-blocking; messages of [`crate::strays`].
+        inlet: std::os::unix::net::UnixDatagram,
+    },
+    /// It has the WebRTC socket and the listener: read them no more.
+    LetGo,
     /// End everything, and the thread.
     Shutdown,
 }

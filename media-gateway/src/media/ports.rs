@@ -7,9 +7,9 @@ use std::ops::RangeInclusive;
 
 use metrics::gauge;
 
-/// Ports that are tried for one socket. Other programs may hold some of the range; if they hold this many in a row, the range
-/// is misconfigured.
-const MAX_ATTEMPTS: usize = 16;
+/// Ports that are tried for one socket. Other programs may hold some of the range, and the process whose place this one has taken
+/// holds those of its calls; if so many in a row are held, the range is misconfigured.
+const MAX_ATTEMPTS: usize = 4_096;
 
 /// The sockets of one RTP session, non-blocking.
 #[derive(Debug)]

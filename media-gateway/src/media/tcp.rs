@@ -135,6 +135,13 @@ impl Connections {
         Ok(this)
     }
 
+    /// Accepts no more.
+    pub(crate) fn close_listener(&mut self) {
+        if let Some(mut listener) = self.listener.take() {
+            let _ = self.registry.deregister(&mut listener);
+        }
+    }
+
     /// Accepts what waits at the listener. Returns whether there may be more.
     pub(crate) fn accept(&mut self, now: Instant) -> bool {
         for _ in 0..ACCEPT_BUDGET {

@@ -62,6 +62,7 @@ impl Bench {
             ringback: Ringback::Europe,
             away_tone: AwayTone::Soft,
             far_end_silence: Some(Duration::from_millis(500)),
+            predecessor: None,
         };
         let (media, output, thread) = start(settings)?;
         let call = CallId::new("call");

@@ -1,7 +1,9 @@
 //! The media thread: epoll over all media sockets, timers by deadline, commands by a waker. It moves datagrams, commands
 //! and the time to the calls they belong to, and decides nothing.
 
+mod handover;
 mod over_tcp;
+mod seed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -9,25 +11,27 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use metrics::{Histogram, gauge};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use protocol::CallId;
-use protocol::gateway::{CallFrame, Transport};
+use protocol::gateway::CallFrame;
 use protocol::visitor::Quality;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
-use tracing::{debug, error, trace};
+use tracing::{debug, error};
 
-use super::bridge::{Bridge, Seed};
+use super::bridge::Bridge;
 use super::call::{AgentSockets, Call, Counters, Shared};
 use super::ports::RtpSockets;
 use super::tcp::{self, Connections};
 use super::webrtc::{Way, WebRtcError, WebRtcLeg, WebRtcSettings, stun_ufrag};
 use super::{MediaCommand, MediaEvent};
 use crate::config::{AwayTone, Ringback};
+use handover::Neighbours;
+use seed::seed;
 
 /// Commands that wait. A call makes about ten in its life; this many at once would be a burst of a hundred new calls.
 const COMMAND_QUEUE: usize = 1024;
@@ -81,6 +85,8 @@ pub(crate) struct MediaSettings {
     pub away_tone: AwayTone,
     /// How long a far end that has answered may be silent; `None`: for ever.
     pub far_end_silence: Option<Duration>,
+    /// Where datagrams go that are for no call of ours: to the process whose socket this was.
+    pub predecessor: Option<std::os::unix::net::UnixDatagram>,
 }
 
 /// Why there is no media thread.
@@ -174,6 +180,7 @@ pub(crate) fn start(settings: MediaSettings) -> Result<(MediaHandle, MediaOutput
         by_address: HashMap::new(),
         timers: BTreeSet::new(),
         next_slot: FIRST_SLOT,
+        neighbours: Neighbours::new(settings.predecessor),
         readable: VecDeque::new(),
         turn_time: metrics::histogram!("ringlet_packet_seconds"),
         timed: 0,
@@ -207,6 +214,7 @@ struct Worker {
     by_address: HashMap<SocketAddr, Slot>,
     timers: BTreeSet<(Instant, Slot)>,
     next_slot: Slot,
+    neighbours: Neighbours,
     /// Sockets that may hold more: epoll tells each readiness but once.
     readable: VecDeque<Token>,
     turn_time: Histogram,
@@ -259,6 +267,7 @@ impl Worker {
             let Some(token) = self.readable.pop_front() else { return };
             let has_more = match token {
                 WEBRTC => self.receive_webrtc(buffer),
+                handover::INLET => self.receive_strays(),
                 tcp::LISTENER => self.shared.tcp.accept(Instant::now()),
                 token if tcp::is_connection(token) => self.receive_connection(token, buffer),
                 token => self.receive_agent(token, buffer),
@@ -276,20 +285,7 @@ impl Worker {
                 Ok(received) => received,
                 Err(error) => return keeps_readable(&error),
             };
-            let datagram = buffer.get(..length).unwrap_or_default();
-            let now = Instant::now();
-            let Some(destination) = self.webrtc.candidate_for(Transport::Udp, source) else { continue };
-            let way = Way { transport: Transport::Udp, source, destination };
-            match self.owner(way, datagram, now) {
-                Some(slot) => {
-                    self.with_call(slot, now, |call| call.handle_visitor(way, datagram, now));
-                    self.time(now);
-                }
-                None => {
-                    self.shared.counters.stray.increment(1);
-                    trace!(%source, length, "datagram for no call");
-                }
-            }
+            self.handle_datagram(source, buffer.get(..length).unwrap_or_default());
         }
         true
     }
@@ -408,6 +404,8 @@ impl Worker {
                 }
             }
             MediaCommand::Adopt { socket } => self.shared.tcp.adopt(socket, now),
+            MediaCommand::Strays { inlet } => self.watch_strays(inlet),
+            MediaCommand::LetGo => self.let_go(),
             MediaCommand::Shutdown => {}
         }
     }
@@ -576,23 +574,4 @@ impl Worker {
 /// Whether a failed read says nothing about what else there is. ICMP errors of earlier sends surface here.
 fn keeps_readable(error: &io::Error) -> bool {
     error.kind() != io::ErrorKind::WouldBlock
-}
-
-fn seed() -> Seed {
-    Seed {
-        ssrc: rand::random(),
-        ntp: ntp_now(),
-        agent_sequence: rand::random(),
-        agent_timestamp: rand::random(),
-        visitor_sequence: rand::random(),
-        visitor_timestamp: rand::random(),
-    }
-}
-
-/// NTP time (RFC 3550 section 4): seconds since 1900, in 32.32 fixed point.
-fn ntp_now() -> u64 {
-    const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
-    (unix.as_secs().wrapping_add(NTP_TO_UNIX_SECONDS) << 32) | fraction
 }

@@ -55,7 +55,7 @@ async fn tell(socket: &mut WebSocketStream<TcpStream>, command: &Command) -> Tes
 async fn remote_gateway(hold: Duration) -> TestResult<(SignalServer, GatewayHandle)> {
     let server = SignalServer(TcpListener::bind(LOOPBACK).await?);
     let url = format!("ws://{}/ws/gateway", server.0.local_addr()?);
-    let signal = Signal { url, secret: "secret".to_owned(), hold };
+    let signal = Signal { url, path: None, secret: "secret".to_owned(), hold };
     let config = Config { media_udp: LOOPBACK, sip_listen: LOOPBACK, ..Config::default() };
     let gateway = start(config).await?;
     let handle = gateway.handle.clone();

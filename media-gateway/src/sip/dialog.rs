@@ -34,9 +34,9 @@ pub(super) struct DialogId {
 }
 
 impl DialogId {
-    /// A fresh one.
-    pub(super) fn new() -> Self {
-        Self { call_id: make_uuid_v4(), local_tag: make_tag().0 }
+    /// A fresh one, whose Call-ID tells the process that made it (see `shared_port.rs`).
+    pub(super) fn new(process: &str) -> Self {
+        Self { call_id: format!("{}{process}", make_uuid_v4()), local_tag: make_tag().0 }
     }
 
     /// The dialog that a request from outside belongs to, if it names any.
@@ -248,7 +248,7 @@ mod tests {
 
     fn dialog() -> Dialog {
         Dialog::outgoing(
-            DialogId::new(),
+            DialogId::new("@1.ringlet"),
             "<sip:ringlet@192.0.2.7>",
             "sip:100@trunk.example".try_into().unwrap(),
             "<sip:192.0.2.7>".to_owned(),

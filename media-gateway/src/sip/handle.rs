@@ -7,7 +7,7 @@ use super::{
     stack::Shared,
 };
 use protocol::{CallId, TrunkName};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::unix::net::UnixDatagram, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, mpsc::error::TrySendError};
 
 /// Commands that may wait for the stack: it never blocks on anything, so more than this means that it is stuck.
@@ -106,6 +106,24 @@ impl SipHandle {
     /// Where SIP arrives.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.local_addr()
+    }
+
+    /// Another process is to take this one's place: what it passes on comes this way.
+    ///
+    /// # Errors
+    /// When the socket is of no use.
+    pub(crate) fn hear_strays(&self, inlet: UnixDatagram) -> io::Result<()> {
+        self.shared.port.hear_strays(inlet)
+    }
+
+    /// It has the sockets: read them no more.
+    pub(crate) fn let_go(&self) {
+        self.shared.port.let_go.cancel();
+    }
+
+    /// Whose sockets these were is gone; resolves at once when there was nobody.
+    pub(crate) async fn predecessor_gone(&self) {
+        self.shared.port.predecessor_gone.cancelled().await;
     }
 
     /// Ends all calls (CANCEL, BYE), waits for that until `deadline` has passed, then closes the sockets.

@@ -16,6 +16,7 @@ mod probe;
 pub mod sdp;
 mod server;
 mod session;
+mod shared_port;
 mod socket;
 mod stack;
 mod timer;
@@ -24,6 +25,7 @@ pub use handle::SipHandle;
 pub use hop::HopError;
 pub use probe::{OptionsOutcome, ProbeError};
 pub use stack::SipStack;
+pub(crate) use stack::{Ports, bind};
 
 use crate::config::{Config, Trunk};
 use protocol::{CallId, TrunkName};

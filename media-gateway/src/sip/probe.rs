@@ -102,7 +102,7 @@ pub(super) async fn options(
     let has_credentials = credentials.is_some();
     let mut auth = Authenticator::new(credentials.map(|(username, password)| Credentials { username, password }));
     let user = trunk.from_user.as_deref().or(trunk.username.as_deref()).unwrap_or("ringlet");
-    let dialog = dialog(trunk, user, shared.own_address(peer)).ok_or_else(silent)?;
+    let dialog = dialog(DialogId::new(&shared.process), trunk, user, shared.own_address(peer)).ok_or_else(silent)?;
     let mut challenged = false;
     let mut last = None;
     for _ in 0..MAX_ATTEMPTS {
@@ -148,16 +148,11 @@ fn judge(
 }
 
 /// OPTIONS is no dialog, but its headers are made alike.
-fn dialog(trunk: &Trunk, user: &str, own: SocketAddr) -> Option<Dialog> {
+fn dialog(id: DialogId, trunk: &Trunk, user: &str, own: SocketAddr) -> Option<Dialog> {
     let host: Host = trunk.host.trim_matches(['[', ']']).parse().ok()?;
     let target = Uri::try_from(format!("sip:{host}:{}", trunk.port).as_str()).ok()?;
     let domain = trunk.from_domain.clone().unwrap_or_else(|| own.ip().to_string());
-    Some(Dialog::outgoing(
-        DialogId::new(),
-        &format!("<sip:{user}@{domain}>"),
-        target,
-        contact(user, own, trunk.transport),
-    ))
+    Some(Dialog::outgoing(id, &format!("<sip:{user}@{domain}>"), target, contact(user, own, trunk.transport)))
 }
 
 /// Asks the trunks that want it, until the stack ends; tells when one comes or goes, and keeps the gauge
@@ -168,6 +163,8 @@ pub(super) async fn keep_alive(shared: Arc<Shared>) {
     tokio::select! {
         _ = futures_util::future::join_all(watches) => {}
         () = shared.closed.cancelled() => {}
+        // Its successor asks.
+        () = shared.port.let_go.cancelled() => {}
     }
 }
 

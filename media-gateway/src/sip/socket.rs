@@ -3,16 +3,20 @@
 //!
 //! Over TCP the same request costs its connection, which rsipstack closes.
 
+use super::shared_port::SharedPort;
 use md5::{Digest as _, Md5};
 use rsipstack::{platform::net, sip::Method};
-use std::{future::Future, net::SocketAddr, pin::Pin};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 use tokio::net::UdpSocket;
 use tracing::debug;
 
 type Io<'a, T> = Pin<Box<dyn Future<Output = rsipstack::Result<T>> + Send + 'a>>;
 
-/// A UDP socket that answers unknown methods with 501 itself.
-pub(super) struct Socket(pub(super) UdpSocket);
+/// A UDP socket that answers unknown methods with 501 itself, and that another process may share.
+pub(super) struct Socket {
+    pub(super) udp: UdpSocket,
+    pub(super) port: Arc<SharedPort>,
+}
 
 impl net::UdpSocket for Socket {
     fn recv_from<'a, 'b, 'c>(&'a self, buffer: &'b mut [u8]) -> Io<'c, (usize, SocketAddr)>
@@ -22,11 +26,11 @@ impl net::UdpSocket for Socket {
     {
         Box::pin(async move {
             loop {
-                let (length, from) = self.0.recv_from(buffer).await?;
+                let (length, from) = self.port.receive(&self.udp, buffer).await?;
                 let Some(response) = buffer.get(..length).and_then(not_implemented) else { return Ok((length, from)) };
                 debug!(%from, "request of an unknown method");
                 // It is repeated if this is lost.
-                let _ = self.0.send_to(response.as_bytes(), from).await;
+                let _ = self.udp.send_to(response.as_bytes(), from).await;
             }
         })
     }
@@ -36,11 +40,11 @@ impl net::UdpSocket for Socket {
         'a: 'c,
         'b: 'c,
     {
-        Box::pin(async move { Ok(self.0.send_to(datagram, to).await?) })
+        Box::pin(async move { Ok(self.udp.send_to(datagram, to).await?) })
     }
 
     fn local_addr(&self) -> rsipstack::Result<SocketAddr> {
-        Ok(self.0.local_addr()?)
+        Ok(self.udp.local_addr()?)
     }
 }
 

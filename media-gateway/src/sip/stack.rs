@@ -9,6 +9,7 @@ use super::{
     incoming::{self, Incoming},
     outgoing::{self, Outgoing},
     probe, server,
+    shared_port::{OURS, SharedPort},
     socket::Socket,
 };
 use crate::config::Trunk;
@@ -23,12 +24,13 @@ use rsipstack::{
         random_text,
         transaction::Transaction,
     },
-    transport::{SipConnection, TcpListenerConnection, TransportLayer, udp::UdpConnection},
+    transport::{SipAddr, SipConnection, TransportLayer, tcp::TcpConnection, udp::UdpConnection},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    fmt, io,
+    net::{IpAddr, SocketAddr, TcpListener},
+    os::unix::net::UnixDatagram,
     panic::AssertUnwindSafe,
     sync::{
         Arc, PoisonError, RwLock,
@@ -36,12 +38,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    net::{TcpStream, UdpSocket},
-    sync::mpsc,
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -67,8 +64,8 @@ const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 /// A port that is free for UDP is mostly free for TCP too.
 const FREE_PORT_TRIES: u32 = 16;
 
-/// Opening a listener takes microseconds; after this it has failed.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Before the next connection when one could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// rsipstack's timer C, which only acts after a provisional response; the call's own bound comes first.
 const TIMER_C: Duration = Duration::from_secs(600);
@@ -83,8 +80,20 @@ pub(super) struct Shared {
     pub(super) closed: CancellationToken,
     /// The last call has ended after a shutdown.
     pub(super) ended: CancellationToken,
+    /// Ends the Call-IDs of this process.
+    pub(super) process: String,
+    pub(super) port: Arc<SharedPort>,
     local: SocketAddr,
     calls: AtomicUsize,
+}
+
+/// The sockets of a stack, non-blocking.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) udp: std::net::UdpSocket,
+    pub(crate) tcp: TcpListener,
+    /// Where messages go that belong to a process which had these sockets before.
+    pub(crate) predecessor: Option<UnixDatagram>,
 }
 
 impl fmt::Debug for Shared {
@@ -116,6 +125,14 @@ impl Shared {
         self.local
     }
 
+    /// Whether there is room for what comes from there.
+    fn admits(&self, ip: IpAddr) -> bool {
+        let stats = self.endpoint.get_stats();
+        let full = stats.running_transactions + stats.finished_transactions > MAX_STRANGERS_TRANSACTIONS
+            || self.endpoint.transport_layer.connections_count() > MAX_STRANGERS_CONNECTIONS;
+        !full || self.trunk_addresses.read().unwrap_or_else(PoisonError::into_inner).contains(&ip)
+    }
+
     pub(super) fn close(&self) {
         self.closed.cancel();
     }
@@ -137,8 +154,26 @@ impl SipStack {
     /// # Errors
     /// [`SipError::Listen`] when the port cannot be had.
     pub async fn start(settings: Settings) -> Result<(SipHandle, mpsc::Receiver<SipEvent>), SipError> {
+        let ports = bind(settings.listen)?;
+        Self::start_with(settings, ports).await
+    }
+
+    /// [`start`](Self::start) with sockets that are open already.
+    pub(crate) async fn start_with(
+        settings: Settings,
+        ports: Ports,
+    ) -> Result<(SipHandle, mpsc::Receiver<SipEvent>), SipError> {
         let closed = CancellationToken::new();
-        let (layer, local) = listen(&settings, &closed).await?;
+        let process = format!("@{:08x}{OURS}", rand::random::<u32>());
+        let unusable = |error| listen_error(settings.listen, error);
+        let local = ports.udp.local_addr().map_err(unusable)?;
+        let port = Arc::new(SharedPort::new(process.clone(), ports.predecessor).map_err(unusable)?);
+        let udp = UdpSocket::from_std(ports.udp).map_err(unusable)?;
+        let listener = tokio::net::TcpListener::from_std(ports.tcp).map_err(unusable)?;
+        let public = settings.public_ip.map(|ip| SocketAddr::new(ip, local.port()));
+        let layer = listen(Socket { udp, port: port.clone() }, public, &closed)
+            .await
+            .map_err(|error| listen_error(local, error))?;
         let option = EndpointOption {
             t1: settings.t1,
             t2: 8 * settings.t1,
@@ -161,6 +196,8 @@ impl SipStack {
             trunk_addresses,
             closed,
             ended: CancellationToken::new(),
+            process,
+            port,
             local,
             calls: AtomicUsize::new(0),
         });
@@ -169,7 +206,7 @@ impl SipStack {
         let (commands, commands_out) = mpsc::channel(COMMAND_QUEUE);
         let (events, events_out) = mpsc::channel(EVENT_QUEUE);
         tokio::spawn(async move { endpoint.serve().await });
-        listening(local).await?;
+        tokio::spawn(accept(shared.clone(), listener, public.unwrap_or(local)));
         tokio::spawn(probe::keep_alive(shared.clone()));
         let table = Table {
             shared: shared.clone(),
@@ -188,67 +225,75 @@ fn listen_error(address: SocketAddr, error: impl fmt::Display) -> SipError {
     SipError::Listen { address, detail: error.to_string() }
 }
 
-async fn listen(settings: &Settings, closed: &CancellationToken) -> Result<(TransportLayer, SocketAddr), SipError> {
-    let failed = |error: rsipstack::Error| listen_error(settings.listen, error);
-    let (socket, local) = bind(settings.listen).await?;
-    let public = settings.public_ip.map(|ip| SocketAddr::new(ip, local.port()));
-    let socket = Arc::new(Socket(socket));
-    let udp = UdpConnection::from_socket(socket, public, Some(closed.child_token())).await.map_err(failed)?;
-    let tcp = TcpListenerConnection::new(local, public).await.map_err(failed)?;
+async fn listen(
+    socket: Socket,
+    public: Option<SocketAddr>,
+    closed: &CancellationToken,
+) -> Result<TransportLayer, rsipstack::Error> {
+    let udp = UdpConnection::from_socket(Arc::new(socket), public, Some(closed.child_token())).await?;
     let layer = TransportLayer::new(closed.clone());
     layer.set_stream_idle_timeout(STREAM_IDLE_TIMEOUT);
     layer.add_transport(SipConnection::Udp(udp));
-    layer.add_transport(SipConnection::TcpListener(tcp));
-    Ok((layer, local))
+    Ok(layer)
 }
 
-/// Binds the UDP socket, and makes sure that the TCP port of the same number can be had: rsipstack binds it later, and only
-/// logs when it cannot.
-async fn bind(listen: SocketAddr) -> Result<(UdpSocket, SocketAddr), SipError> {
+/// Binds UDP and TCP of the same number.
+pub(crate) fn bind(listen: SocketAddr) -> Result<Ports, SipError> {
     let mut tries = if listen.port() == 0 { FREE_PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
-        let socket = UdpSocket::bind(listen).await.map_err(|error| listen_error(listen, error))?;
-        let local = socket.local_addr().map_err(|error| listen_error(listen, error))?;
-        match TcpListener::bind(local) {
-            Ok(_) => return Ok((socket, local)),
+        let bound = || -> io::Result<_> {
+            let udp = std::net::UdpSocket::bind(listen)?;
+            udp.set_nonblocking(true)?;
+            Ok((udp.local_addr()?, udp))
+        };
+        let (local, udp) = bound().map_err(|error| listen_error(listen, error))?;
+        let tcp = TcpListener::bind(local).and_then(|tcp| tcp.set_nonblocking(true).map(|()| tcp));
+        match tcp {
+            Ok(tcp) => return Ok(Ports { udp, tcp, predecessor: None }),
             Err(error) if tries == 0 => return Err(listen_error(local, error)),
             Err(_) => {}
         }
     }
 }
 
-/// Waits until TCP connections are taken: rsipstack opens its listener in its own time.
-async fn listening(local: SocketAddr) -> Result<(), SipError> {
-    let ip = match local.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    let deadline = Instant::now() + LISTEN_TIMEOUT;
-    while let Err(error) = TcpStream::connect((ip, local.port())).await {
-        if Instant::now() >= deadline {
-            return Err(listen_error(local, error));
+/// Takes connections until the stack ends or another process takes them. rsipstack's own listener opens its socket by itself.
+async fn accept(shared: Arc<Shared>, listener: tokio::net::TcpListener, local: SocketAddr) {
+    let layer = &shared.endpoint.transport_layer;
+    let local = SipAddr::new(rsipstack::sip::Transport::Tcp, local.into());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.closed.cancelled() => return,
+            () = shared.port.let_go.cancelled() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, peer)) if shared.admits(peer.ip()) => stream,
+            Ok((_, peer)) => {
+                debug!(%peer, "a stranger's connection, and there are too many");
+                continue;
+            }
+            Err(error) => {
+                // Of the peer, or of a table that is full: the next may do.
+                warn!(%error, "a SIP connection is not accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let closed = Some(shared.closed.child_token());
+        match TcpConnection::from_stream(stream, local.clone(), closed) {
+            Ok(connection) => layer.add_connection(SipConnection::Tcp(connection)),
+            Err(error) => debug!(%error, "a connection that is gone already"),
         }
-        sleep(Duration::from_millis(1)).await;
     }
-    Ok(())
 }
 
 /// Sheds the load of strangers while the tables are full.
 fn guard(shared: &Arc<Shared>) {
-    let trunks = shared.trunk_addresses.clone();
-    let weak = Arc::downgrade(&shared.endpoint);
+    let weak = Arc::downgrade(shared);
     shared.endpoint.transport_layer.set_whitelist(move |ip: IpAddr| {
-        let known = trunks.read().unwrap_or_else(PoisonError::into_inner).contains(&ip);
-        let weak = weak.clone();
-        async move {
-            let Some(endpoint) = weak.upgrade() else { return false };
-            let stats = endpoint.get_stats();
-            let full = stats.running_transactions + stats.finished_transactions > MAX_STRANGERS_TRANSACTIONS
-                || endpoint.transport_layer.connections_count() > MAX_STRANGERS_CONNECTIONS;
-            known || !full
-        }
+        let admitted = weak.upgrade().is_some_and(|shared| shared.admits(ip));
+        async move { admitted }
     });
 }
 
@@ -303,7 +348,7 @@ impl Table {
         if self.calls.contains_key(&dial.call) {
             return warn!(call = %dial.call, "dialled twice");
         }
-        let (call, id) = (dial.call.clone(), DialogId::new());
+        let (call, id) = (dial.call.clone(), DialogId::new(&self.shared.process));
         let inbox = self.register(&call, &id);
         let (shared, events) = (self.shared.clone(), self.events.clone());
         self.spawn(call, id.clone(), Outgoing { shared, trunk, dial, id, events, inbox }.run());

@@ -95,6 +95,7 @@ impl File {
     pub(crate) fn link(&self) -> media_gateway::Signal {
         media_gateway::Signal {
             url: self.gateway.signal_url.clone(),
+            path: None,
             secret: self.gateway.secret.clone(),
             hold: seconds(self.gateway.hold_seconds),
         }

@@ -1,0 +1,45 @@
+//! What the control task knows of one call.
+
+use crate::sip::sdp::Local;
+use protocol::CallId;
+use protocol::gateway::{CallStats, Carried, Event, TrunkLeg};
+use std::time::Instant;
+
+/// What is known of a call.
+#[derive(Debug, Default)]
+pub(crate) struct Call {
+    pub(super) media_is_open: bool,
+    pub(super) sip_is_open: bool,
+    pub(super) local: Option<Local>,
+    pub(super) is_ringing: bool,
+    pub(super) is_early: bool,
+    pub(super) is_answered: bool,
+    pub(super) media_is_up: bool,
+    /// Why the far end's leg is gone: told again at each registration, since it may have been on its way when the connection broke.
+    pub(super) last_word: Option<Event>,
+    /// The visitor's page is gone: that its path breaks is nothing to report.
+    pub(super) is_away: bool,
+    /// Why the SIP leg is released once the far end has heard the farewell.
+    pub(super) farewell: Option<String>,
+    pub(super) sip_call_id: Option<String>,
+    pub(super) stats: CallStats,
+    /// When a leg ended by itself.
+    pub(super) broken: Option<Instant>,
+    /// When [`Command::Release`] came.
+    pub(super) released: Option<Instant>,
+}
+
+impl Call {
+    /// How it stands, for a signal-server that does not know.
+    pub(super) fn carried(&self, id: &CallId) -> Carried {
+        let far_end = match self {
+            Self { last_word: Some(_), .. } => TrunkLeg::Gone,
+            Self { is_answered: true, .. } => TrunkLeg::Answered,
+            Self { is_early: true, .. } => TrunkLeg::EarlyMedia,
+            Self { is_ringing: true, .. } => TrunkLeg::Ringing,
+            Self { local: Some(_), .. } => TrunkLeg::Dialing,
+            _ => TrunkLeg::Idle,
+        };
+        Carried { call: id.clone(), far_end, media_up: self.media_is_up, away: self.is_away }
+    }
+}
