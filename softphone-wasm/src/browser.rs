@@ -3,13 +3,16 @@
 use crate::call::{Call, Input, Output, Path};
 use crate::link::Request;
 use crate::message;
+use alloc::borrow::ToOwned;
+use alloc::rc::{Rc, Weak};
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use js_sys::{Function, Promise};
 use protocol::ReadError;
 use protocol::error::ErrorCode;
 use protocol::visitor::{Quality, VERSION, VisitorRequest};
-use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use web_sys::{
     CloseEvent, Event, EventTarget, MediaStreamTrack, MessageEvent, RtcBundlePolicy, RtcConfiguration,

@@ -4,10 +4,13 @@
 //! only what the server cannot: that the server itself, the microphone or the audio path is gone.
 
 use crate::link::{Link, Request, Step};
+use alloc::borrow::ToOwned;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 use protocol::error::ErrorCode;
 use protocol::visitor::{CallState, EndReason, Quality, VisitorEvent, VisitorRequest};
-use std::collections::VecDeque;
 
 /// From `offer` to `answer`: the gateway needs no more than two round trips.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);

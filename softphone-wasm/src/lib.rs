@@ -4,6 +4,10 @@
 //! Not here: anything on the screen, the microphone's permission, the audio graph (`www/widget`), the samples (`engine`).
 //! The call itself is in `call`, where neither browser nor clock is known; `browser` is its shell.
 
+#![cfg_attr(target_family = "wasm", no_std)]
+
+extern crate alloc;
+
 mod browser;
 mod call;
 mod link;
@@ -16,6 +20,13 @@ pub use browser::{Listener, Phone, sentence};
 #[global_allocator]
 static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
     lol_alloc::LockedAllocator::new(lol_alloc::FreeListAllocator::new());
+
+// Without std, whose handler would format for 2 KB what no console of a browser shows.
+#[cfg(target_family = "wasm")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
 
 #[cfg(test)]
 mod tests {

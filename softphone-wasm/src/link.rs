@@ -4,9 +4,10 @@
 //! A state machine told the time, as [`Call`](crate::call::Call), whose part it is. Both sides count their messages (see
 //! `protocol::visitor`), so that over any number of sockets each is taken once and in order. Not here: what they mean.
 
+use alloc::collections::VecDeque;
+use alloc::string::String;
 use core::time::Duration;
 use protocol::visitor::{VisitorEvent, VisitorRequest};
-use std::collections::VecDeque;
 
 /// From the start to `welcome`: DNS, TCP, TLS and one round trip, on a poor mobile network. Also how long a goodbye may look
 /// for a socket.

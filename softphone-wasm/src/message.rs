@@ -1,5 +1,6 @@
 //! Messages of `protocol` as JavaScript objects, and those as JSON: the browser's own parser and printer do the work.
 
+use alloc::string::String;
 use js_sys::{JSON, Object, Reflect};
 use protocol::visitor::{VisitorEvent, VisitorRequest};
 use protocol::{ReadError, Reader, Writer};

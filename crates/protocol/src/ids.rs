@@ -1,5 +1,7 @@
 //! Newtypes for everything that names something. An id is opaque text; only its maker knows what is inside.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use core::fmt;
 
 macro_rules! ids {

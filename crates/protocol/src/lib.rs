@@ -7,6 +7,10 @@
 //!
 //! Not here: state, sockets, time, validation that needs a store.
 
+#![cfg_attr(not(feature = "serde"), no_std)]
+
+extern crate alloc;
+
 #[macro_use]
 mod message;
 #[cfg(feature = "serde")]
@@ -17,6 +21,7 @@ pub mod gateway;
 mod ids;
 #[cfg(feature = "serde")]
 pub mod rest;
+#[cfg(feature = "serde")]
 pub mod rfc4571;
 #[cfg(feature = "serde")]
 pub mod settings;

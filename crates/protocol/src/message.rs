@@ -1,5 +1,9 @@
 //! The two macros that declare messages, and the traits through which they are read and written without serde.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Where a message's fields are read from: in the browser a parsed JavaScript object, in tests a JSON value.

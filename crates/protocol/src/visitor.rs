@@ -22,6 +22,7 @@
 use crate::error::ErrorCode;
 #[cfg(feature = "serde")]
 use crate::settings::{By, EchoLayer};
+use alloc::string::String;
 
 /// The version in `hello` and `welcome`. A server that does not speak the browser's version answers
 /// [`ErrorCode::VersionUnknown`], and the panel then reloads itself once.
