@@ -179,6 +179,22 @@ impl Scene {
         Ok((device, network))
     }
 
+    /// Lets the shopper's device sleep, as if its lid were shut: the browser knows nothing until it wakes.
+    ///
+    /// # Errors
+    /// When the stage has none, or a process cannot be stopped.
+    pub fn sleep(&self) -> Result<()> {
+        self.device.as_ref().context("this browser has no device of its own")?.driver.sleep()
+    }
+
+    /// Wakes the shopper's device.
+    ///
+    /// # Errors
+    /// When the stage has none, or a process cannot be woken.
+    pub fn wake(&self) -> Result<()> {
+        self.device.as_ref().context("this browser has no device of its own")?.driver.wake()
+    }
+
     /// The call centre's phone.
     ///
     /// # Errors

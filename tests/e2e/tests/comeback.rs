@@ -42,6 +42,11 @@ async fn crashed(scene: &mut Scene) -> Result<()> {
     ensure!(resumed == 1.0, "the call was taken up {resumed} times");
     hang_up(scene, &browser).await?;
     ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    heard_at_the_end(scene).await
+}
+
+/// Proves that the far end has heard the shopper in its last three seconds.
+pub(crate) async fn heard_at_the_end(scene: &mut Scene) -> Result<()> {
     // The browser's noise suppression takes a steady tone for noise, after a while.
     let heard = scene.phone()?.heard().await?;
     let level =
@@ -120,11 +125,11 @@ async fn silenced(scene: &mut Scene) -> Result<()> {
     heard.require_only(agent, said.level(agent), f64::from(VISITOR_TONE))
 }
 
-fn microphone(scene: &Scene) -> Result<PathBuf> {
+pub(crate) fn microphone(scene: &Scene) -> Result<PathBuf> {
     Ok(scene.directory().parent().context("no folder of recordings")?.join("microphone.wav"))
 }
 
-async fn call(browser: &DevTools) -> Result<()> {
+pub(crate) async fn call(browser: &DevTools) -> Result<()> {
     browser.tab("Page.navigate", json!({ "url": SHOP_URL })).await?;
     let click = format!("({LOADER_ROOT}).querySelector('button.call').click()");
     eventually("the page has a button", SOON, async || browser.in_page(&click).await).await?;
@@ -147,7 +152,7 @@ async fn is_answered(browser: &DevTools) -> Result<()> {
 }
 
 /// Waits until one of the panel's meters (`own`, `far`) shows a tone.
-async fn hears(browser: &DevTools, meter: &str) -> Result<()> {
+pub(crate) async fn hears(browser: &DevTools, meter: &str) -> Result<()> {
     eventually(&format!("the meter {meter} shows a tone"), SOON, async || {
         let scale =
             browser.in_panel(&format!("new DOMMatrix(document.getElementById('{meter}').style.transform).a")).await?;
@@ -157,7 +162,7 @@ async fn hears(browser: &DevTools, meter: &str) -> Result<()> {
     .await
 }
 
-async fn hang_up(scene: &Scene, browser: &DevTools) -> Result<()> {
+pub(crate) async fn hang_up(scene: &Scene, browser: &DevTools) -> Result<()> {
     browser.in_panel("document.getElementById('hangup').click()").await?;
     scene.recorded(EndReason::VisitorHungUp.word()).await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! The end-to-end tests: a real browser calls through the real server to independent SIP peers. Run by `cargo xtask test`
 //! in a network namespace, one after the other, since each has the machine's ports to itself.
 
+mod asleep;
 mod comeback;
 mod commands;
 mod echo;
@@ -69,6 +70,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     window::tests(&mut program);
     network::tests(&mut program);
     roaming::tests(&mut program);
+    asleep::tests(&mut program);
     comeback::tests(&mut program);
     strangers::tests(&mut program);
     echo::tests(&mut program);

@@ -17,7 +17,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
 }
 
 /// The gateway's port, of UDP and TCP.
-const MEDIA_PORT: u16 = 4433;
+pub(crate) const MEDIA_PORT: u16 = 4433;
 
 /// How long nothing passes.
 const CUT: Duration = Duration::from_secs(8);

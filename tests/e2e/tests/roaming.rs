@@ -92,7 +92,7 @@ async fn into_a_vpn(scene: &mut Scene) -> Result<()> {
     end(scene, &[before, inside, outside]).await
 }
 
-async fn begin(scene: &mut Scene) -> Result<Stretch> {
+pub(crate) async fn begin(scene: &mut Scene) -> Result<Stretch> {
     scene.browser.before_every_page(COUNT).await?;
     call(scene).await?;
     both_for(scene, LISTEN_SECONDS).await
@@ -103,7 +103,7 @@ async fn restarts(scene: &Scene) -> Result<u64> {
 }
 
 /// Waits until another path has been asked for once more.
-async fn is_noticed(scene: &Scene, before: u64) -> Result<()> {
+pub(crate) async fn is_noticed(scene: &Scene, before: u64) -> Result<()> {
     eventually("the panel asks for another path", NOTICED_WITHIN, async || {
         ensure!(restarts(scene).await? > before, "it does not");
         Ok(())
@@ -112,7 +112,7 @@ async fn is_noticed(scene: &Scene, before: u64) -> Result<()> {
 }
 
 /// Waits until the shopper hears the far end again; what they hear then.
-async fn is_back(scene: &Scene) -> Result<Stretch> {
+pub(crate) async fn is_back(scene: &Scene) -> Result<Stretch> {
     eventually("the shopper hears the far end again", BACK_WITHIN, async || {
         ensure!(scene.browser.state().await? == "answered", "the call is over");
         ensure!(both(scene).await?.hears(f64::from(AGENT_TONE)), "there is silence");
@@ -123,7 +123,7 @@ async fn is_back(scene: &Scene) -> Result<Stretch> {
 }
 
 /// Presses keys both ways, hangs up, and proves that each heard the other all the while, in one call.
-async fn end(scene: &mut Scene, stretches: &[Stretch]) -> Result<()> {
+pub(crate) async fn end(scene: &mut Scene, stretches: &[Stretch]) -> Result<()> {
     scene.browser.watch_keys().await?;
     scene.browser.press("5").await?;
     scene.phone()?.press("7").await?;
