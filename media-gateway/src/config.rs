@@ -99,6 +99,8 @@ pub struct Trunk {
     pub from_domain: Option<String>,
     /// How often an OPTIONS request asks whether the trunk is there; `None` never asks.
     pub keepalive: Option<Duration>,
+    /// How keys travel, both ways.
+    pub dtmf: Dtmf,
 }
 
 impl Trunk {
@@ -115,8 +117,21 @@ impl Trunk {
             from_name: None,
             from_domain: None,
             keepalive: None,
+            dtmf: Dtmf::default(),
         }
     }
+}
+
+/// How keys travel on a trunk, both ways. SIP INFO is taken besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dtmf {
+    /// As events (RFC 4733) where the far end negotiates them, else as tones in the audio.
+    #[default]
+    Auto,
+    /// As events or not at all.
+    Events,
+    /// As tones whatever the far end negotiates; events that it sends are taken as well.
+    Tones,
 }
 
 /// How SIP travels to a trunk.

@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::config::Dtmf;
 use crate::media::ports::Ports;
 use crate::media::{CallOrder, MediaCommand, MediaEvent, MediaHandle};
 use crate::sip::sdp::{self, Local, Remote};
@@ -45,6 +46,8 @@ pub(crate) struct Controller {
     pub capacity: usize,
     /// The trunks' names.
     pub trunks: Vec<TrunkName>,
+    /// How keys travel on them.
+    pub dtmf: BTreeMap<TrunkName, Dtmf>,
     /// The address in our SDP.
     pub rtp_public_ip: IpAddr,
     /// The RTP ports.
@@ -265,7 +268,8 @@ impl Controller {
         let rtp = SocketAddr::new(self.rtp_public_ip, port);
         let local = Local { rtp, session_id: u64::from(rand::random::<u32>()), version: 1 };
         call.local = Some(local);
-        self.media.send(MediaCommand::Attach { call: id.clone(), sockets }).await;
+        let dtmf = self.dtmf.get(&dial.trunk).copied().unwrap_or_default();
+        self.media.send(MediaCommand::Attach { call: id.clone(), sockets, dtmf }).await;
         match self.sip.dial(Dial { sdp: sdp::offer(&local), ..dial }) {
             Ok(()) => {
                 if let Some(call) = self.calls.get_mut(&id) {

@@ -160,6 +160,7 @@ async fn start_with(config: Config, sockets: Sockets) -> Result<Gateway, StartEr
         name: config.name.clone(),
         capacity: config.capacity as usize,
         trunks: config.trunks.iter().map(|trunk| trunk.name.clone()).collect(),
+        dtmf: config.trunks.iter().map(|trunk| (trunk.name.clone(), trunk.dtmf)).collect(),
         rtp_public_ip: config.sip_public_ip.unwrap_or(config.rtp_ip),
         ports: Ports::new(config.rtp_ip, config.rtp_ports.clone()),
         media,

@@ -1,5 +1,7 @@
 //! The sixteen keys of a telephone.
 
+use crate::Hertz;
+use crate::dtmf::{HIGH_GROUP, LOW_GROUP};
 use core::fmt;
 
 /// A DTMF digit, held as its event code (RFC 4733, section 3.2): 0–9, 10 is `*`, 11 is `#`, 12–15 are A–D.
@@ -68,6 +70,13 @@ impl Digit {
             (3, _) => 11,
             (row, column) => (row * 3 + column + 1) as u8,
         })
+    }
+
+    /// Its two tones (ITU-T Q.23): of the row, of the column.
+    pub fn frequencies(self) -> (Hertz, Hertz) {
+        let (row, column) = self.place();
+        let of = |group: [f32; 4], at: usize| Hertz(group.get(at).copied().unwrap_or_default());
+        (of(LOW_GROUP, row), of(HIGH_GROUP, column))
     }
 
     /// Row and column on the key pad.

@@ -1,11 +1,13 @@
 //! DTMF in the audio itself: a generator after ITU-T Q.23 and a detector that meets Q.24. Digits that travel as RTP events are
 //! in [`crate::telephone_event`].
 
+mod blanker;
 mod detector;
 #[cfg(test)]
 mod detector_tests;
 mod generator;
 
+pub use blanker::Blanker;
 pub(crate) use detector::Complex;
 pub use detector::{Detector, Event};
 pub use generator::{Generator, Shape};

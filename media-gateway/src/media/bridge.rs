@@ -20,19 +20,21 @@ use tracing::trace;
 
 use super::away::StandIn;
 use super::clock::Clock;
-use super::dtmf::{Key, KeyReceiver, KeySender};
+use super::dtmf::{Key, KeyReceiver};
 use super::incoming::{AgentAudio, AudioError, PIECE_SAMPLES, Piece, VisitorAudio};
 use super::notice::Notice;
 use super::outbox::{BridgeOutput, Outbox};
 use super::quality::Adaptation;
+use super::relay::KeyRelay;
 use super::ringback::RingbackTone;
 use super::rtcp::Reporter;
 use super::rtp::{AgentPacket, AgentPayload, RtpLeg};
 use super::sequence::{Arrival, Sequence};
 use super::silence::SilenceWatch;
+use super::tones::ToneReceiver;
 use super::transcode::{Coding, Encoder, Frame, Framer};
 use super::webrtc::{VisitorPacket, VisitorPayload};
-use crate::config::{AwayTone, Ringback};
+use crate::config::{AwayTone, Dtmf, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
 
 /// The longest ptime that we send: 60 ms of G.711.
@@ -70,7 +72,10 @@ pub(crate) struct Bridge {
     visitor_ssrc: Option<u32>,
     visitor_keys: KeyReceiver,
     agent_keys: KeyReceiver,
-    relay: KeySender,
+    relay: KeyRelay,
+    dtmf: Dtmf,
+    /// Listens for tones, if the far end sends keys so.
+    agent_tones: Option<ToneReceiver>,
     reporter: Reporter,
     silence: SilenceWatch,
     tone: Ringback,
@@ -105,7 +110,9 @@ impl Bridge {
             visitor_ssrc: None,
             visitor_keys: KeyReceiver::new(SampleRate::HZ_48000, now),
             agent_keys: KeyReceiver::new(SampleRate::HZ_8000, now),
-            relay: KeySender::new(seed.agent_timestamp, now),
+            relay: KeyRelay::new(seed.agent_timestamp, now),
+            dtmf: Dtmf::Auto,
+            agent_tones: None,
             reporter: Reporter::new(seed.ntp, seed.ssrc, now),
             silence: SilenceWatch::default(),
             tone,
@@ -122,6 +129,11 @@ impl Bridge {
     /// A far end that has answered may be silent for so long; `None`: for ever.
     pub(crate) fn limit_silence(&mut self, limit: Option<Duration>) {
         self.silence.limit(limit);
+    }
+
+    /// How keys travel between us and the far end.
+    pub(crate) fn set_dtmf(&mut self, dtmf: Dtmf) {
+        self.dtmf = dtmf;
     }
 
     /// For how long the far end has been silent, when that has just become too long.
@@ -145,6 +157,14 @@ impl Bridge {
         if let Coding::G711(_) = self.to_visitor.coding() {
             self.to_visitor.recode(Coding::G711(law(remote.codec)));
         }
+        let as_tones = match self.dtmf {
+            Dtmf::Auto => remote.telephone_event.is_none(),
+            Dtmf::Events => false,
+            Dtmf::Tones => true,
+        };
+        // What is being keyed while the session changes is heard to its end.
+        self.agent_tones = as_tones.then(|| self.agent_tones.take().unwrap_or_default());
+        self.relay.send_tones(as_tones);
         self.silence.agreed(remote.rtp.is_some() && remote.direction == Direction::SendRecv, now);
         self.rtp.configure(remote);
     }
@@ -377,6 +397,9 @@ impl Bridge {
     fn hear_agent(&mut self, due: Instant) {
         let mut piece: Piece = [0.0; PIECE_SAMPLES];
         let content = self.from_agent.pull(&mut piece, due);
+        if let Some(tones) = &mut self.agent_tones {
+            tones.take(&mut piece, due, |key| report(&mut self.outbox, Side::Agent, key));
+        }
         let heard = match (content, &mut self.ringing) {
             (Content::Sound, ringing) => {
                 *ringing = None;
@@ -406,6 +429,7 @@ impl Bridge {
             }
             (Content::Silence, None) => false,
         };
+        is_heard |= self.relay.fill(&mut piece);
         if let Some(notice) = &mut self.notice {
             is_heard = true;
             if notice.mix(&mut piece) {
@@ -424,7 +448,10 @@ impl Bridge {
     }
 
     fn send_keys(&mut self, now: Instant) {
-        let Self { to_agent, rtp, outbox, relay, .. } = self;
+        let Self { clock, to_agent, rtp, outbox, relay, .. } = self;
+        if relay.is_sending_tones() {
+            clock.start(now);
+        }
         let event_pt = rtp.media().filter(Remote::receives).and_then(|remote| remote.telephone_event);
         relay.advance(to_agent.timestamp_at(now), now, |packet| {
             // A far end that understands no events gets none: what nobody wants is drained all the same.
@@ -436,8 +463,8 @@ impl Bridge {
     }
 }
 
-fn send_frame(frame: Frame<'_>, remote: &Remote, relay: &KeySender, rtp: &mut RtpLeg, outbox: &mut Outbox) {
-    if relay.is_sending() {
+fn send_frame(frame: Frame<'_>, remote: &Remote, relay: &KeyRelay, rtp: &mut RtpLeg, outbox: &mut Outbox) {
+    if relay.is_sending_events() {
         // RFC 4733 section 2.5.1.2: the event stands in the audio's place.
         return;
     }
@@ -450,12 +477,9 @@ fn send_frame(frame: Frame<'_>, remote: &Remote, relay: &KeySender, rtp: &mut Rt
     }
 }
 
-fn visitor_key(key: Key, outbox: &mut Outbox, relay: &mut KeySender, to_agent: &Framer, now: Instant) {
+fn visitor_key(key: Key, outbox: &mut Outbox, relay: &mut KeyRelay, to_agent: &Framer, now: Instant) {
     report(outbox, Side::Visitor, key);
-    match key {
-        Key::Pressed { .. } => {}
-        Key::Released { digit, held } => relay.press(digit, held, to_agent.timestamp_at(now), now),
-    }
+    relay.handle(key, to_agent.timestamp_at(now), now);
 }
 
 /// Whether a packet that cannot wait for its turn is of use.

@@ -20,6 +20,7 @@ use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
 
 mod playout;
+mod tones;
 
 const EVENT_PT: u8 = 101;
 const MS: Duration = Duration::from_millis(1);

@@ -22,6 +22,7 @@ use super::transcode::Coded;
 use super::transcode::Coding;
 use super::webrtc::{OpusPacket, Way, WebRtcLeg, WebRtcOutput};
 use super::{CallOrder, MediaEvent};
+use crate::config::Dtmf;
 
 /// The earliest next timer. Were a leg to ask for the time again and again, it could not spin the thread.
 const MIN_TIMER: Duration = Duration::from_millis(1);
@@ -176,6 +177,12 @@ impl Call {
             CallOrder::Tone(tone) => self.bridge.notify(tone, now),
             CallOrder::Farewell => self.bridge.say_farewell(now),
         }
+    }
+
+    /// The far end's sockets, and how keys travel there.
+    pub(crate) fn attach(&mut self, sockets: AgentSockets, dtmf: Dtmf) {
+        self.sockets = Some(sockets);
+        self.bridge.set_dtmf(dtmf);
     }
 
     /// Goes on with another leg of the visitor, whose packets are numbered from `sequence`. Gives back the old one.

@@ -1,7 +1,7 @@
 //! Keys in real time: [`dsp::telephone_event`] counts ticks of an RTP clock, a bridge is told instants, and a key is reported
 //! once, at its end or after its first second.
 //!
-//! Deliberately not here: RTP headers, and tones in the audio.
+//! Deliberately not here: RTP headers, and tones in the audio ([`super::tones`]).
 
 use std::time::{Duration, Instant};
 
@@ -40,20 +40,49 @@ pub(crate) struct KeyReceiver {
     receiver: Receiver,
     clock: SampleRate,
     start: Instant,
-    held: Option<HeldKey>,
+    held: HeldKey,
 }
 
+/// The key that is down on one leg. A key that was overtaken begins and ends inside another, which stays the one that is held.
+#[derive(Debug, Default)]
+pub(super) struct HeldKey(Option<Down>);
+
 #[derive(Clone, Copy, Debug)]
-struct HeldKey {
+struct Down {
     digit: Digit,
     since: Instant,
     is_reported: bool,
 }
 
+impl HeldKey {
+    pub(super) fn down(&mut self, digit: Digit, now: Instant) {
+        self.0.get_or_insert(Down { digit, since: now, is_reported: false });
+    }
+
+    pub(super) fn up(&mut self, digit: Digit, held: Duration, mut emit: impl FnMut(Key)) {
+        let ended = self.0.take_if(|down| down.digit == digit);
+        if !ended.is_some_and(|ended| ended.is_reported) {
+            emit(Key::Pressed { digit, held });
+        }
+        emit(Key::Released { digit, held });
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, mut emit: impl FnMut(Key)) {
+        if let Some(down) = self.0.as_mut().filter(|down| !down.is_reported && now >= down.since + REPORT_AFTER) {
+            down.is_reported = true;
+            emit(Key::Pressed { digit: down.digit, held: REPORT_AFTER });
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.0.filter(|down| !down.is_reported).map(|down| down.since + REPORT_AFTER)
+    }
+}
+
 impl KeyReceiver {
     /// For events with an RTP clock of `clock`.
     pub(crate) fn new(clock: SampleRate, now: Instant) -> Self {
-        Self { receiver: Receiver::new(clock), clock, start: now, held: None }
+        Self { receiver: Receiver::new(clock), clock, start: now, held: HeldKey::default() }
     }
 
     /// Takes a packet whose events tick at `clock`.
@@ -77,31 +106,19 @@ impl KeyReceiver {
     /// When [`Self::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let lost = self.receiver.poll_timeout().map(|at| self.start + duration(at, self.clock));
-        let long = self.held.filter(|held| !held.is_reported).map(|held| held.since + REPORT_AFTER);
-        lost.into_iter().chain(long).min()
+        lost.into_iter().chain(self.held.poll_timeout()).min()
     }
 
     fn emit(&mut self, now: Instant, mut emit: impl FnMut(Key)) {
         while let Some(output) = self.receiver.poll_output() {
             match output {
-                // A key that was overtaken begins and ends inside another, which stays the held one.
-                Output::Start { digit } => {
-                    self.held.get_or_insert(HeldKey { digit, since: now, is_reported: false });
-                }
+                Output::Start { digit } => self.held.down(digit, now),
                 Output::End { digit, duration: ticks } => {
-                    let held = duration(ticks, self.clock);
-                    let ended = self.held.take_if(|held| held.digit == digit);
-                    if !ended.is_some_and(|ended| ended.is_reported) {
-                        emit(Key::Pressed { digit, held });
-                    }
-                    emit(Key::Released { digit, held });
+                    self.held.up(digit, duration(ticks, self.clock), &mut emit);
                 }
             }
         }
-        if let Some(held) = self.held.as_mut().filter(|held| !held.is_reported && now >= held.since + REPORT_AFTER) {
-            held.is_reported = true;
-            emit(Key::Pressed { digit: held.digit, held: REPORT_AFTER });
-        }
+        self.held.handle_timeout(now, emit);
     }
 }
 

@@ -17,6 +17,7 @@ mod notice;
 mod outbox;
 pub(crate) mod ports;
 mod quality;
+mod relay;
 mod ringback;
 mod rtcp;
 mod rtp;
@@ -25,6 +26,7 @@ mod silence;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod tones;
 mod transcode;
 mod webrtc;
 mod worker;
@@ -36,6 +38,7 @@ use protocol::CallId;
 use protocol::gateway::{CallStats, Side, Tone, Transport};
 use protocol::visitor::{FrameCodec, Quality};
 
+use crate::config::Dtmf;
 use crate::sip::sdp::Remote;
 
 use ports::RtpSockets;
@@ -60,6 +63,8 @@ pub(crate) enum MediaCommand {
         call: CallId,
         /// Closed with the call.
         sockets: RtpSockets,
+        /// How keys travel on its trunk.
+        dtmf: Dtmf,
     },
     /// Something for a call that exists.
     Call {

@@ -19,7 +19,7 @@ use super::ports::RtpSockets;
 use super::webrtc::browser::{Browser, TestResult};
 use super::worker::{FrameSink, MediaOutput};
 use super::{CallOrder, MediaCommand, MediaEvent, MediaHandle, MediaSettings, start};
-use crate::config::{AwayTone, Ringback};
+use crate::config::{AwayTone, Dtmf, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
 
 /// These tests count packets, not time, and wait long: the machine may be busy.
@@ -80,7 +80,7 @@ impl Bench {
         let answer = bench.event()?;
         let MediaEvent::Answer { sdp, .. } = answer else { return Err(format!("no answer: {answer:?}").into()) };
         bench.browser.accept(&sdp)?;
-        bench.tell(|call| MediaCommand::Attach { call, sockets: RtpSockets { rtp, rtcp } });
+        bench.tell(|call| MediaCommand::Attach { call, sockets: RtpSockets { rtp, rtcp }, dtmf: Dtmf::Auto });
         assert!(bench.browser.live(PATIENCE, Browser::is_up)?, "the browser is not up");
         assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
         let event = bench.event()?;

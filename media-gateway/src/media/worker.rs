@@ -29,7 +29,7 @@ use super::ports::RtpSockets;
 use super::tcp::{self, Connections};
 use super::webrtc::{Way, WebRtcError, WebRtcLeg, WebRtcSettings, stun_ufrag};
 use super::{MediaCommand, MediaEvent};
-use crate::config::{AwayTone, Ringback};
+use crate::config::{AwayTone, Dtmf, Ringback};
 use handover::Neighbours;
 use seed::seed;
 
@@ -388,9 +388,9 @@ impl Worker {
         };
         match command {
             MediaCommand::Offer { call, sdp, quality } => self.offer(&call, &sdp, quality, now),
-            MediaCommand::Attach { call, sockets } => {
+            MediaCommand::Attach { call, sockets, dtmf } => {
                 if let Some(slot) = slot(&call) {
-                    self.attach(slot, sockets);
+                    self.attach(slot, sockets, dtmf);
                 }
             }
             MediaCommand::Call { call, order } => {
@@ -482,7 +482,7 @@ impl Worker {
         self.shared.report(MediaEvent::OfferUnusable { call: call.clone(), detail });
     }
 
-    fn attach(&mut self, slot: Slot, sockets: RtpSockets) {
+    fn attach(&mut self, slot: Slot, sockets: RtpSockets, dtmf: Dtmf) {
         let Some(call) = self.calls.get_mut(&slot) else { return };
         let mut sockets =
             AgentSockets { rtp: UdpSocket::from_std(sockets.rtp), rtcp: UdpSocket::from_std(sockets.rtcp) };
@@ -491,7 +491,7 @@ impl Worker {
                 error!(call = %call.id, %error, "a socket of the far end is not watched");
             }
         }
-        call.sockets = Some(sockets);
+        call.attach(sockets, dtmf);
         self.show();
     }
 

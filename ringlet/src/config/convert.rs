@@ -1,6 +1,6 @@
 //! From the file to what the servers take.
 
-use super::{AwayTone, File, Ringback, TlsMode, Transport, Trunk};
+use super::{AwayTone, Dtmf, File, Ringback, TlsMode, Transport, Trunk};
 use anyhow::Context as _;
 use media_gateway::config as gateway;
 use protocol::command::Command;
@@ -146,6 +146,11 @@ impl Trunk {
             from_name: text(&self.from_name),
             from_domain: text(&self.from_domain),
             keepalive: (self.keepalive_seconds > 0).then(|| seconds(self.keepalive_seconds)),
+            dtmf: match self.dtmf {
+                Dtmf::Auto => gateway::Dtmf::Auto,
+                Dtmf::Events => gateway::Dtmf::Events,
+                Dtmf::Tones => gateway::Dtmf::Tones,
+            },
         })
     }
 }

@@ -193,6 +193,17 @@ pub(crate) struct Trunk {
     pub(crate) from_domain: String,
     #[serde(default = "keepalive_seconds")]
     pub(crate) keepalive_seconds: u32,
+    #[serde(default)]
+    pub(crate) dtmf: Dtmf,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Dtmf {
+    #[default]
+    Auto,
+    Events,
+    Tones,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]

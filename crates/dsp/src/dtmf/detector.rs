@@ -53,6 +53,9 @@ const STEADY_SHARE: f32 = 0.9;
 /// Hits that start a digit: tones from about 30 ms on (Q.24: 40 ms must, 23 ms must not).
 const START_HITS: u32 = 22;
 
+/// Hits in a row that make a digit suspected: tones from about 20 ms on. Two syllables in ten minutes come so far.
+const SUSPECTED_HITS: u32 = 8;
+
 /// Hits after which the tones must be steady: by then they fill the window.
 const STEADY_FROM: u32 = 8;
 
@@ -154,6 +157,11 @@ impl Detector {
     /// The digit whose tones are there now, from its `Start` to its `End`.
     pub fn current(&self) -> Option<Digit> {
         self.held.as_ref().map(|held| held.digit)
+    }
+
+    /// Whether tones are there that make a digit if they last: from about 20 ms after their onset on.
+    pub fn suspects(&self) -> bool {
+        self.candidate.as_ref().is_some_and(|it| (SUSPECTED_HITS..START_HITS).contains(&it.hits))
     }
 
     fn push(&mut self, sample: f32, on_event: &mut impl FnMut(Event)) {

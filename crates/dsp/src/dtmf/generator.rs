@@ -1,6 +1,5 @@
 //! One DTMF digit as audio: its two tones for a time, then silence. It queues nothing: the caller has the next digit.
 
-use super::{HIGH_GROUP, LOW_GROUP};
 use crate::{
     Dbm0, Digit, Hertz, SampleRate,
     tone::{Sine, edge},
@@ -43,9 +42,8 @@ pub struct Generator {
 impl Generator {
     /// At the first sample of `digit`.
     pub fn new(rate: SampleRate, digit: Digit, shape: Shape) -> Self {
-        let (row, column) = digit.place();
-        let of = |group: [f32; 4], at: usize| Hertz(group.get(at).copied().unwrap_or_default());
-        Self::of_tones(rate, of(LOW_GROUP, row), of(HIGH_GROUP, column), shape)
+        let (low, high) = digit.frequencies();
+        Self::of_tones(rate, low, high, shape)
     }
 
     /// Any two tones in the shape of a digit: how tests make digits that are a little off.
@@ -98,11 +96,10 @@ mod tests {
                 let samples: Vec<f32> = Generator::new(rate, digit, Shape::default()).collect();
                 assert_eq!(samples.len() as u32, rate.samples(100) * 2);
                 let (tone, silence) = samples.split_at(rate.samples(100) as usize);
-                let (row, column) = digit.place();
-                let expected = [(LOW_GROUP[row], Dbm0(-9.0)), (HIGH_GROUP[column], Dbm0(-7.0))];
-                for (hz, level) in expected {
-                    let measured = spectrum::tone_level(tone, rate, Hertz(hz)).0;
-                    assert!((measured - level.to_dbov().0).abs() < 0.2, "{digit} {hz} Hz: {measured}");
+                let (low, high) = digit.frequencies();
+                for (hz, level) in [(low, Dbm0(-9.0)), (high, Dbm0(-7.0))] {
+                    let measured = spectrum::tone_level(tone, rate, hz).0;
+                    assert!((measured - level.to_dbov().0).abs() < 0.2, "{digit} {hz:?}: {measured}");
                 }
                 assert!(silence.iter().all(|sample| *sample == 0.0));
             }

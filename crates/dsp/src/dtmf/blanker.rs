@@ -1,0 +1,156 @@
+//! Takes digits out of audio on its way to somebody whom they are not meant for, without delaying it: silence from the block on in which
+//! a digit is suspected, until it has ended or has turned out to be none.
+//!
+//! It decides nothing about what a digit means, and puts no noise in its place.
+
+use super::{Detector, Event};
+use crate::SampleRate;
+
+/// Silence begins and ends within this, so that it does not click.
+const EDGE_MS: u32 = 1;
+
+/// A [`Detector`] that also blanks what it detects.
+#[derive(Clone, Debug)]
+pub struct Blanker {
+    detector: Detector,
+    edge: usize,
+    is_blank: bool,
+}
+
+impl Blanker {
+    /// One that has heard silence.
+    pub fn new(rate: SampleRate) -> Self {
+        Self { detector: Detector::new(rate), edge: rate.samples(EDGE_MS) as usize, is_blank: false }
+    }
+
+    /// Takes digits out of `block` and hands out its events. In blocks of 20 ms at most the first 21 ms of a digit remain, which
+    /// no other detector takes for one (ITU-T Q.24); in longer blocks a block and 1 ms. What follows a digit is heard again within 60 ms.
+    pub fn process(&mut self, block: &mut [f32], on_event: impl FnMut(Event)) {
+        self.detector.process(block, on_event);
+        let before =
+            core::mem::replace(&mut self.is_blank, self.detector.current().is_some() || self.detector.suspects());
+        match (before, self.is_blank) {
+            (false, false) => {}
+            (false, true) => {
+                let (edge, rest) = block.split_at_mut(self.edge.min(block.len()));
+                ramp(edge.iter_mut().rev());
+                rest.fill(0.0);
+            }
+            (true, true) => block.fill(0.0),
+            (true, false) => ramp(block.iter_mut().take(self.edge)),
+        }
+    }
+}
+
+/// From nothing to everything.
+fn ramp<'a>(samples: impl ExactSizeIterator<Item = &'a mut f32>) {
+    let length = samples.len() as f32;
+    for (at, sample) in samples.enumerate() {
+        *sample *= (at as f32 + 0.5) / length;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Dbm0, Digit, Hertz,
+        dtmf::{Generator, Shape},
+        testing::{Random, rates},
+        tone::Sine,
+    };
+    use std::{vec, vec::Vec};
+
+    const BLOCK_MS: u32 = 20;
+
+    fn starts(rate: SampleRate, samples: &[f32]) -> usize {
+        let mut count = 0;
+        Detector::new(rate).process(samples, |event| count += usize::from(matches!(event, Event::Start { .. })));
+        count
+    }
+
+    /// What is left of `samples`, and how many digits were found in them.
+    fn blank(rate: SampleRate, samples: &[f32]) -> (Vec<f32>, usize) {
+        let (mut blanker, mut left, mut found) = (Blanker::new(rate), samples.to_vec(), 0);
+        for block in left.chunks_mut(rate.samples(BLOCK_MS) as usize) {
+            blanker.process(block, |event| found += usize::from(matches!(event, Event::Start { .. })));
+        }
+        (left, found)
+    }
+
+    /// From the first sample that is not silent to behind the last one, milliseconds.
+    fn sounding(rate: SampleRate, samples: &[f32]) -> u64 {
+        let sounds = |sample: &f32| sample.abs() > 1e-6;
+        let first = samples.iter().position(sounds).unwrap_or(0);
+        let last = samples.iter().rposition(sounds).map_or(0, |at| at + 1);
+        rate.milliseconds(last.saturating_sub(first) as u64)
+    }
+
+    #[test]
+    fn of_a_digit_too_little_remains_for_a_digit_wherever_blocks_begin() {
+        let plain = Shape::default();
+        let shapes = [
+            plain,
+            Shape { on_ms: 40, ..plain },
+            Shape { level: Dbm0(-36.0), twist: 0.0, ..plain },
+            Shape { twist: 8.0, level: Dbm0(-18.0), ..plain },
+            Shape { twist: -4.0, on_ms: 1_500, ..plain },
+        ];
+        for rate in rates() {
+            for (digit, shape) in Digit::ALL.into_iter().flat_map(|digit| shapes.map(|shape| (digit, shape))) {
+                // Every phase against the blocks, in steps of 1 ms; each shape begins at another.
+                let before = 200 + (u32::from(digit.event()) + shape.on_ms) % BLOCK_MS;
+                let mut samples = vec![0.0; rate.samples(before) as usize];
+                samples.extend(Generator::new(rate, digit, shape));
+                samples.extend(vec![0.0; rate.samples(100) as usize]);
+                let (left, found) = blank(rate, &samples);
+                let remains = sounding(rate, &left);
+                assert_eq!((found, starts(rate, &left)), (1, 0), "{digit} at {rate:?}, {shape:?}");
+                assert!(remains <= 21, "{remains} ms of {digit} at {rate:?}, {before} ms, {shape:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn digits_dialled_over_noise_are_gone_and_the_noise_is_not() {
+        let rate = SampleRate::HZ_8000;
+        let mut random = Random::new(3);
+        let dialled: Vec<f32> = "*76#0159D"
+            .chars()
+            .filter_map(Digit::from_char)
+            .flat_map(|digit| Generator::new(rate, digit, Shape { on_ms: 70, off_ms: 130, ..Shape::default() }))
+            .collect();
+        // The tones' power over the noise's: 15 dB.
+        let samples: Vec<f32> = dialled.iter().map(|sample| sample + 0.05 * random.gaussian()).collect();
+        let (left, found) = blank(rate, &samples);
+        assert_eq!((found, starts(rate, &left)), (9, 0));
+        let kept = left.iter().filter(|sample| **sample != 0.0).count() as f32 / left.len() as f32;
+        assert!((0.45..0.65).contains(&kept), "{kept} of all samples are left");
+    }
+
+    #[test]
+    fn what_holds_no_digit_passes_as_it_is() {
+        for rate in rates() {
+            let mut random = Random::new(9);
+            let mut sine = Sine::new(rate, Hertz(697.0), Dbm0(-5.0));
+            let samples: Vec<f32> =
+                (0..rate.samples(3_000)).map(|_| sine.next_sample() + 0.01 * random.gaussian()).collect();
+            assert!(blank(rate, &samples) == (samples, 0), "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn who_speaks_behind_a_digit_is_heard_within_60_ms() {
+        let rate = SampleRate::HZ_8000;
+        for before in 0..BLOCK_MS {
+            let mut samples = vec![0.0; rate.samples(before) as usize];
+            samples.extend(Generator::new(rate, Digit::ALL[5], Shape { on_ms: 100, off_ms: 0, ..Shape::default() }));
+            let over = samples.len();
+            let mut sine = Sine::new(rate, Hertz(300.0), Dbm0(-15.0));
+            samples.extend((0..rate.samples(300)).map(|_| sine.next_sample()));
+            let (left, _) = blank(rate, &samples);
+            let heard = over + rate.samples(60) as usize;
+            assert_eq!(left[heard..], samples[heard..], "{before} ms");
+        }
+    }
+}
