@@ -48,6 +48,15 @@ pub(crate) const SECTIONS: &[Section] = &[
         ],
         python: &[],
     },
+    Section {
+        name: "speech",
+        about: "speech through the whole gateway, both ways, over lossy networks, beside rtpengine; CPU and memory",
+        package: "speech",
+        binary: "bench-speech",
+        product: true,
+        programs: &[("rtpengine", "rtpengine-daemon"), ("flite", "flite")],
+        python: &["numpy==2.4.6", "scipy==1.17.1", "pesq==0.0.4", "visqol-python==3.8.0", "ai-edge-litert==2.3.0"],
+    },
 ];
 
 /// Installs what the section needs and is not there.
