@@ -21,7 +21,12 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs everything in one process.
-    Run,
+    Run {
+        /// Takes the place of the process that runs with this configuration, if there is one: no call drops, nobody is
+        /// refused, and that process ends with its last call.
+        #[arg(long)]
+        take_over: bool,
+    },
     /// Runs the signal-server alone; gateways connect to it.
     Signal,
     /// Runs a media gateway alone; it connects to a signal-server.
@@ -49,16 +54,16 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(phone::run(args))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Run => serve(&path, run::Halves::Both),
-        Command::Signal => serve(&path, run::Halves::Signal),
-        Command::Gateway => serve(&path, run::Halves::Gateway),
+        Command::Run { take_over } => serve(&path, run::Halves::Both, take_over),
+        Command::Signal => serve(&path, run::Halves::Signal, false),
+        Command::Gateway => serve(&path, run::Halves::Gateway, false),
     }
 }
 
-fn serve(path: &std::path::Path, halves: run::Halves) -> anyhow::Result<ExitCode> {
+fn serve(path: &std::path::Path, halves: run::Halves, take_over: bool) -> anyhow::Result<ExitCode> {
     let file = File::load(path)?;
     log_to_stderr(&file.log);
-    runtime()?.block_on(run::run(file, halves))?;
+    runtime()?.block_on(run::run(file, halves, take_over))?;
     Ok(ExitCode::SUCCESS)
 }
 

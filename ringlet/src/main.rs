@@ -6,6 +6,7 @@ mod config;
 mod init;
 mod phone;
 mod run;
+mod takeover;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -31,6 +31,9 @@ pub struct Config {
     pub token_secret: Option<Secret>,
     /// What gateways show at `/ws/gateway`. `None`: nobody gets in there.
     pub gateway_secret: Option<Secret>,
+    /// A Unix socket where gateways of this machine, run by this user, connect without secret: those of a process whose place this
+    /// one has taken. `None`: there is none.
+    pub gateway_socket: Option<PathBuf>,
     /// Private networks in which merchants' servers may be that are asked for pages. Empty: they are asked on the internet only.
     pub resolver_networks: Vec<IpNet>,
     /// Whether the demo shop is served at `/`.
@@ -58,6 +61,7 @@ impl Default for Config {
             database: PathBuf::from("ringlet.sqlite"),
             token_secret: None,
             gateway_secret: None,
+            gateway_socket: None,
             resolver_networks: Vec::new(),
             demo_shop: false,
             limits: Limits::default(),

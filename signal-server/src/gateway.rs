@@ -4,13 +4,16 @@
 use crate::LocalGateway;
 use crate::app::App;
 use crate::frames::{FrameQueue, GATEWAY_FRAMES};
+use crate::handover::Gateways;
 use crate::hub::{Connection, GATEWAY_QUEUE, GatewayLink, HubHandle, Message};
 use crate::metrics::Counted;
 use crate::problem::Problem;
+use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use protocol::gateway::{CallFrame, Command, Event};
 use protocol::{CallId, GatewayId, frame};
 use sha2::{Digest, Sha256};
@@ -46,6 +49,24 @@ pub(crate) async fn upgrade(State(app): State<App>, headers: HeaderMap, upgrade:
         tracing::warn!("refusing a gateway without the gateway secret");
         return Problem::gateway_unauthorized().into_response();
     }
+    open(app, upgrade)
+}
+
+/// Serves `/ws/gateway` to gateways of this machine: who can reach the socket need not show a secret.
+pub(crate) async fn serve_on(listener: Gateways, app: App) {
+    let closing = app.closing.clone();
+    let router = Router::new().route("/ws/gateway", any(upgrade_local)).with_state(app);
+    let served = axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "gateways of this machine are not served any more");
+    }
+}
+
+async fn upgrade_local(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response {
+    open(app, upgrade)
+}
+
+fn open(app: App, upgrade: WebSocketUpgrade) -> Response {
     let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
     let tasks = app.tasks.clone();
     upgrade.on_upgrade(async move |socket| {
@@ -131,12 +152,18 @@ async fn relay(
     }
 }
 
-/// Serves the gateway in this process until it, or the hub, ends.
-pub(crate) async fn serve_local(hub: HubHandle, mut local: LocalGateway) {
+/// Serves the gateway in this process until it, or the hub, ends. When it is told to stop, it gives the gateway back, and nothing
+/// that was under way is lost.
+pub(crate) async fn serve_local(
+    hub: HubHandle,
+    mut local: LocalGateway,
+    stop: CancellationToken,
+) -> Option<LocalGateway> {
     let _counted = Counted::task();
     let registered = local.events.recv().await;
     let Some((gateway, registered)) = registered.and_then(|event| registered_as(&event).zip(Some(event))) else {
-        return tracing::error!("the gateway of this process has ended before it registered");
+        tracing::error!("the gateway of this process has ended before it registered");
+        return None;
     };
     let (commands, mut queue) = mpsc::channel(GATEWAY_QUEUE);
     let frames = FrameQueue::new(GATEWAY_FRAMES);
@@ -149,10 +176,30 @@ pub(crate) async fn serve_local(hub: HubHandle, mut local: LocalGateway) {
     };
     let (connection, close) = (link.connection, link.close.clone());
     if !hub.tell(Message::GatewayConnected { gateway: gateway.clone(), link, registered }).await {
-        return;
+        return None;
     }
-    let LocalGateway { commands: gateway_commands, events: mut gateway_events, frames: sink, mut frames_out, .. } =
-        local;
+    tokio::select! {
+        () = carry(&hub, &mut local, (&gateway, connection), (&mut queue, &frames), &stop) => {}
+        () = close.cancelled() => {}
+    }
+    if stop.is_cancelled() {
+        return Some(local);
+    }
+    if hub.tell(Message::GatewayLost { gateway: gateway.clone(), connection }).await {
+        tracing::error!(%gateway, "the gateway of this process is lost");
+    }
+    None
+}
+
+/// Carries what either says to the other.
+async fn carry(
+    hub: &HubHandle,
+    local: &mut LocalGateway,
+    (gateway, connection): (&GatewayId, Connection),
+    (queue, frames): (&mut mpsc::Receiver<Command>, &FrameQueue<CallFrame>),
+    stop: &CancellationToken,
+) {
+    let LocalGateway { commands: gateway_commands, events, frames: sink, frames_out, .. } = local;
     let audio = async {
         loop {
             tokio::select! {
@@ -164,27 +211,33 @@ pub(crate) async fn serve_local(hub: HubHandle, mut local: LocalGateway) {
     };
     // Two loops, each of which may wait for the other side: the hub never waits for a gateway, so no circle closes.
     let down = async {
-        while let Some(command) = queue.recv().await {
+        while let Some(command) = next(stop, queue.recv()).await.or_else(|| queue.try_recv().ok()) {
             if gateway_commands.send(command).await.is_err() {
                 break;
             }
         }
     };
     let up = async {
-        while let Some(event) = gateway_events.recv().await {
+        while let Some(event) = next(stop, events.recv()).await {
             if !hub.tell(Message::Gateway { gateway: gateway.clone(), connection, event }).await {
                 break;
             }
         }
     };
+    tokio::pin!(down, up);
     tokio::select! {
         () = audio => {}
-        () = down => {}
-        () = up => {}
-        () = close.cancelled() => {}
+        () = &mut down => if stop.is_cancelled() { up.await },
+        () = &mut up => if stop.is_cancelled() { down.await },
     }
-    if hub.tell(Message::GatewayLost { gateway: gateway.clone(), connection }).await {
-        tracing::error!(%gateway, "the gateway of this process is lost");
+}
+
+/// What comes next, unless it is to stop.
+async fn next<T>(stop: &CancellationToken, next: impl Future<Output = Option<T>>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        next = next => next,
     }
 }
 

@@ -17,9 +17,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 /// How long a client may take to send a request's head, also on a connection that is kept open.
 const REQUEST_HEAD: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether connections have ended.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The listeners and what they serve.
 pub(crate) struct Http {
@@ -84,12 +88,21 @@ impl Http {
         }
     }
 
+    /// Accepts no further connection. Those that there are go on: one whose first request has not come yet would be refused.
+    pub(crate) fn stop_accepting(&mut self) {
+        self.tasks.abort_all();
+    }
+
     /// Takes no further request, and ends when those under way are answered or the deadline has passed.
     pub(crate) async fn close(mut self, deadline: Duration) {
         for handle in &self.handles {
             handle.graceful_shutdown(Some(deadline));
         }
         while self.tasks.join_next().await.is_some() {}
+        let until = Instant::now() + deadline;
+        while Instant::now() < until && self.handles.iter().any(|handle| handle.connection_count() > 0) {
+            sleep(LOOK).await;
+        }
     }
 
     fn serve<A>(&mut self, listeners: Vec<TcpListener>, acceptor: &A, service: &Service) -> Result<(), Error>

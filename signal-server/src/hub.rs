@@ -63,6 +63,8 @@ pub(crate) enum Message {
     Gateway { gateway: GatewayId, connection: Connection, event: Event },
     /// A gateway's connection is gone.
     GatewayLost { gateway: GatewayId, connection: Connection },
+    /// Another process is there, and goes on with every call; to it the gateway in this process is called `heir`.
+    HandOver { heir: GatewayId },
 }
 
 /// How a page's socket came to its end.
@@ -220,6 +222,9 @@ impl Hub {
                 () = stopping.shutdown.cancelled() => break,
                 next = self.next() => next,
             };
+            if let Some(Message::HandOver { heir }) = next {
+                return self.hand_over(&heir).await;
+            }
             self.act(next).await;
         }
         // What a gateway elsewhere carries is not for us to end: the next server goes on with it.
@@ -230,6 +235,21 @@ impl Hub {
         self.input(Input::Stop).await;
         let released = Instant::now() + RELEASE;
         self.run_until(released, |hub| hub.switchboard.is_empty()).await;
+        self.lose_gateways().await;
+    }
+
+    /// Ends at once. Of calls that are ending the record is closed; what the gateway counted of them is lost.
+    async fn hand_over(&mut self, heir: &GatewayId) {
+        let name = |(gateway, link): (&GatewayId, &GatewayLink)| {
+            (gateway.clone(), if link.outlives { gateway.clone() } else { heir.clone() })
+        };
+        let outliving = self.gateways.iter().map(name).collect();
+        self.input(Input::Leave { outliving, all: true }).await;
+        self.input(Input::Stop).await;
+        self.lose_gateways().await;
+    }
+
+    async fn lose_gateways(&mut self) {
         // Who has not confirmed by now counts as lost, so that every record is closed.
         for gateway in self.gateways.keys().cloned().collect::<Vec<_>>() {
             tracing::info!(%gateway, calls = self.switchboard.calls(), "leaving the gateway");
@@ -330,7 +350,8 @@ impl Hub {
                 self.gateways.remove(&gateway);
                 Input::GatewayLost { gateway }
             }
-            Message::Gateway { .. } | Message::GatewayLost { .. } => return,
+            // Where calls are ended already there is nothing to hand over.
+            Message::Gateway { .. } | Message::GatewayLost { .. } | Message::HandOver { .. } => return,
         };
         self.switchboard.handle_input(input, Instant::now());
     }

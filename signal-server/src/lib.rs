@@ -21,6 +21,7 @@ mod config;
 mod controllers;
 mod frames;
 mod gateway;
+mod handover;
 mod http;
 mod hub;
 mod id;
@@ -43,6 +44,7 @@ mod valid;
 mod visitor;
 
 pub use config::{ApiKeySeed, Config, Deadlines, DestinationSeed, Limits, LinkSeed, MerchantSeed, Secret, Seed, Tls};
+pub use handover::{Handover, Inherited};
 pub use metrics::install_metrics;
 pub use origin::{NotAnOrigin, Origin};
 pub use push::{BadUrl, check_command};

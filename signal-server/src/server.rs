@@ -2,6 +2,7 @@
 
 use crate::app::{App, Parts};
 use crate::assets::Assets;
+use crate::handover::{self, Gateways, Handover, Inherited};
 use crate::http::{self, Http};
 use crate::hub::{Hub, Stopping};
 use crate::limits::Limits;
@@ -10,10 +11,11 @@ use crate::resolver::Resolver;
 use crate::store::{Millis, RecordWriter, Store};
 use crate::token::{PanelTokens, ResumeTokens};
 use crate::{Config, LocalGateway, Origin, Secret, gateway, id, metrics};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +74,9 @@ pub enum Error {
     /// The process's metrics are collected by somebody else.
     #[error("metrics cannot be collected: {0}")]
     Metrics(String),
+    /// The place of an earlier server cannot be taken, or not be given to a later one.
+    #[error("the handover fails: {0}")]
+    Handover(String),
     /// A task of the server ended that must not: a bug.
     #[error("a task of the server ended unexpectedly: {0}")]
     Task(String),
@@ -86,10 +91,16 @@ impl Error {
 /// A server that runs. To be waited for with [`ended`](Self::ended); dropping it does not end it.
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    handover: Handover,
     task: JoinHandle<Result<(), Error>>,
 }
 
 impl Server {
+    /// How another process takes this one's place.
+    pub fn handover(&self) -> Handover {
+        self.handover.clone()
+    }
+
     /// Where it listens, in the order of [`Config::listen`].
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -113,7 +124,8 @@ impl fmt::Debug for Server {
 /// Starts the server. It listens when this returns.
 ///
 /// When `shutdown` is cancelled, no new call is taken, running ones may go on for [`Deadlines::drain`](crate::Deadlines),
-/// then they are ended, their records written and every socket closed.
+/// then they are ended, their records written and every socket closed. With `inherited` it goes on in the place of a server that
+/// runs still.
 ///
 /// # Errors
 /// See [`Error`].
@@ -121,8 +133,9 @@ pub async fn serve(
     config: Config,
     local_gateway: Option<LocalGateway>,
     shutdown: CancellationToken,
+    inherited: Option<Inherited>,
 ) -> Result<Server, Error> {
-    start(config, local_gateway, shutdown, Assets::embedded()).await
+    start(config, local_gateway, shutdown, inherited, Assets::embedded()).await
 }
 
 /// [`serve`] with other assets than the embedded ones.
@@ -130,11 +143,14 @@ pub(crate) async fn start(
     config: Config,
     local_gateway: Option<LocalGateway>,
     shutdown: CancellationToken,
+    inherited: Option<Inherited>,
     assets: Assets,
 ) -> Result<Server, Error> {
     let metrics = metrics::install_metrics()?;
     let public_origin = Origin::of(&config.public_url).ok_or_else(|| Error::PublicUrl(config.public_url.clone()))?;
-    let listeners = config.listen.iter().map(|address| http::listen(*address)).collect::<Result<Vec<_>, _>>()?;
+    let (mut given, let_go) = inherited.map(|it| (it.listeners, it.let_go)).unzip();
+    let listeners = listeners(&config, given.get_or_insert_default())?;
+    let (handover, requests) = Handover::new(&listeners).map_err(|error| Error::Handover(error.to_string()))?;
     let (store, token_secret) = open_store(&config).await?;
 
     let (records, writer) = RecordWriter::new(store.clone());
@@ -142,6 +158,9 @@ pub(crate) async fn start(
     let resolver = Resolver::new(&config.resolver_networks).map_err(|error| Error::Task(error.to_string()))?;
     let lookup = |messages| Lookup::new(store.clone(), resolver, messages);
     let (hub_handle, mut hub) = Hub::new(switchboard_config(&config), resume_tokens.clone(), records, lookup);
+    if let Some(let_go) = let_go {
+        let_go.await.map_err(|error| Error::Handover(error.to_string()))?;
+    }
     let open = store.open_calls(Millis::now()).await.map_err(|error| Error::database(&config, &error))?;
     let app = App::new(Parts {
         public_origin,
@@ -163,54 +182,87 @@ pub(crate) async fn start(
     let sockets = local_gateway.as_ref().and_then(|local| local.sockets.clone());
     let http = Http::start(&app, listeners, sockets, &mut helpers).await?;
 
+    if let Some(path) = &app.config.gateway_socket {
+        let listener =
+            Gateways::listen(path).map_err(|error| Error::Handover(format!("{}: {error}", path.display())))?;
+        helpers.spawn(gateway::serve_on(listener, app.clone()));
+    }
     let hub = tokio::spawn(hub.run(Stopping { shutdown: shutdown.clone(), drain: app.config.deadlines.drain }));
     let writer = tokio::spawn(writer.run());
-    if let Some(local) = local_gateway {
-        app.tasks.spawn(gateway::serve_local(hub_handle, local));
-    }
+    let local = local_gateway.map(|local| {
+        let stop = CancellationToken::new();
+        (stop.clone(), app.tasks.spawn(gateway::serve_local(hub_handle, local, stop)))
+    });
     let addresses = http.addresses().to_vec();
-    let task = tokio::spawn(run(app, http, hub, writer, helpers));
-    Ok(Server { addresses, task })
+    let ends = Some((hub, writer));
+    let running = Running { app, http, local, ends, ended: Ok(()), helpers };
+    Ok(Server { addresses, handover, task: tokio::spawn(running.run(requests)) })
 }
 
-/// Waits for the shutdown and carries it out, in the order in which things need each other.
-async fn run(
-    app: App,
-    mut http: Http,
-    hub: JoinHandle<()>,
-    writer: JoinHandle<()>,
+fn listeners(config: &Config, given: &mut Vec<TcpListener>) -> Result<Vec<TcpListener>, Error> {
+    let take = |address: &SocketAddr| handover::taken_from(given, *address).map_or_else(|| http::listen(*address), Ok);
+    config.listen.iter().map(take).collect()
+}
+
+/// What has to end when the server does.
+pub(crate) struct Running {
+    pub(crate) app: App,
+    pub(crate) http: Http,
+    pub(crate) local: Option<(CancellationToken, JoinHandle<Option<LocalGateway>>)>,
+    /// Hub and writer.
+    ends: Option<(JoinHandle<()>, JoinHandle<()>)>,
+    ended: Result<(), Error>,
     helpers: JoinSet<()>,
-) -> Result<(), Error> {
-    let broken = tokio::select! {
-        () = app.shutdown.cancelled() => None,
-        why = http.broken() => Some(why),
-    };
-    if let Some(why) = &broken {
-        tracing::error!(why, "shutting down");
-        app.shutdown.cancel();
+}
+
+impl Running {
+    /// Waits for the shutdown and carries it out, in the order in which things need each other.
+    async fn run(mut self, mut requests: mpsc::Receiver<handover::Request>) -> Result<(), Error> {
+        let shutdown = self.app.shutdown.clone();
+        let broken = tokio::select! {
+            () = shutdown.cancelled() => None,
+            why = self.http.broken() => Some(why),
+            Some(request) = requests.recv() => return self.hand_over(request).await.close().await,
+        };
+        if let Some(why) = &broken {
+            tracing::error!(why, "shutting down");
+            shutdown.cancel();
+        }
+        tracing::info!(calls = self.app.hub.status().calls, "stopping: no new calls");
+        self.end_hub().await;
+        if let Some(path) = &self.app.config.gateway_socket {
+            // It may be gone; whoever binds it next takes it away.
+            let _ = std::fs::remove_file(path);
+        }
+        let ended = self.close().await;
+        if let Some(why) = broken { Err(Error::Task(why)) } else { ended }
     }
-    tracing::info!(calls = app.hub.status().calls, "stopping: no new calls");
-    // 1. The hub ends when its calls have; it has deadlines of its own. With it ends the queue of the writer.
-    let hub = hub.await;
-    let written = timeout(WRITE, writer).await;
-    // 2. The sockets.
-    app.closing.cancel();
-    app.tasks.close();
-    if timeout(CLOSE, app.tasks.wait()).await.is_err() {
-        tracing::warn!(sockets = app.tasks.len(), "some sockets did not close in time");
+
+    /// Waits for the hub, which ends when its calls have and has deadlines of its own. With it ends the queue of the writer.
+    pub(crate) async fn end_hub(&mut self) {
+        let Some((hub, writer)) = self.ends.take() else { return };
+        let hub = hub.await;
+        let written = timeout(WRITE, writer).await;
+        self.ended = match (hub, written) {
+            (Err(error), _) => Err(Error::Task(format!("hub: {error}"))),
+            (Ok(()), Ok(ended)) => ended.map_err(|error| Error::Task(format!("record writer: {error}"))),
+            (Ok(()), Err(_)) => Err(Error::Task(format!("the records were not written within {} s", WRITE.as_secs()))),
+        };
     }
-    // 3. Requests, and with them the last who use the store.
-    http.close(CLOSE).await;
-    drop(helpers);
-    app.store.close().await;
-    tracing::info!("stopped");
-    if let Some(why) = broken {
-        return Err(Error::Task(why));
-    }
-    hub.map_err(|error| Error::Task(format!("hub: {error}")))?;
-    match written {
-        Ok(ended) => ended.map_err(|error| Error::Task(format!("record writer: {error}"))),
-        Err(_) => Err(Error::Task(format!("the records were not written within {} s", WRITE.as_secs()))),
+
+    /// Closes the sockets, then the requests, and with them the last who use the store.
+    async fn close(self) -> Result<(), Error> {
+        let Self { app, http, helpers, ended, .. } = self;
+        app.closing.cancel();
+        app.tasks.close();
+        if timeout(CLOSE, app.tasks.wait()).await.is_err() {
+            tracing::warn!(sockets = app.tasks.len(), "some sockets did not close in time");
+        }
+        http.close(CLOSE).await;
+        drop(helpers);
+        app.store.close().await;
+        tracing::info!("stopped");
+        ended
     }
 }
 

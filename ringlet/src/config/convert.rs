@@ -23,6 +23,7 @@ impl File {
             database: self.store.database.clone(),
             token_secret: None,
             gateway_secret: secret(&self.signal.gateway_secret),
+            gateway_socket: None,
             resolver_networks: self.signal.resolver_networks.iter().map(|network| network.0).collect(),
             demo_shop: self.signal.demo_shop,
             limits: Limits {
@@ -104,6 +105,11 @@ impl File {
     /// How long running calls may go on after SIGTERM.
     pub(crate) fn drain(&self) -> Duration {
         seconds(self.deadlines.drain_seconds)
+    }
+
+    /// How long a process may go on with its calls whose place another has taken.
+    pub(crate) fn handover(&self) -> Duration {
+        seconds(self.deadlines.handover_seconds)
     }
 
     fn tls(&self) -> Tls {

@@ -102,6 +102,7 @@ pub(crate) struct Deadlines {
     pub(crate) resume_seconds: u32,
     pub(crate) gateway_seconds: u32,
     pub(crate) drain_seconds: u32,
+    pub(crate) handover_seconds: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -340,7 +341,14 @@ impl Default for Limits {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { setup_seconds: 60, no_answer_seconds: 45, resume_seconds: 60, gateway_seconds: 30, drain_seconds: 5 }
+        Self {
+            setup_seconds: 60,
+            no_answer_seconds: 45,
+            resume_seconds: 60,
+            gateway_seconds: 30,
+            drain_seconds: 5,
+            handover_seconds: 14_400,
+        }
     }
 }
 

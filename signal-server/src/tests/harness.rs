@@ -2,7 +2,7 @@
 
 use crate::assets::Assets;
 use crate::config::{ApiKeySeed, DestinationSeed, LinkSeed, MerchantSeed, Seed};
-use crate::{Config, Limits, LocalGateway, Secret, Server};
+use crate::{Config, Inherited, Limits, LocalGateway, Secret, Server};
 use futures_util::{SinkExt as _, StreamExt as _};
 use protocol::CallId;
 use protocol::gateway::{CallFrame, CallStats, Command, Event, VERSION};
@@ -48,6 +48,7 @@ pub(super) struct Builder {
     folder: TempDir,
     registers: bool,
     sockets: Option<mpsc::Sender<std::net::TcpStream>>,
+    inherited: Option<Inherited>,
 }
 
 impl TestApp {
@@ -73,7 +74,7 @@ impl TestApp {
             },
             ..Config::default()
         };
-        Builder { config, assets: Assets::for_tests(), folder, registers: true, sockets: None }
+        Builder { config, assets: Assets::for_tests(), folder, registers: true, sockets: None, inherited: None }
     }
 
     pub(super) async fn start() -> Self {
@@ -190,6 +191,11 @@ impl Builder {
         Self { sockets: Some(sockets), ..self }
     }
 
+    /// In the place of an earlier server.
+    pub(super) fn inherits(self, inherited: Inherited) -> Self {
+        Self { inherited: Some(inherited), ..self }
+    }
+
     /// Without a gateway that registers.
     pub(super) fn no_gateway(self) -> Self {
         Self { registers: false, ..self }
@@ -205,7 +211,8 @@ impl Builder {
         let local = LocalGateway { commands, events: event_receiver, frames, frames_out: frames_out_receiver, sockets };
         let shutdown = CancellationToken::new();
         let local = linked.then_some(local);
-        let server = crate::server::start(self.config, local, shutdown.clone(), self.assets).await.unwrap();
+        let started = crate::server::start(self.config, local, shutdown.clone(), self.inherited, self.assets).await;
+        let server = started.unwrap();
         let gateway = FakeGateway { commands: command_receiver, events, frames: frame_receiver, frames_out };
         if self.registers {
             gateway.say(registered("gateway-1")).await;

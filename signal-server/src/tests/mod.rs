@@ -4,6 +4,7 @@
 mod commands;
 mod frames;
 mod gateways;
+mod handover;
 mod harness;
 mod pages;
 mod rest;

@@ -69,6 +69,6 @@ async fn a_certificate_that_cannot_be_read_is_an_error_at_the_start() {
     let database = folder.path().join("ringlet.sqlite");
     let listen = vec![std::net::SocketAddr::from(([127, 0, 0, 1], 0))];
     let config = crate::Config { listen, database, tls: Tls::Files { certificate, key }, ..crate::Config::default() };
-    let error = crate::serve(config, None, tokio_util::sync::CancellationToken::new()).await.unwrap_err();
+    let error = crate::serve(config, None, tokio_util::sync::CancellationToken::new(), None).await.unwrap_err();
     assert!(error.to_string().contains("none.pem"), "{error}");
 }

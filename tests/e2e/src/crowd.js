@@ -9,15 +9,19 @@ class Visitor {
   events = []
   said = ''
 
-  async hello(resume) {
+  async greet(more) {
     const panel = await fetch('/panel?merchant=acme&link=sales', { referrerPolicy: 'no-referrer' })
     const token = (await panel.text()).match(/data-token="([^"]+)"/)[1]
-    this.socket = new WebSocket(`ws://${location.host}/ws/visitor`)
-    this.socket.onmessage = ({ data }) => this.heard(JSON.parse(data))
-    this.socket.onclose = () => { this.isOpen = false }
-    await new Promise((opened, failed) => { this.socket.onopen = opened; this.socket.onerror = failed })
+    const socket = this.socket = new WebSocket(`ws://${location.host}/ws/visitor`)
+    socket.onmessage = ({ data }) => this.heard(JSON.parse(data))
+    socket.onclose = () => { if (this.socket === socket) this.isOpen = false }
+    await new Promise((opened, failed) => { socket.onopen = opened; socket.onerror = failed })
     this.isOpen = true
-    this.say({ type: 'hello', version: 1, token, origin, ...resume && { resume } })
+    this.say({ type: 'hello', version: 1, token, origin, ...more })
+  }
+
+  async hello(resume) {
+    await this.greet(resume && { resume })
     const audio = new RTCPeerConnection()
     for (const track of out.stream.getTracks()) audio.addTrack(track, out.stream)
     await audio.setLocalDescription()
@@ -30,6 +34,14 @@ class Visitor {
     this.next = audio
   }
 
+  /** The same page over another socket; or from the beginning, if it had not come to a session. */
+  async reconnect() {
+    if (!this.session) return this.hello()
+    await this.greet({ session: this.session, seen: 0 })
+    if (!this.audio && this.next) this.say({ type: 'offer', sdp: this.next.localDescription.sdp })
+    if (!this.state || this.state === 'connecting') this.say({ type: 'ready' })
+  }
+
   say(message) {
     this.socket.send(JSON.stringify(message))
   }
@@ -37,6 +49,7 @@ class Visitor {
   async heard(event) {
     this.events.push(event.type)
     if (event.type === 'state') this.state = event.state
+    if (event.type === 'session') this.session = event.token
     if (event.type === 'resume') this.token = event.token
     if (event.type === 'resumed') this.resumed = performance.now()
     if (event.type === 'ended') this.ended = event.reason
@@ -67,3 +80,36 @@ class Visitor {
 window.crowd = Array.from({ length: size }, () => new Visitor())
 window.packets = () => Promise.all(crowd.map((visitor) => visitor.packets()))
 for (const visitor of crowd) visitor.hello().catch((error) => visitor.events.push(String(error)))
+
+/** Watches who talks; what it returns tells the longest time without a packet of each, in ms. */
+window.watchGaps = () => {
+  const watched = crowd.map((visitor) => ({ visitor, audio: visitor.audio, count: 0, since: performance.now(), longest: 0 }))
+  const timer = setInterval(async () => {
+    for (const it of watched) {
+      const count = await it.visitor.packets().catch(() => it.count)
+      const now = performance.now()
+      if (count !== it.count) Object.assign(it, { count, since: now })
+      it.longest = Math.max(it.longest, Math.round(now - it.since))
+    }
+  }, 20)
+  return () => (clearInterval(timer), watched.map((it) => it.longest))
+}
+
+/** Lets a visitor keep to its call whatever becomes of the socket, as the panel does. */
+window.persist = async (visitor) => {
+  while (!visitor.ended) {
+    if (visitor.isOpen === false) await visitor.reconnect().catch(() => {})
+    await new Promise((later) => setTimeout(later, 250))
+  }
+}
+
+/** More visitors, a few tenths of a second apart. */
+window.comeLater = async (count) => {
+  for (let n = 0; n < count; n++) {
+    const visitor = new Visitor()
+    visitor.isOpen = false
+    crowd.push(visitor)
+    persist(visitor)
+    await new Promise((later) => setTimeout(later, 700))
+  }
+}

@@ -79,6 +79,8 @@ pub struct Ringlet {
     /// The other half, where there are two.
     gateway: Option<Process>,
     directory: PathBuf,
+    /// Those whose place another has taken.
+    former: Vec<Process>,
 }
 
 impl Ringlet {
@@ -94,8 +96,15 @@ impl Ringlet {
         let relay = if setup.relay { Some(Relay::start(address(8080), address(8081)).await?) } else { None };
         let process = start("ringlet", &directory, if setup.split { "signal" } else { "run" })?;
         let gateway = if setup.split { Some(start("gateway", &directory, "gateway")?) } else { None };
-        let mut server =
-            Self { process, http: reqwest::Client::new(), idle: BTreeMap::new(), relay, gateway, directory };
+        let mut server = Self {
+            process,
+            http: reqwest::Client::new(),
+            idle: BTreeMap::new(),
+            relay,
+            gateway,
+            directory,
+            former: Vec::new(),
+        };
         server.is_healthy().await?;
         // Its own gateway registers in passing, and takes a task.
         eventually("the gateway is registered", Duration::from_secs(5), async || {
@@ -133,6 +142,37 @@ impl Ringlet {
     pub async fn start_signal(&mut self) -> Result<()> {
         self.process = start("ringlet-again", &self.directory, "signal")?;
         self.is_healthy().await
+    }
+
+    /// Starts another `ringlet run`, which takes the place of the one that runs; returns when it has.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn take_over(&mut self, name: &str) -> Result<()> {
+        let program = binary()?;
+        let program = program.to_str().context("the path is no UTF-8")?;
+        let mut next = Process::start(name, &self.directory, program, &["run", "--take-over"])?;
+        eventually("the other process listens", Duration::from_secs(30), async || {
+            next.require_running()?;
+            ensure!(next.log().contains("listening"), "not yet");
+            Ok(())
+        })
+        .await?;
+        self.former.push(std::mem::replace(&mut self.process, next));
+        self.is_healthy().await
+    }
+
+    /// Waits until every process has ended by itself whose place another has taken, without an error.
+    ///
+    /// # Errors
+    /// Which has not, or the line of its log.
+    pub async fn former_end(&mut self, limit: Duration) -> Result<()> {
+        for mut process in self.former.drain(..) {
+            let status = process.ended(limit).await?;
+            ensure!(status.success(), "the process before ended with {status}\n{}", process.tail());
+            has_no_error(&process)?;
+        }
+        Ok(())
     }
 
     /// Cuts the connections between browser and server.
@@ -238,16 +278,15 @@ impl Ringlet {
             process.terminate()?;
             let status = process.ended(Duration::from_secs(15)).await?;
             ensure!(status.success(), "after SIGTERM ringlet ended with {status}");
-            let log = process.log();
-            let worst = log.lines().find(|line| line.contains("ERROR") || line.contains("panicked at"));
-            ensure!(worst.is_none(), "ringlet's log holds an error: {}", worst.unwrap_or_default());
+            has_no_error(process)?;
         }
         Ok(())
     }
 
     /// Its last words.
     pub fn tail(&self) -> String {
-        self.process.tail() + &*self.gateway.as_ref().map(Process::tail).unwrap_or_default()
+        let former: String = self.former.iter().map(Process::tail).collect();
+        former + &*self.process.tail() + &*self.gateway.as_ref().map(Process::tail).unwrap_or_default()
     }
 
     async fn gauges(&self) -> Result<BTreeMap<&'static str, f64>> {
@@ -269,6 +308,13 @@ impl Ringlet {
     fn direct_url(&self) -> &'static str {
         if self.relay.is_some() { "http://127.0.0.1:8081" } else { SHOP_URL }
     }
+}
+
+fn has_no_error(process: &Process) -> Result<()> {
+    let log = process.log();
+    let worst = log.lines().find(|line| line.contains("ERROR") || line.contains("panicked at"));
+    ensure!(worst.is_none(), "ringlet's log holds an error: {}", worst.unwrap_or_default());
+    Ok(())
 }
 
 /// Sums a metric over its labels in Prometheus' text format; `None` when it is not there.

@@ -16,6 +16,7 @@ mod roaming;
 mod settings;
 mod strangers;
 mod tones;
+mod upgrade;
 mod window;
 
 use anyhow::{Context as _, Result};
@@ -67,6 +68,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     endings::tests(&mut program);
     resume::tests(&mut program);
     restarts::tests(&mut program);
+    upgrade::tests(&mut program);
     window::tests(&mut program);
     network::tests(&mut program);
     roaming::tests(&mut program);
