@@ -49,6 +49,15 @@ pub(crate) const SECTIONS: &[Section] = &[
         python: &[],
     },
     Section {
+        name: "playout",
+        about: "what playout makes of jitter: delay, concealment, time; a hundred networks each",
+        package: "speech",
+        binary: "bench-playout",
+        product: false,
+        programs: &[],
+        python: &[],
+    },
+    Section {
         name: "speech",
         about: "speech through the whole gateway, both ways, over lossy networks, beside rtpengine; CPU and memory",
         package: "speech",
