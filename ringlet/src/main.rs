@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod config;
 mod init;
+mod open_files;
 mod phone;
 mod run;
 mod takeover;

@@ -1,6 +1,7 @@
 //! `ringlet run`, `signal` and `gateway`: starts the halves, joins them, and ends them in order on SIGTERM or Ctrl-C.
 
 use crate::config::File;
+use crate::open_files;
 use crate::takeover::{Door, Paths, Predecessor};
 use anyhow::{Context as _, anyhow};
 use media_gateway::{GatewayHandle, Signal};
@@ -32,6 +33,7 @@ pub(crate) async fn run(file: File, halves: Halves, take_over: bool) -> anyhow::
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow!("a second crypto provider is installed; this is a bug of the build"))?;
+    open_files::raise();
     let stop = stop_on_signal()?;
     match halves {
         Halves::Gateway => gateway(&file, stop).await,

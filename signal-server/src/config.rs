@@ -108,6 +108,10 @@ pub struct Limits {
     pub calls: u32,
     /// Calls of one merchant at the same time.
     pub calls_per_merchant: u32,
+    /// Connections to the web server at the same time, visitors' sockets included.
+    pub connections: u32,
+    /// Those of one client address. IPv6 clients count by /64, trusted proxies not at all.
+    pub connections_per_address: u32,
 }
 
 impl Default for Limits {
@@ -117,6 +121,8 @@ impl Default for Limits {
             calls_per_merchant_per_minute: 600,
             calls: 1000,
             calls_per_merchant: 200,
+            connections: 10_000,
+            connections_per_address: 500,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The listeners: TCP, shared with the gateway's media or not, TLS where it is ours, and the deadlines below HTTP. Not here: what is answered (`app`).
 
 use crate::app::{self, App};
+use crate::doors::Doors;
 use crate::shared_port::{SharedPort, Sockets};
 use crate::{Error, Tls, tls};
 use axum::Router;
@@ -60,16 +61,16 @@ impl Http {
         let mut http = Self { addresses: Vec::new(), handles: Vec::new(), tasks: JoinSet::new() };
         let service = app::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         match &app.config.tls {
-            Tls::Off => http.serve(listeners, &SharedPort { web: DefaultAcceptor::new(), sockets }, &service)?,
+            Tls::Off => http.serve(app, listeners, SharedPort { web: DefaultAcceptor::new(), sockets }, &service)?,
             Tls::Files { certificate, key } => {
                 let config = tls::from_files(certificate, key).await?;
                 helpers.spawn(tls::reload_on_change(config.clone(), certificate.clone(), key.clone()));
-                http.serve(listeners, &SharedPort { web: RustlsAcceptor::new(config), sockets }, &service)?;
+                http.serve(app, listeners, SharedPort { web: RustlsAcceptor::new(config), sockets }, &service)?;
             }
             Tls::Acme { domains, contacts, cache, staging } => {
                 let (acceptor, renewal) = tls::acme(domains, contacts, cache.clone(), *staging);
                 helpers.spawn(renewal);
-                http.serve(listeners, &SharedPort { web: acceptor, sockets }, &service)?;
+                http.serve(app, listeners, SharedPort { web: acceptor, sockets }, &service)?;
             }
         }
         Ok(http)
@@ -105,18 +106,19 @@ impl Http {
         }
     }
 
-    fn serve<A>(&mut self, listeners: Vec<TcpListener>, acceptor: &A, service: &Service) -> Result<(), Error>
+    fn serve<A>(&mut self, app: &App, listeners: Vec<TcpListener>, inner: A, service: &Service) -> Result<(), Error>
     where
         A: Accept<TcpStream, Connected, Service = Connected> + Clone + Send + Sync + 'static,
         A::Stream: AsyncRead + AsyncWrite + Unpin + Send,
         A::Future: Send,
     {
+        let doors = Doors { inner, app: app.clone() };
         for listener in listeners {
             let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
             let address = listener.local_addr().map_err(|source| Error::Listen { address: unknown, source })?;
             let failed = |source| Error::Listen { address, source };
             let handle = Handle::new();
-            let mut server = axum_server::from_tcp(listener).map_err(failed)?.acceptor(acceptor.clone());
+            let mut server = axum_server::from_tcp(listener).map_err(failed)?.acceptor(doors.clone());
             let http1 = &mut server.http_builder().http1();
             http1.timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD);
             let http2 = &mut server.http_builder().http2();

@@ -19,6 +19,7 @@ mod assets;
 mod client_address;
 mod config;
 mod controllers;
+mod doors;
 mod frames;
 mod gateway;
 mod handover;

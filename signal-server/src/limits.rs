@@ -1,4 +1,4 @@
-//! How much is too much: calls started in a minute by address and by merchant, calls of a merchant at the same time, and
+//! How much is too much: connections in all and of an address, calls started in a minute by address and by merchant, calls of a merchant at the same time, and
 //! sockets of an address that have not said what they want.
 
 use crate::client_address::ClientAddress;
@@ -27,6 +27,8 @@ pub(crate) struct Limits {
     by_address: DefaultKeyedRateLimiter<IpAddr>,
     by_merchant: DefaultKeyedRateLimiter<MerchantId>,
     calls: Places<MerchantId>,
+    connections: Places<IpAddr>,
+    connections_in_all: Places<()>,
     waiting: Places<IpAddr>,
     waiting_in_all: Places<()>,
 }
@@ -34,6 +36,13 @@ pub(crate) struct Limits {
 /// A merchant's running call. Gives its place back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct CallPermit(#[expect(dead_code, reason = "held for its drop")] Place<MerchantId>);
+
+/// A connection. Gives its place back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit(
+    #[expect(dead_code, reason = "held for its drop")] Option<Place<IpAddr>>,
+    #[expect(dead_code, reason = "held for its drop")] Place<()>,
+);
 
 /// A socket that has not said what it wants. Gives its place back when it is dropped.
 #[derive(Debug)]
@@ -49,9 +58,20 @@ impl Limits {
             by_address: RateLimiter::keyed(quota(limits.calls_per_address_per_minute)),
             by_merchant: RateLimiter::keyed(quota(limits.calls_per_merchant_per_minute)),
             calls: Places::new(limits.calls_per_merchant),
+            connections: Places::new(limits.connections_per_address),
+            connections_in_all: Places::new(limits.connections),
             waiting: Places::new(MAX_WAITING_PER_ADDRESS),
             waiting_in_all: Places::new(MAX_WAITING),
         }
+    }
+
+    /// Counts a connection; `None` when it is one too many. Those of a trusted proxy are many clients', and count in all only.
+    pub(crate) fn count_connection(&self, peer: IpAddr, is_proxy: bool) -> Option<ConnectionPermit> {
+        let own = match is_proxy {
+            true => None,
+            false => Some(self.connections.take(&ClientAddress(peer).limit_key())?),
+        };
+        Some(ConnectionPermit(own, self.connections_in_all.take(&())?))
     }
 
     /// Counts a socket that has said nothing yet; `None` when it is one too many.

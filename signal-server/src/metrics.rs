@@ -38,6 +38,11 @@ impl Counted {
         Self::new(gauge!("ringlet_visitor_sockets"))
     }
 
+    /// A connection to one of the listeners, media's excepted.
+    pub(crate) fn connection() -> Self {
+        Self::new(gauge!("ringlet_connections"))
+    }
+
     /// A task that serves a WebSocket or a gateway.
     pub(crate) fn task() -> Self {
         Self::new(gauge!("ringlet_tasks", "of" => "signal"))
@@ -60,6 +65,8 @@ fn describe() {
     describe_gauge!("ringlet_gateways", "Media gateways that are connected.");
     describe_gauge!("ringlet_timers", "Deadlines of calls that run.");
     describe_gauge!("ringlet_visitor_sockets", "WebSockets of visitors.");
+    describe_gauge!("ringlet_connections", "Connections to the web server.");
+    describe_counter!("ringlet_connections_refused_total", "Connections that were one too many.");
     describe_gauge!("ringlet_tasks", "Tasks that serve WebSockets and gateways.");
     describe_counter!("ringlet_calls_started_total", "Calls whose visitor was admitted.");
     describe_counter!("ringlet_calls_refused_total", "Visitors who were not admitted, by error code.");
@@ -72,7 +79,7 @@ fn describe() {
     let answer = "From the visitor's arrival until somebody answered.";
     describe_histogram!("ringlet_call_answer_seconds", Unit::Seconds, answer);
     // A gauge that was never touched is not shown; what is asserted to be 0 must be there.
-    for name in ["ringlet_calls", "ringlet_gateways", "ringlet_visitor_sockets"] {
+    for name in ["ringlet_calls", "ringlet_connections", "ringlet_gateways", "ringlet_visitor_sockets"] {
         gauge!(name).set(0.0);
     }
     gauge!("ringlet_timers", "of" => "calls").set(0.0);

@@ -5,13 +5,8 @@ use axum_server::accept::Accept;
 use futures_util::future::BoxFuture;
 use protocol::rfc4571;
 use std::io;
-use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
-
-/// How long a client may take to its first byte, as long as to a request's head: browsers open connections in advance.
-const FIRST_BYTE: Duration = Duration::from_secs(30);
 
 /// Where connections go that are the gateway's.
 pub(crate) type Sockets = mpsc::Sender<std::net::TcpStream>;
@@ -46,10 +41,10 @@ where
     }
 }
 
-/// Looks at the first byte and leaves it there. The client speaks first in all that is spoken here.
+/// Looks at the first byte, which is there, and leaves it there.
 async fn begins_like_media(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
-    let length = timeout(FIRST_BYTE, stream.peek(&mut first)).await??;
+    let length = stream.peek(&mut first).await?;
     Ok(length > 0 && first.into_iter().all(rfc4571::begins_with))
 }
 

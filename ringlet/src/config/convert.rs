@@ -31,6 +31,8 @@ impl File {
                 calls_per_merchant_per_minute: self.limits.calls_per_merchant_per_minute,
                 calls: self.limits.calls,
                 calls_per_merchant: self.limits.calls_per_merchant,
+                connections: self.limits.connections,
+                connections_per_address: self.limits.connections_per_address,
             },
             deadlines: Deadlines {
                 setup: seconds(self.deadlines.setup_seconds),

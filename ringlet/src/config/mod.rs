@@ -92,6 +92,8 @@ pub(crate) struct Limits {
     pub(crate) calls_per_merchant_per_minute: u32,
     pub(crate) calls: u32,
     pub(crate) calls_per_merchant: u32,
+    pub(crate) connections: u32,
+    pub(crate) connections_per_address: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -335,6 +337,8 @@ impl Default for Limits {
             calls_per_merchant_per_minute: 600,
             calls: 1000,
             calls_per_merchant: 200,
+            connections: 10_000,
+            connections_per_address: 500,
         }
     }
 }

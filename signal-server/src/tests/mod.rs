@@ -2,6 +2,7 @@
 //! other end of the in-process link.
 
 mod commands;
+mod doors;
 mod frames;
 mod gateways;
 mod handover;
