@@ -374,3 +374,89 @@ export type VisitorEvent =
   | VisitorEventPong
   | VisitorEventPage
   | VisitorEventSet;
+
+/** The way to the gateway that a leg of a check tries. */
+export type CheckPath =
+  | "udp"
+  | "tcp";
+
+/** What a check finds that is no error of a call, docs/errors.md. */
+export type Finding =
+  | "RL-501"
+  | "RL-502"
+  | "RL-503"
+  | "RL-504"
+  | "RL-505"
+  | "RL-506"
+  | "RL-507"
+  | "RL-508"
+  | "RL-509"
+  | "RL-510"
+  | "RL-511"
+  | "RL-512"
+  | "RL-513"
+  | "RL-514"
+  | "RL-515"
+  | "RL-519";
+
+/** The first message. */
+export interface CheckRequestHello {
+  type: "hello";
+  /** `VERSION`. */
+  version: number;
+  /** The short-lived token that came with the page. */
+  token: string;
+}
+
+/** An SDP offer, once for each path. */
+export interface CheckRequestOffer {
+  type: "offer";
+  /** Which leg. */
+  path: CheckPath;
+  /** SDP (RFC 8866), one audio section. */
+  sdp: string;
+}
+
+/** An ICE candidate of the browser; an empty text ends them. */
+export interface CheckRequestCandidate {
+  type: "candidate";
+  /** Of which leg. */
+  path: CheckPath;
+  /** The candidate attribute's value (RFC 8839 section 5.1). */
+  candidate: string;
+}
+
+export type CheckRequest =
+  | CheckRequestHello
+  | CheckRequestOffer
+  | CheckRequestCandidate;
+
+/** Legs may be offered. */
+export interface CheckEventWelcome {
+  type: "welcome";
+  /** `VERSION`. */
+  version: number;
+}
+
+/** The gateway's SDP answer, its candidates inside. */
+export interface CheckEventAnswer {
+  type: "answer";
+  /** Of which leg. */
+  path: CheckPath;
+  /** SDP (RFC 8866). */
+  sdp: string;
+}
+
+/** A leg is over, or there was none. */
+export interface CheckEventEnded {
+  type: "ended";
+  /** Which leg; absent: the whole check, and the socket closes. */
+  path?: CheckPath;
+  /** Why: a code of the catalogue. Absent: its time is over. */
+  code?: string;
+}
+
+export type CheckEvent =
+  | CheckEventWelcome
+  | CheckEventAnswer
+  | CheckEventEnded;

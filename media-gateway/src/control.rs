@@ -3,6 +3,7 @@
 //!
 //! Deliberately not here: what a call should do next. The signal-server decides that; here is only what it takes.
 
+mod echo;
 mod entry;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -198,6 +199,7 @@ impl Controller {
     async fn handle_command(&mut self, command: Command) {
         match command {
             Command::Offer { call, sdp, quality } => self.offer(call, sdp, quality).await,
+            Command::Echo { call, sdp } => self.echo(call, sdp).await,
             Command::Candidate { call, candidate } => {
                 if self.calls.contains_key(&call) {
                     self.order(&call, CallOrder::Candidate(candidate)).await;
@@ -244,8 +246,9 @@ impl Controller {
             (entry.is_away, entry.media_is_up) = (false, false);
             return self.media.send(MediaCommand::Offer { call, sdp, quality }).await;
         }
-        if self.calls.len() >= self.capacity {
-            let detail = format!("{} calls", self.calls.len());
+        let calls = self.calls.len() - self.echoes();
+        if calls >= self.capacity {
+            let detail = format!("{calls} calls");
             return self.fail(&call, Failure::Full, detail);
         }
         self.calls.insert(call.clone(), Call { media_is_open: true, ..Call::default() });
@@ -255,7 +258,8 @@ impl Controller {
 
     async fn dial(&mut self, dial: Dial) {
         let id = dial.call.clone();
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.media_is_open && call.released.is_none()) else {
+        let is_dialable = |call: &&mut Call| call.media_is_open && call.released.is_none() && call.echo.is_none();
+        let Some(call) = self.calls.get_mut(&id).filter(is_dialable) else {
             return self.fail(&id, Failure::Undialable, "there is no visitor's leg".to_owned());
         };
         if call.local.is_some() {
@@ -516,6 +520,7 @@ impl Controller {
             warn!(call = %id, "nobody released the call");
             self.release(&id, "abandoned").await;
         }
+        self.sweep_echoes(now).await;
         let stuck = self.calls.iter().filter(|(_, call)| is_past(call.released, RELEASE_DEADLINE));
         for id in stuck.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             error!(call = %id, entry = ?self.calls.get(&id), "a released call did not end in time");

@@ -6,7 +6,7 @@ use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::store::Store;
 use crate::token::{PanelTokens, ResumeTokens};
-use crate::{Config, Origin, controllers, gateway, panel, visitor};
+use crate::{Config, Origin, check, controllers, gateway, panel, visitor};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -69,6 +69,8 @@ impl Deref for App {
 pub(crate) fn router(app: App) -> Router {
     let pages = Router::new()
         .route("/panel", get(panel::show))
+        .route("/check", get(check::page::show))
+        .route("/errors", get(check::errors::show))
         .route("/healthz", get(controllers::health::show))
         .route("/metrics", get(controllers::metrics::show))
         .route("/openapi.json", get(controllers::openapi::show))
@@ -76,7 +78,10 @@ pub(crate) fn router(app: App) -> Router {
         .merge(app.assets.router())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST));
-    let sockets = Router::new().route("/ws/visitor", any(visitor::upgrade)).route("/ws/gateway", any(gateway::upgrade));
+    let sockets = Router::new()
+        .route("/ws/visitor", any(visitor::upgrade))
+        .route("/ws/check", any(check::socket::upgrade))
+        .route("/ws/gateway", any(gateway::upgrade));
     let mut router = pages.merge(sockets);
     if app.config.demo_shop {
         router = router.merge(app.assets.shop(app.public_origin.as_str()));

@@ -33,9 +33,9 @@ impl Assets {
         Self { files, templates: TEMPLATES }
     }
 
-    /// The panel's HTML with its placeholders; `None` when the assets are not built.
-    pub(crate) fn panel(&self) -> Option<&'static str> {
-        self.template("panel.html")
+    /// A page's HTML with its placeholders, by its path in `www/dist`; `None` when the assets are not built.
+    pub(crate) fn page(&self, name: &str) -> Option<&'static str> {
+        self.template(name)
     }
 
     fn template(&self, name: &str) -> Option<&'static str> {
@@ -130,6 +130,11 @@ impl Assets {
         ];
         let templates = &[
             ("panel.html", "<html data-token=\"{{TOKEN}}\" data-error=\"{{ERROR}}\" data-message=\"{{MESSAGE}}\">"),
+            (
+                "check.html",
+                "<html data-token=\"{{TOKEN}}\" data-error=\"{{ERROR}}\"><title>{{NAME}}</title>{{CATALOGUE}}",
+            ),
+            ("errors.html", "{{ENTRIES}}"),
             ("shop/index.html", "<script async src=\"{{RINGLET_URL}}/ringlet.js\"></script>"),
         ];
         Self { files: files.leak(), templates }

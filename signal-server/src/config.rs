@@ -102,6 +102,8 @@ pub enum Tls {
 pub struct Limits {
     /// Calls that one client address may start in a minute. IPv6 clients count by /64.
     pub calls_per_address_per_minute: u32,
+    /// Checks that one client address may begin in a minute.
+    pub checks_per_address_per_minute: u32,
     /// Calls that the visitors of one merchant may start in a minute.
     pub calls_per_merchant_per_minute: u32,
     /// Calls at the same time.
@@ -118,6 +120,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls_per_address_per_minute: 10,
+            checks_per_address_per_minute: 6,
             calls_per_merchant_per_minute: 600,
             calls: 1000,
             calls_per_merchant: 200,

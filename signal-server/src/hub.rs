@@ -1,6 +1,10 @@
 //! The one task that owns the switchboard. It carries inputs in and side effects out, and decides nothing: what becomes of
 //! a call is the switchboard's business, who may call was settled before.
 
+mod checks;
+
+pub(crate) use checks::{CheckLink, CheckMessage, ToCheck};
+
 use crate::frames::{FrameQueue, Listeners};
 use crate::id;
 use crate::limits::{CallPermit, Limits};
@@ -15,7 +19,9 @@ use protocol::visitor::{VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
-use switchboard::{Change, CommandTable, Epoch, Input, Outcome, Output, Page, Plan, Question, Session, Switchboard};
+use switchboard::{
+    Change, CheckInput, Checks, CommandTable, Epoch, Input, Outcome, Output, Page, Plan, Question, Session, Switchboard,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +61,8 @@ pub(crate) enum Message {
     Resolved { call: CallId, question: Question, page: Option<String> },
     /// What a desk wants set.
     Set { call: CallId, change: settings::Change },
+    /// Something of a check, which is no call.
+    Check(CheckMessage),
     /// What is set, if the call is answered.
     Settings { call: CallId, reply: oneshot::Sender<Option<settings::State>> },
     /// A gateway's connection is there; `registered` was its first message.
@@ -163,6 +171,8 @@ pub(crate) struct Stopping {
 #[derive(Debug)]
 pub(crate) struct Hub {
     switchboard: Switchboard,
+    checks: Checks,
+    check_links: BTreeMap<CallId, CheckLink>,
     messages: mpsc::Receiver<Message>,
     calls: BTreeMap<CallId, Line>,
     /// The sockets of visitors' pages; those that were told to close are not here any more.
@@ -196,8 +206,20 @@ impl Hub {
         let lookup = lookup(sender.downgrade());
         let listeners = Listeners::default();
         let handle = HubHandle { messages: sender, status: watching, listeners: listeners.clone() };
-        let hub =
-            Self { switchboard, messages, calls, pages, listeners, gateways, resume_tokens, records, lookup, status };
+        let hub = Self {
+            switchboard,
+            checks: Checks::default(),
+            check_links: BTreeMap::new(),
+            messages,
+            calls,
+            pages,
+            listeners,
+            gateways,
+            resume_tokens,
+            records,
+            lookup,
+            status,
+        };
         (handle, hub)
     }
 
@@ -229,12 +251,13 @@ impl Hub {
         }
         // What a gateway elsewhere carries is not for us to end: the next server goes on with it.
         self.leave(false).await;
+        self.checks.handle_input(CheckInput::Stop, Instant::now());
         let drained = Instant::now() + stopping.drain;
         self.run_until(drained, |hub| hub.switchboard.calls() == 0).await;
         self.leave(self.gateways.values().all(|link| link.outlives)).await;
         self.input(Input::Stop).await;
         let released = Instant::now() + RELEASE;
-        self.run_until(released, |hub| hub.switchboard.is_empty()).await;
+        self.run_until(released, |hub| hub.switchboard.is_empty() && hub.checks.legs() == 0).await;
         self.lose_gateways().await;
     }
 
@@ -244,6 +267,7 @@ impl Hub {
             (gateway.clone(), if link.outlives { gateway.clone() } else { heir.clone() })
         };
         let outliving = self.gateways.iter().map(name).collect();
+        self.checks.handle_input(CheckInput::Stop, Instant::now());
         self.input(Input::Leave { outliving, all: true }).await;
         self.input(Input::Stop).await;
         self.lose_gateways().await;
@@ -280,7 +304,8 @@ impl Hub {
     /// Waits for a message, or until a deadline has come. Nothing is lost when the wait is cut short.
     async fn next(&mut self) -> Option<Message> {
         // Without a call there is no deadline; then only a message can come.
-        let deadline = self.switchboard.poll_timeout().unwrap_or_else(|| Instant::now() + IDLE);
+        let deadlines = [self.switchboard.poll_timeout(), self.checks.poll_timeout()];
+        let deadline = deadlines.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             // 1. Deadlines first: a flood of messages does not put them off.
             biased;
@@ -292,7 +317,11 @@ impl Hub {
 
     async fn act(&mut self, next: Option<Message>) {
         match next {
-            None => self.switchboard.handle_timeout(Instant::now()),
+            None => {
+                let now = Instant::now();
+                self.switchboard.handle_timeout(now);
+                self.checks.handle_timeout(now);
+            }
             Some(message) => self.take(message),
         }
         self.drain().await;
@@ -330,6 +359,7 @@ impl Hub {
             Message::Commands { call, table } => Input::Commands { call, table },
             Message::Resolved { call, question, page } => Input::Resolved { call, question, page },
             Message::Set { call, change } => Input::Set { call, change },
+            Message::Check(message) => return self.take_check(message),
             Message::Settings { call, reply } => {
                 // Who asked may have gone.
                 let _ = reply.send(self.switchboard.settings(&call).cloned());
@@ -339,16 +369,19 @@ impl Hub {
                 if let Some(old) = self.gateways.insert(gateway.clone(), link) {
                     tracing::warn!(%gateway, "the gateway has connected anew: closing its old connection");
                     old.close.cancel();
-                    self.switchboard.handle_input(Input::GatewayLost { gateway: gateway.clone() }, Instant::now());
+                    self.lose(gateway.clone());
                 }
                 Input::Gateway { gateway, event: registered }
             }
             Message::Gateway { gateway, connection, event } if self.is_current(&gateway, connection) => {
+                if event.call().is_some_and(|call| self.checks.has(call)) {
+                    return self.checks.handle_input(CheckInput::Gateway { gateway, event }, Instant::now());
+                }
                 Input::Gateway { gateway, event }
             }
             Message::GatewayLost { gateway, connection } if self.is_current(&gateway, connection) => {
                 self.gateways.remove(&gateway);
-                Input::GatewayLost { gateway }
+                return self.lose(gateway);
             }
             // Where calls are ended already there is nothing to hand over.
             Message::Gateway { .. } | Message::GatewayLost { .. } | Message::HandOver { .. } => return,
@@ -356,11 +389,18 @@ impl Hub {
         self.switchboard.handle_input(input, Instant::now());
     }
 
+    fn lose(&mut self, gateway: GatewayId) {
+        let now = Instant::now();
+        self.checks.handle_input(CheckInput::GatewayLost { gateway: gateway.clone() }, now);
+        self.switchboard.handle_input(Input::GatewayLost { gateway }, now);
+    }
+
     fn is_current(&self, gateway: &GatewayId, connection: Connection) -> bool {
         self.gateways.get(gateway).is_some_and(|link| link.connection == connection)
     }
 
     async fn drain(&mut self) {
+        self.drain_checks();
         while let Some(output) = self.switchboard.poll_output() {
             match output {
                 Output::Visitor { call, page, event } => {

@@ -25,6 +25,7 @@ const MAX_WAITING_PER_ADDRESS: u32 = 64;
 #[derive(Debug)]
 pub(crate) struct Limits {
     by_address: DefaultKeyedRateLimiter<IpAddr>,
+    checks: DefaultKeyedRateLimiter<IpAddr>,
     by_merchant: DefaultKeyedRateLimiter<MerchantId>,
     calls: Places<MerchantId>,
     connections: Places<IpAddr>,
@@ -56,6 +57,7 @@ impl Limits {
         let quota = |calls: u32| Quota::per_minute(NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN));
         Self {
             by_address: RateLimiter::keyed(quota(limits.calls_per_address_per_minute)),
+            checks: RateLimiter::keyed(quota(limits.checks_per_address_per_minute)),
             by_merchant: RateLimiter::keyed(quota(limits.calls_per_merchant_per_minute)),
             calls: Places::new(limits.calls_per_merchant),
             connections: Places::new(limits.connections_per_address),
@@ -81,13 +83,12 @@ impl Limits {
 
     /// Counts a call of that address; `false` when it is one too many.
     pub(crate) fn count_address(&self, client: ClientAddress) -> bool {
-        if self.by_address.len() >= MAX_ADDRESSES {
-            self.by_address.retain_recent();
-            if self.by_address.len() >= MAX_ADDRESSES {
-                return false;
-            }
-        }
-        self.by_address.check_key(&client.limit_key()).is_ok()
+        count(&self.by_address, client)
+    }
+
+    /// Counts a check from that address; `false` when it is one too many.
+    pub(crate) fn count_check(&self, client: ClientAddress) -> bool {
+        count(&self.checks, client)
     }
 
     /// Counts a call of that merchant; `None` when it is one too many, in this minute or at the same time. To be asked for
@@ -107,8 +108,20 @@ impl Limits {
     pub(crate) fn forget_idle(&self) {
         self.by_address.retain_recent();
         self.by_merchant.retain_recent();
+        self.checks.retain_recent();
         self.by_address.shrink_to_fit();
+        self.checks.shrink_to_fit();
     }
+}
+
+fn count(by_address: &DefaultKeyedRateLimiter<IpAddr>, client: ClientAddress) -> bool {
+    if by_address.len() >= MAX_ADDRESSES {
+        by_address.retain_recent();
+        if by_address.len() >= MAX_ADDRESSES {
+            return false;
+        }
+    }
+    by_address.check_key(&client.limit_key()).is_ok()
 }
 
 /// So many places for each of many.

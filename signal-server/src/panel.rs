@@ -15,7 +15,7 @@ use url::Url;
 const NOT_BUILT: &str = "web assets are not built: run `cargo xtask build`\n";
 
 /// A page that only shows an error may be framed by anybody: the person in front of it shall read why.
-const ANYBODY: &str = "http: https:";
+pub(crate) const ANYBODY: &str = "http: https:";
 
 /// Which link is called.
 #[derive(Debug, Deserialize)]
@@ -28,13 +28,11 @@ pub(crate) struct PanelQuery {
 
 /// `GET /panel?merchant=&link=`.
 pub(crate) async fn show(State(app): State<App>, Query(query): Query<PanelQuery>, headers: HeaderMap) -> Response {
-    let Some(template) = app.assets.panel() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, NOT_BUILT).into_response();
-    };
+    let Some(template) = app.assets.page("panel.html") else { return not_built() };
     let (merchant, link) = (MerchantId::new(query.merchant), LinkId::new(query.link));
-    let around = headers.get(header::REFERER).and_then(|value| page_around(value, &app.public_origin));
+    let around = page_around(&headers, &app.public_origin);
     match token(&app, &merchant, &link, around.as_ref()).await {
-        Ok((token, admission)) => answer(&app, template, &token, None, &admission.origins.join(" ")),
+        Ok(Asked { token, admission }) => answer(&app, template, &token, None, &admission.origins.join(" ")),
         Err(code) => {
             tracing::info!(%code, %merchant, %link, page = around.as_ref().map(Origin::as_str), "showing an error in the panel");
             answer(&app, template, "", Some(code), ANYBODY)
@@ -42,12 +40,25 @@ pub(crate) async fn show(State(app): State<App>, Query(query): Query<PanelQuery>
     }
 }
 
-async fn token(
+/// What is served where the assets are not embedded.
+pub(crate) fn not_built() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, NOT_BUILT).into_response()
+}
+
+/// A link that may be called from the page around.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) token: String,
+    pub(crate) admission: Admission,
+}
+
+/// Signs a token for a link, if the page around may call it.
+pub(crate) async fn token(
     app: &App,
     merchant: &MerchantId,
     link: &LinkId,
     around: Option<&Origin>,
-) -> Result<(String, Admission), ErrorCode> {
+) -> Result<Asked, ErrorCode> {
     if merchant.as_str().is_empty() || link.as_str().is_empty() {
         return Err(ErrorCode::LoaderMisconfigured);
     }
@@ -60,17 +71,26 @@ async fn token(
     if around.is_some_and(|origin| !admission.origins.iter().any(|it| it == origin.as_str())) {
         return Err(ErrorCode::OriginNotAllowed);
     }
-    let token = app.panel_tokens.issue(merchant.clone(), link.clone(), around).map_err(|error| {
+    Ok(Asked { token: sign(app, merchant, link, around)?, admission })
+}
+
+/// Signs a token for a link, which need not exist.
+pub(crate) fn sign(
+    app: &App,
+    merchant: &MerchantId,
+    link: &LinkId,
+    around: Option<&Origin>,
+) -> Result<String, ErrorCode> {
+    app.panel_tokens.issue(merchant.clone(), link.clone(), around).map_err(|error| {
         tracing::error!(%error, "signing a panel's token failed");
         ErrorCode::NoGateway
-    })?;
-    Ok((token, admission))
+    })
 }
 
 /// The origin of the page around the panel, as far as the browser tells. The panel itself is its own Referer when it
 /// reloads: that says nothing.
-fn page_around(referer: &HeaderValue, own: &Origin) -> Option<Origin> {
-    let url = Url::parse(referer.to_str().ok()?).ok()?;
+pub(crate) fn page_around(headers: &HeaderMap, own: &Origin) -> Option<Origin> {
+    let url = Url::parse(headers.get(header::REFERER)?.to_str().ok()?).ok()?;
     Origin::of(&url).filter(|origin| origin != own || url.path() != "/panel")
 }
 
@@ -80,6 +100,11 @@ fn answer(app: &App, template: &str, token: &str, error: Option<ErrorCode>, ance
         .replace("{{TOKEN}}", &escape(token))
         .replace("{{ERROR}}", &escape(error.map(ErrorCode::word).unwrap_or_default()))
         .replace("{{MESSAGE}}", &escape(error.map(ErrorCode::shopper).unwrap_or_default()));
+    self::page(app, page, ancestors)
+}
+
+/// A page of ours that the ancestors may frame.
+pub(crate) fn page(app: &App, page: String, ancestors: &str) -> Response {
     let mut response = Html(page).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy(app, ancestors));
@@ -114,7 +139,8 @@ fn policy(app: &App, ancestors: &str) -> HeaderValue {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
 }
 
-fn escape(text: &str) -> String {
+/// For HTML, also between quotes.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
@@ -133,7 +159,8 @@ mod tests {
             ("nonsense", None),
         ];
         for (referer, expected) in table {
-            let found = page_around(&HeaderValue::from_static(referer), &own);
+            let headers = HeaderMap::from_iter([(header::REFERER, HeaderValue::from_static(referer))]);
+            let found = page_around(&headers, &own);
             assert_eq!(found.as_ref().map(Origin::as_str), expected, "{referer}");
         }
     }

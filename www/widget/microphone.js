@@ -8,16 +8,21 @@ export const voice = ({ echo, noise_suppression: noiseSuppression = true } = {})
   autoGainControl: true,
 });
 
+/** Whether the page or a frame around it withholds the microphone; browsers without that API do not tell. */
+export function isForbidden() {
+  /** @type {{allowsFeature(name: string): boolean} | undefined} */
+  const policy = /** @type {any} */ (document).featurePolicy;
+  return policy?.allowsFeature("microphone") === false;
+}
+
 /**
  * The catalogue's code for what getUserMedia said.
  * @param {Error} error
  */
 export function microphoneError({ name }) {
-  /** @type {{allowsFeature(name: string): boolean} | undefined} */
-  const policy = /** @type {any} */ (document).featurePolicy;
   switch (name) {
     case "NotAllowedError":
-      return policy?.allowsFeature("microphone") === false ? "RL-104" : "RL-101";
+      return isForbidden() ? "RL-104" : "RL-101";
     case "NotFoundError":
     case "OverconstrainedError":
       return "RL-102";

@@ -1,4 +1,4 @@
-//! Tests that cargo's own run of the workspace does not reach: the worklet's modules as WASM, in Node, the engine's arithmetic held
+//! Tests that cargo's own run of the workspace does not reach: the worklet's modules as WASM and the check's score, in Node, the engine's arithmetic held
 //! against a native build's bit for bit; and the bodies of the fuzz targets over their committed corpora.
 
 use crate::suite::counted;
@@ -20,7 +20,10 @@ pub(crate) fn engine_in_wasm() -> Result<Tally> {
     let mut node = shell::program("node");
     node.args(["--test", "--test-reporter=tap", "softphone-wasm/modules/canceller/abi.test.mjs"]);
     let canceller = shell::target().join("wasm").join(wasm::TARGET).join("wasm/canceller.wasm");
-    Ok(tally + counted(node.current_dir(shell::root()).env("CANCELLER_WASM", canceller))?)
+    let tally = tally + counted(node.current_dir(shell::root()).env("CANCELLER_WASM", canceller))?;
+    let mut node = shell::program("node");
+    node.args(["--test", "--test-reporter=tap", "www/check/score.test.mjs"]);
+    Ok(tally + counted(node.current_dir(shell::root()))?)
 }
 
 /// Runs what the fuzzers run, over what they have found worth keeping.

@@ -11,8 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// All that decides what comes out.
-const INPUTS: [&str; 12] = [
+const INPUTS: [&str; 13] = [
     "www/loader",
+    "www/check",
     "www/widget",
     "www/shop",
     "www/package-lock.json",
@@ -109,21 +110,27 @@ fn assets() -> Result<BTreeMap<String, Vec<u8>>> {
     let modules = modules(&work)?;
     let glue = format!("--alias:phone={}", bindgen_folder().join("phone.js").display());
     let mut hashed = BTreeMap::from(modules);
-    let scripts: [(&str, &str, &[&str]); 4] = [
-        ("panel.js", "panel.js", &["--bundle", "--format=esm", "--target=es2022", &glue]),
-        ("sound.js", "sound/sound.js", &["--bundle", "--format=esm", "--target=es2022", "--loader:.css=text"]),
-        ("worklet.js", "worklet.js", &["--format=esm", "--target=es2022"]),
-        ("panel.css", "panel.css", &[]),
+    let scripts: [(&str, &str, &[&str]); 6] = [
+        ("panel.js", "widget/panel.js", &["--bundle", "--format=esm", "--target=es2022", &glue]),
+        ("sound.js", "widget/sound/sound.js", &["--bundle", "--format=esm", "--target=es2022", "--loader:.css=text"]),
+        ("worklet.js", "widget/worklet.js", &["--format=esm", "--target=es2022"]),
+        ("panel.css", "widget/panel.css", &[]),
+        ("check.js", "check/check.js", &["--bundle", "--format=esm", "--target=es2022"]),
+        ("check.css", "check/check.css", &[]),
     ];
     for (name, from, args) in scripts {
-        hashed.insert(name, esbuild(&www.join("widget").join(from), &work.join(name), args)?);
+        hashed.insert(name, esbuild(&www.join(from), &work.join(name), args)?);
     }
     let loader = ["--bundle", "--format=iife", "--target=es2022"];
     let loader = esbuild(&www.join("loader/ringlet.js"), &work.join("ringlet.js"), &loader)?;
     let names: BTreeMap<&str, String> = hashed.iter().map(|(&name, bytes)| (name, with_hash(name, bytes))).collect();
-    let panel = fill(&fs::read_to_string(www.join("widget/panel.html")).context("www/widget/panel.html")?, &names)?;
 
-    let mut files = BTreeMap::from([("ringlet.js".to_owned(), loader), ("panel.html".to_owned(), panel.into_bytes())]);
+    let mut files = BTreeMap::from([("ringlet.js".to_owned(), loader)]);
+    for page in ["widget/panel.html", "check/check.html", "check/errors.html"] {
+        let template = fs::read_to_string(www.join(page)).with_context(|| format!("www/{page}"))?;
+        let name = page.rsplit('/').next().unwrap_or(page).to_owned();
+        files.insert(name, fill(&template, &names).with_context(|| format!("www/{page}"))?.into_bytes());
+    }
     files.extend(hashed.into_iter().filter_map(|(name, bytes)| Some((names.get(name)?.clone(), bytes))));
     files.extend(files_below(&www.join("shop"))?.into_iter().map(|(name, bytes)| (format!("shop/{name}"), bytes)));
     Ok(files)
@@ -181,7 +188,7 @@ fn fill(template: &str, names: &BTreeMap<&str, String>) -> Result<String> {
         names.iter().fold(template.to_owned(), |text, (name, hashed)| text.replace(&format!("{{{{{name}}}}}"), hashed));
     let unknown = filled.split("{{").skip(1).find(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()));
     match unknown.and_then(|rest| rest.split("}}").next()) {
-        Some(name) => bail!("panel.html names {{{{{name}}}}}, which the build does not make"),
+        Some(name) => bail!("{{{{{name}}}}} is named, which the build does not make"),
         None => Ok(filled),
     }
 }

@@ -4,13 +4,13 @@
 use crate::visitor::EndReason;
 
 macro_rules! catalogue {
-    ($($variant:ident = $code:literal { shopper: $shopper:literal, engineer: $engineer:literal },)*) => {
+    ($(#[doc = $doc:literal])* $name:ident; $($variant:ident = $code:literal { shopper: $shopper:literal, engineer: $engineer:literal },)*) => {
         words! {
-            /// An error of the catalogue. Codes are never used again for something else.
-            pub enum ErrorCode { $(#[doc = $engineer] $variant = $code,)* }
+            $(#[doc = $doc])*
+            pub enum $name { $(#[doc = $engineer] $variant = $code,)* }
         }
 
-        impl ErrorCode {
+        impl $name {
             /// One sentence for the shopper.
             pub const fn shopper(self) -> &'static str {
                 match self { $(Self::$variant => $shopper,)* }
@@ -24,8 +24,13 @@ macro_rules! catalogue {
     };
 }
 
-// RL-1xx the shopper's browser, RL-2xx the merchant's page and set-up, RL-3xx the call, RL-4xx our servers.
+pub(crate) use catalogue;
+
+// RL-1xx the shopper's browser, RL-2xx the merchant's page and set-up, RL-3xx the call, RL-4xx our servers; RL-5xx are
+// findings of a check (`check.rs`).
 catalogue! {
+    /// An error of the catalogue. Codes are never used again for something else.
+    ErrorCode;
     MicrophoneDenied = "RL-101" {
         shopper: "The microphone is blocked: allow it for this page in the browser's address bar, then call again.",
         engineer: "getUserMedia was rejected with NotAllowedError. The shopper or the system refused."

@@ -32,6 +32,15 @@ pub enum Command {
         #[serde(default = "standard")]
         quality: Quality,
     },
+    /// Make a leg of a check ([`check`](crate::check)) from the browser's offer: its audio goes back as it comes, nobody is
+    /// ever rung. Answered by [`Event::Answer`] or [`Event::Failed`]. It ends with [`Command::Release`], at the latest by itself
+    /// after three times [`MAX_SECONDS`](crate::check::MAX_SECONDS).
+    Echo {
+        /// The leg, named like a call.
+        call: CallId,
+        /// The browser's SDP offer.
+        sdp: String,
+    },
     /// A trickled ICE candidate of the browser. Unusable ones are ignored.
     Candidate {
         /// The call.
@@ -322,6 +331,7 @@ impl Command {
     pub fn call(&self) -> &CallId {
         match self {
             Self::Offer { call, .. }
+            | Self::Echo { call, .. }
             | Self::Candidate { call, .. }
             | Self::Dial { call, .. }
             | Self::VisitorAway { call }

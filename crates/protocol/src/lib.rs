@@ -13,6 +13,7 @@ extern crate alloc;
 
 #[macro_use]
 mod message;
+pub mod check;
 #[cfg(feature = "serde")]
 pub mod command;
 pub mod error;

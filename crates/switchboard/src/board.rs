@@ -8,7 +8,7 @@ use crate::{Config, Input, Output, Plan, Restored};
 use protocol::gateway::{Carried, Command, Event};
 use protocol::settings::State;
 use protocol::visitor::EndReason;
-use protocol::{CallId, GatewayId};
+use protocol::{CallId, GatewayId, TrunkName};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
@@ -81,6 +81,11 @@ impl Switchboard {
     /// What is set on the shopper's side of an answered call, as its panel told last.
     pub fn settings(&self, call: &CallId) -> Option<&State> {
         self.calls.get(call).and_then(Call::settings)
+    }
+
+    /// Where a check's leg goes: to the gateway that a call over that trunk would go to, or any.
+    pub fn gateway_for_check(&self, trunk: Option<&TrunkName>) -> Option<GatewayId> {
+        self.gateways.for_check(trunk).cloned()
     }
 
     /// Lets the first deadline of each call pass, if it lies up to `now`. A call seldom has two such: what follows from

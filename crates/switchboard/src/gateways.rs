@@ -63,6 +63,15 @@ impl Gateways {
         Some(id.clone())
     }
 
+    /// The least loaded gateway that has the trunk, if one is named, and takes calls at all. Checks are not counted.
+    pub(crate) fn for_check(&self, trunk: Option<&TrunkName>) -> Option<&GatewayId> {
+        let usable = self
+            .0
+            .iter()
+            .filter(|(_, gateway)| gateway.capacity > 0 && trunk.is_none_or(|trunk| gateway.trunks.contains(trunk)));
+        usable.min_by_key(|(_, gateway)| gateway.load()).map(|(id, _)| id)
+    }
+
     /// Puts a call on the gateway that carries it already.
     pub(crate) fn adopt(&mut self, call: &CallId, gateway: &GatewayId) {
         if let Some(gateway) = self.0.get_mut(gateway) {

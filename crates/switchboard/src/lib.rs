@@ -12,6 +12,7 @@
 mod adrift;
 mod board;
 mod call;
+mod checks;
 mod commands;
 mod config;
 mod gateways;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use adrift::Restored;
 pub use board::Switchboard;
+pub use checks::{CheckInput, CheckOutput, Checks, MAX_CHECK_LEGS};
 pub use commands::{Act, CommandTable, Outcome, Question, ResolveRequest, Step};
 pub use config::{
     Config, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_GATEWAYS, MAX_HELD_REQUESTS, MAX_NO_ANSWER,

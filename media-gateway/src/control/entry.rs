@@ -23,6 +23,8 @@ pub(crate) struct Call {
     pub(super) farewell: Option<String>,
     pub(super) sip_call_id: Option<String>,
     pub(super) stats: CallStats,
+    /// A check's leg, and since when.
+    pub(super) echo: Option<Instant>,
     /// When a leg ended by itself.
     pub(super) broken: Option<Instant>,
     /// When [`Command::Release`] came.

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use dsp::{Hertz, SampleRate, spectrum, units};
-use protocol::gateway::{CallStats, Carried, Command, Event, Failure, Transport, TrunkLeg};
+use protocol::frame::{Frame, Kind};
+use protocol::gateway::{CallFrame, CallStats, Carried, Command, Event, Failure, Transport, TrunkLeg};
 use protocol::visitor::Quality;
 use protocol::{CallId, GatewayId, TrunkName};
 use tokio::sync::mpsc;
@@ -429,4 +430,46 @@ async fn a_gateway_whose_successor_dies_reads_its_ports_again() -> TestResult {
     assert_eq!(old.event().await?, Event::FarEndHungUp { call: old.call.clone() });
     old.release().await?;
     Ok(timeout(PATIENCE, old.gateway.handle.stopped()).await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checks_leg_hears_itself_beside_the_last_call_and_rings_nobody() -> TestResult {
+    let mut bench = Bench::new(39_560..=39_563).await?;
+    let (mut tester, sdp) = Browser::new()?;
+    let leg = CallId::new("01CHECK");
+    bench.tell(Command::Echo { call: leg.clone(), sdp }).await?;
+    let Event::Answer { call, sdp } = bench.event().await? else { return Err("no answer".into()) };
+    assert_eq!(call, leg);
+    tester.accept(&sdp)?;
+    tester.speak(440.0);
+    assert!(block_in_place(|| tester.live(PATIENCE, |browser| browser.heard.len() > 16_000))?);
+    let samples: Vec<f32> = tester.heard.iter().rev().take(4000).copied().map(units::from_i16).collect();
+    let level = spectrum::tone_level(&samples, SampleRate::HZ_8000, Hertz(440.0)).0;
+    assert!((-19.0..-13.0).contains(&level), "the echo of −16.2 dBov has {level} dBov");
+    // Every number comes back as it went: a gap is a loss, and nothing else.
+    let gaps = tester.sequences.windows(2).filter(|pair| pair.last() != pair.first().map(|it| it + 1).as_ref()).count();
+    assert_eq!((gaps, tester.sequences.first()), (0, Some(&1000)));
+    // By frames as well, once they are frames.
+    let frame = |payload: &'static [u8]| Frame { kind: Kind::Pcmu, marker: false, sequence: 9, timestamp: 7, payload };
+    let mut bytes = vec![0; 100];
+    let length = frame(&[1, 2, 3]).write(&mut bytes);
+    bytes.truncate(length);
+    for bytes in [vec![255; 3], bytes.clone()] {
+        bench.gateway.frames.send(CallFrame { call: leg.clone(), bytes }).await?;
+    }
+    let back = timeout(PATIENCE, bench.gateway.frames_out.recv()).await?.ok_or("the gateway is gone")?;
+    assert_eq!(back, CallFrame { call: leg.clone(), bytes });
+
+    assert!(matches!(bench.event().await?, Event::MediaUp { .. }));
+    assert!(matches!(bench.event().await?, Event::Transport { .. }));
+    // The gateway takes one call, and a check is none: nor can it be dialled.
+    bench.browser().await?;
+    let trunk = TrunkName::new("pbx");
+    let address = "1001".to_owned();
+    bench.tell(Command::Dial { call: leg.clone(), trunk, address, caller_name: None, headers: Vec::new() }).await?;
+    assert!(matches!(bench.event().await?, Event::Failed { failure: Failure::Undialable, .. }));
+    bench.tell(Command::Release { call: leg.clone(), why: String::new() }).await?;
+    assert!(matches!(bench.event().await?, Event::Closed { call, .. } if call == leg));
+    bench.release().await?;
+    bench.ends_clean(39_560).await
 }

@@ -138,6 +138,10 @@ pub(crate) struct Call {
     frames: Option<FramePath>,
     /// The WebRTC leg works.
     webrtc_up: bool,
+    /// A check's leg: what comes goes back.
+    reflects: bool,
+    /// Frames that go back, until [`Self::drain`].
+    reflected: Vec<Vec<u8>>,
     /// Reports that wait for [`Self::drain`].
     news: Vec<MediaEvent>,
 }
@@ -154,8 +158,15 @@ impl Call {
             bridge,
             frames: None,
             webrtc_up: false,
+            reflects: false,
+            reflected: Vec::new(),
             news: Vec::new(),
         }
+    }
+
+    /// Sends everything back as it comes from now on, over the way that it came. The bridge gets nothing any more.
+    pub(crate) fn reflect(&mut self) {
+        self.reflects = true;
     }
 
     /// Does as it is told.
@@ -214,10 +225,11 @@ impl Call {
 
     /// Takes a frame of the visitor. One that comes while WebRTC carries the audio is late or nobody's, and dropped.
     pub(crate) fn handle_frame(&mut self, bytes: &[u8], now: Instant) {
-        if self.frames.is_none() {
+        if self.frames.is_none() && !self.reflects {
             return;
         }
         match frames::read(bytes) {
+            Ok(_) if self.reflects => self.reflected.push(bytes.to_vec()),
             Ok(packet) => self.bridge.handle_visitor(&packet, now),
             Err(error) => trace!(call = %self.id, %error, "frame dropped"),
         }
@@ -259,13 +271,18 @@ impl Call {
 
     /// Does everything that wants to be done. To be called after every input (str0m's single-mutation rule).
     pub(crate) fn drain(&mut self, shared: &mut Shared, now: Instant) {
-        let Self { id, webrtc, bridge, sockets, frames, webrtc_up, news, .. } = self;
+        let Self { id, webrtc, bridge, sockets, frames, webrtc_up, reflects, reflected, news, .. } = self;
         news.drain(..).for_each(|event| shared.report(event));
+        reflected.drain(..).for_each(|bytes| shared.send_frame(CallFrame { call: id.clone(), bytes }));
         loop {
             while let Some(output) = webrtc.poll_output(now) {
                 match output {
                     WebRtcOutput::Transmit { transport, destination, datagram } => {
                         shared.transmit(transport, destination, &datagram);
+                    }
+                    WebRtcOutput::Packet(packet) if *reflects => {
+                        shared.counters.visitor_in.increment(1);
+                        webrtc.send_back(&packet, now);
                     }
                     WebRtcOutput::Packet(packet) => {
                         shared.counters.visitor_in.increment(1);

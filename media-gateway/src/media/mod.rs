@@ -57,6 +57,13 @@ pub(crate) enum MediaCommand {
         /// What the audio may cost the visitor.
         quality: Quality,
     },
+    /// Make a leg whose audio goes back as it comes. Answered like an offer.
+    Echo {
+        /// The leg, named like a call; new.
+        call: CallId,
+        /// The browser's offer.
+        sdp: String,
+    },
     /// The sockets for the far end.
     Attach {
         /// The call.

@@ -350,6 +350,14 @@ impl WebRtcLeg {
         }
     }
 
+    /// Sends the visitor's own audio back. Its numbers stay, so that what was lost on either way shows as a gap.
+    pub(crate) fn send_back(&mut self, packet: &VisitorPacket, now: Instant) {
+        if packet.kind == VisitorPayload::Opus {
+            let VisitorPacket { sequence, timestamp, marker, ref payload, .. } = *packet;
+            self.send_opus(&OpusPacket { sequence, timestamp, marker, payload }, now);
+        }
+    }
+
     /// Says goodbye (RTCP BYE, DTLS close_notify); what is to be sent comes from [`Self::poll_output`].
     pub(crate) fn close(&mut self) {
         if let Err(error) = self.rtc.close() {

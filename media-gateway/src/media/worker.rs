@@ -1,6 +1,7 @@
 //! The media thread: epoll over all media sockets, timers by deadline, commands by a waker. It moves datagrams, commands
 //! and the time to the calls they belong to, and decides nothing.
 
+mod echo;
 mod handover;
 mod over_tcp;
 mod seed;
@@ -388,6 +389,7 @@ impl Worker {
         };
         match command {
             MediaCommand::Offer { call, sdp, quality } => self.offer(&call, &sdp, quality, now),
+            MediaCommand::Echo { call, sdp } => self.echo(&call, &sdp, now),
             MediaCommand::Attach { call, sockets, dtmf } => {
                 if let Some(slot) = slot(&call) {
                     self.attach(slot, sockets, dtmf);

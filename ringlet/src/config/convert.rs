@@ -28,6 +28,7 @@ impl File {
             demo_shop: self.signal.demo_shop,
             limits: Limits {
                 calls_per_address_per_minute: self.limits.calls_per_address_per_minute,
+                checks_per_address_per_minute: self.limits.checks_per_address_per_minute,
                 calls_per_merchant_per_minute: self.limits.calls_per_merchant_per_minute,
                 calls: self.limits.calls,
                 calls_per_merchant: self.limits.calls_per_merchant,

@@ -89,6 +89,7 @@ pub(crate) struct Signal {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
     pub(crate) calls_per_address_per_minute: u32,
+    pub(crate) checks_per_address_per_minute: u32,
     pub(crate) calls_per_merchant_per_minute: u32,
     pub(crate) calls: u32,
     pub(crate) calls_per_merchant: u32,
@@ -334,6 +335,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls_per_address_per_minute: 10,
+            checks_per_address_per_minute: 6,
             calls_per_merchant_per_minute: 600,
             calls: 1000,
             calls_per_merchant: 200,

@@ -1,6 +1,7 @@
 //! The server as its peers see it: real sockets on loopback, a real database file, and a gateway that the test plays at the
 //! other end of the in-process link.
 
+mod checks;
 mod commands;
 mod doors;
 mod frames;

@@ -53,11 +53,7 @@ pub(crate) async fn upgrade(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    // The panel is a page of ours. A page of somebody else, even of a merchant, has no business here (RFC 6455 section
-    // 10.2); a program can claim any origin, and is held by token and limits.
-    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
-    if origin != Some(app.public_origin.as_str()) {
-        tracing::info!(origin, expected = %app.public_origin, "refusing a visitor's socket of another origin");
+    if !is_ours(&headers, &app) {
         return Problem::foreign_origin(&app.public_origin).into_response();
     }
     let Some(place) = app.limits.count_waiting(client) else {
@@ -78,6 +74,17 @@ pub(crate) async fn upgrade(
         // axum's graceful shutdown knows nothing of upgraded connections: the tracker does.
         drop(tasks.spawn(session).await);
     })
+}
+
+/// Whether a page of ours opens the socket. A page of somebody else, even of a merchant, has no business here (RFC 6455
+/// section 10.2); a program can claim any origin, and is held by token and limits.
+pub(crate) fn is_ours(headers: &HeaderMap, app: &App) -> bool {
+    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
+    let is_ours = origin == Some(app.public_origin.as_str());
+    if !is_ours {
+        tracing::info!(origin, expected = %app.public_origin, "refusing a socket of another origin");
+    }
+    is_ours
 }
 
 async fn serve(app: &App, client: ClientAddress, socket: &mut Socket, place: WaitingPermit) {

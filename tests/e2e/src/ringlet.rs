@@ -26,8 +26,9 @@ const GATEWAY_SECRET: &str = "end-to-end-gateway-0123456789";
 const GATEWAY_METRICS: &str = "127.0.0.1:9100";
 
 /// Everything that a call takes and must give back.
-const GAUGES: [&str; 7] = [
+const GAUGES: [&str; 8] = [
     "ringlet_calls",
+    "ringlet_check_legs",
     "ringlet_legs",
     "ringlet_rtp_ports",
     "ringlet_tcp_connections",
@@ -359,6 +360,7 @@ gateway_secret = "{GATEWAY_SECRET}"
 
 [limits]
 calls_per_address_per_minute = 10000
+checks_per_address_per_minute = 10000
 
 [deadlines]
 no_answer_seconds = {no_answer_seconds}

@@ -2,6 +2,7 @@
 //! in a network namespace, one after the other, since each has the machine's ports to itself.
 
 mod asleep;
+mod checks;
 mod comeback;
 mod commands;
 mod echo;
@@ -62,6 +63,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     let mut program = Program { stagehand, trials: Vec::new() };
     tones::tests(&mut program);
     over_tcp::tests(&mut program);
+    checks::tests(&mut program);
     keys::tests(&mut program);
     commands::tests(&mut program);
     settings::tests(&mut program);

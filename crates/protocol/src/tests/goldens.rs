@@ -177,7 +177,8 @@ fn commands() -> Vec<Command> {
         Command::Press { call: call.clone(), digits: "*76#".to_owned() },
         Command::Release { call: call.clone(), why: EndReason::VisitorHungUp.word().to_owned() },
         Command::Tone { call: call.clone(), tone: Tone::Done },
-        Command::Tone { call, tone: Tone::Refused },
+        Command::Tone { call: call.clone(), tone: Tone::Refused },
+        Command::Echo { call, sdp: "v=0\r\n".to_owned() },
     ]
 }
 

@@ -2,6 +2,7 @@
 //! `docs/protocol.md` for people.
 
 use super::assert_fresh;
+use crate::check::{self, CheckEvent, CheckPath, CheckRequest, Finding};
 use crate::error::ErrorCode;
 use crate::settings::{By, EchoLayer};
 use crate::visitor::{CallState, EndReason, MAX_MESSAGE_BYTES, VERSION, VisitorEvent, VisitorRequest};
@@ -33,6 +34,10 @@ fn the_typescript_declarations_are_those_of_the_messages() {
         words("ErrorCode", "An error of the catalogue, docs/errors.md.", ErrorCode::ALL),
         typescript("VisitorRequest", VisitorRequest::SHAPE),
         typescript("VisitorEvent", VisitorEvent::SHAPE),
+        words("CheckPath", "The way to the gateway that a leg of a check tries.", CheckPath::ALL),
+        words("Finding", "What a check finds that is no error of a call, docs/errors.md.", Finding::ALL),
+        typescript("CheckRequest", CheckRequest::SHAPE),
+        typescript("CheckEvent", CheckEvent::SHAPE),
     ];
     assert_fresh("ringlet.d.ts", &text.join("\n"));
 }
@@ -73,6 +78,15 @@ fn the_page_of_messages_is_that_of_the_declarations() {
     let _ = writeln!(text, "- `EndReason`: {}", list(EndReason::ALL));
     let _ = writeln!(text, "- `EchoLayer`: {}\n- `By`: {}", list(EchoLayer::ALL), list(By::ALL));
     text.push_str("- `ErrorCode`: see [errors.md](errors.md)\n");
+    let _ = writeln!(
+        text,
+        "\n# Messages of a check\n\nWhat the check page and the signal-server say to each other over `/ws/check`, version {}. \
+         Binary messages are frames\nof audio, which come back as they are. Printed from `crates/protocol/src/check.rs`.",
+        check::VERSION
+    );
+    chapter(&mut text, "From the check page", CheckRequest::SHAPE);
+    chapter(&mut text, "To the check page", CheckEvent::SHAPE);
+    let _ = writeln!(text, "\n- `CheckPath`: {}", list(CheckPath::ALL));
     assert_fresh("../../docs/protocol.md", &text);
 }
 
@@ -84,33 +98,43 @@ fn list<W: Display>(all: &[W]) -> String {
 fn the_page_of_errors_is_that_of_the_catalogue() {
     let mut text = String::from(
         "# Errors\n\nEvery error that a person can meet, by its code. The first sentence is what the shopper reads, the \
-         second is for\nthe engineer.\n\nPrinted from `crates/protocol/src/error.rs` by `UPDATE=1 cargo test -p \
+         second is for\nthe engineer. A running server has the same at `/errors`.\n\nPrinted from `crates/protocol/src/error.rs` and \
+         `check.rs` by `UPDATE=1 cargo test -p \
          protocol`; not to be edited.\n",
     );
+    let errors = ErrorCode::ALL.iter().map(|it| (it.word(), format!("{it:?}"), it.shopper(), it.engineer()));
+    let findings = Finding::ALL.iter().map(|it| (it.word(), format!("{it:?}"), it.shopper(), it.engineer()));
+    let all: Vec<_> = errors.chain(findings).collect();
     let families = [
         ("RL-1", "The shopper's browser"),
         ("RL-2", "The merchant's page and set-up"),
         ("RL-3", "The call"),
         ("RL-4", "The servers"),
+        ("RL-5", "Findings of a check"),
     ];
     let mut printed = 0;
     for (family, title) in families {
         let _ = writeln!(text, "\n## {title}");
-        for code in ErrorCode::ALL.iter().filter(|code| code.word().starts_with(family)) {
-            let _ = writeln!(text, "\n### {code}\n\n{}\n\n*{code:?}.* {}", code.shopper(), code.engineer());
+        for (code, name, shopper, engineer) in all.iter().filter(|it| it.0.starts_with(family)) {
+            let _ = writeln!(text, "\n### {code}\n\n{shopper}\n\n*{name}.* {engineer}");
             printed += 1;
         }
     }
-    assert_eq!(printed, ErrorCode::ALL.len(), "a code of no family");
+    assert_eq!(printed, all.len(), "a code of no family");
     assert_fresh("../../docs/errors.md", &text);
 }
 
 #[test]
 fn no_code_is_given_twice_and_every_text_is_a_sentence() {
-    let codes: BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.word()).collect();
-    assert_eq!(codes.len(), ErrorCode::ALL.len());
-    for code in ErrorCode::ALL {
-        assert!(code.shopper().ends_with('.') && code.engineer().ends_with('.'), "{code}");
+    let errors = ErrorCode::ALL.iter().map(|it| (it.word(), it.shopper(), it.engineer()));
+    let findings = Finding::ALL.iter().map(|it| (it.word(), it.shopper(), it.engineer()));
+    let all: Vec<_> = errors.chain(findings).collect();
+    let codes: BTreeSet<_> = all.iter().map(|it| it.0).collect();
+    assert_eq!(codes.len(), all.len());
+    for (code, shopper, engineer) in all {
+        assert!(shopper.ends_with('.') && engineer.ends_with('.'), "{code}");
+        // Neither may be left out, and neither is the other.
+        assert!(shopper.len() > 10 && engineer.len() > 20 && shopper != engineer, "{code}");
     }
     for reason in EndReason::ALL {
         assert!(reason.shopper().ends_with('.'), "{reason}");

@@ -187,6 +187,7 @@ fn command_line(command: &Command) -> String {
         Command::Press { digits, .. } => format!("press {digits}"),
         Command::Release { call, why } => format!("release {call} {why}"),
         Command::Tone { tone, .. } => format!("tone {tone:?}"),
+        Command::Echo { call, sdp } => format!("echo {call} {sdp}"),
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod bench;
+mod checks;
 mod commands;
 mod frames;
 mod model;

@@ -382,6 +382,7 @@ impl World {
                 *(if tone == Tone::Done { done } else { refused }) += 1;
             }
             Command::Release { .. } => {}
+            Command::Echo { .. } => panic!("a check of a call: {command:?}"),
         }
     }
 

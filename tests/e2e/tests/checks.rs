@@ -1,0 +1,112 @@
+//! Checks before any call: the page `/check` finds out what this browser and this network can do, and says so in words with
+//! codes.
+
+use crate::Program;
+use anyhow::{Context as _, Result, ensure};
+use e2e::browser::require_no_errors;
+use e2e::firewall::Dropped;
+use e2e::ringlet::PUBLIC_URL;
+use e2e::scene::{FarEnd, Scene, Stage};
+use e2e::wait::eventually;
+use serde_json::Value;
+use std::time::Duration;
+
+/// The gateway's port, of UDP and TCP.
+const MEDIA_PORT: u16 = 4433;
+
+/// A check takes ten seconds at most, and more on a busy machine.
+const CHECK_LIMIT: Duration = Duration::from_secs(40);
+
+pub(crate) fn tests(program: &mut Program<'_>) {
+    program.test(
+        "a_check_where_all_is_well_scores_high_and_rings_nobody",
+        Stage::with(FarEnd::Nobody),
+        async |scene| {
+            show_check(scene, "?merchant=acme&link=sales").await?;
+            scene.picture("before").await?;
+            let found = run_check(scene).await?;
+            scene.picture("after").await?;
+            for name in ["policy", "microphone", "socket", "udp", "tcp", "websocket", "round_trip", "loss"] {
+                found.require(name, "ok", None)?;
+            }
+            ensure!(found.score >= 4, "the score is {}", found.score);
+            ensure!(scene.server.calls().await?.is_empty(), "a check has left a record");
+            require_no_errors(&scene.browser.console().await?)
+        },
+    );
+    program.test("a_check_where_udp_is_dropped_says_so_and_finds_tcp", Stage::with(FarEnd::Nobody), async |scene| {
+        let _dropped = Dropped::udp(MEDIA_PORT)?;
+        show_check(scene, "").await?;
+        let found = run_check(scene).await?;
+        scene.picture("after").await?;
+        found.require("udp", "warning", Some("RL-502"))?;
+        for name in ["tcp", "websocket", "round_trip", "loss"] {
+            found.require(name, "ok", None)?;
+        }
+        ensure!(found.score == 4, "the score over TCP is {}", found.score);
+        Ok(())
+    });
+    program.test("a_check_where_only_https_passes_finds_the_websocket", Stage::with(FarEnd::Nobody), async |scene| {
+        let _udp = Dropped::udp(MEDIA_PORT)?;
+        let _tcp = Dropped::tcp(MEDIA_PORT)?;
+        show_check(scene, "").await?;
+        let found = run_check(scene).await?;
+        found.require("udp", "warning", Some("RL-502"))?;
+        found.require("tcp", "warning", Some("RL-503"))?;
+        found.require("websocket", "ok", None)?;
+        ensure!(found.score == 3, "the score over a WebSocket is {}", found.score);
+        Ok(())
+    });
+    program.test(
+        "a_check_whose_microphone_is_denied_scores_low_and_still_tries_the_network",
+        denied(),
+        async |scene| {
+            show_check(scene, "").await?;
+            let found = run_check(scene).await?;
+            found.require("microphone", "failed", Some("RL-101"))?;
+            found.require("udp", "ok", None)?;
+            ensure!(found.score == 1, "without microphone the score is {}", found.score);
+            Ok(())
+        },
+    );
+}
+
+fn denied() -> Stage {
+    Stage { microphone_denied: true, ..Stage::with(FarEnd::Nobody) }
+}
+
+/// What the page shows in the end.
+struct Found {
+    score: u64,
+    rows: Value,
+}
+
+impl Found {
+    fn require(&self, name: &str, state: &str, code: Option<&str>) -> Result<()> {
+        let row = self.rows.get(name).with_context(|| format!("no row {name}: {}", self.rows))?;
+        let told = |key: &str| row.get(key).and_then(Value::as_str);
+        ensure!((told("state"), told("code")) == (Some(state), code), "{name} is {row}");
+        Ok(())
+    }
+}
+
+async fn show_check(scene: &Scene, query: &str) -> Result<()> {
+    scene.browser.show(&format!("{PUBLIC_URL}/check{query}")).await
+}
+
+/// By keyboard alone: the button has what it takes.
+async fn run_check(scene: &Scene) -> Result<Found> {
+    scene.browser.in_page("document.getElementById('start').focus()").await?;
+    scene.browser.type_keys("\u{e007}").await?;
+    let done = eventually("the check is done", CHECK_LIMIT, async || {
+        let seen = scene.browser.in_page(
+            "const rows = [...document.querySelectorAll('#results li')].map((row) => [row.dataset.check, { ...row.dataset, words: row.innerText }]);
+             return [document.getElementById('score').textContent, Object.fromEntries(rows), document.getElementById('progress').textContent]",
+        );
+        let seen = seen.await?;
+        let score: u64 =
+            seen.get(0).and_then(Value::as_str).unwrap_or_default().parse().with_context(|| seen.to_string())?;
+        Ok(Found { score, rows: seen.get(1).cloned().unwrap_or_default() })
+    });
+    done.await
+}
