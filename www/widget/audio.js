@@ -17,18 +17,18 @@
 export const asset = (id) => /** @type {HTMLLinkElement} */ (document.getElementById(id)).href;
 
 export class AudioGraph {
-  #context = new AudioContext({ latencyHint: "interactive" });
+  context = new AudioContext({ latencyHint: "interactive" });
   /** @type {AudioWorkletNode | undefined} */
   #node;
   /** By input of the node. Kept, that they be not collected, and that they be connected once the node is there. @type {(MediaStreamAudioSourceNode | undefined)[]} */
   #sources = [];
   /** Takes the worklet's word on which layer runs against the echo. @type {(layer: import("./sound/echo.js").Layer) => void} */
   onLayer = () => {};
-  #destination = this.#context.createMediaStreamDestination();
+  #destination = this.context.createMediaStreamDestination();
 
   /** @param {Reports} reports */
   constructor(reports) {
-    const context = this.#context;
+    const { context } = this;
     const usable = () => reports.onUsable(!!this.#node && context.state === "running");
     context.onstatechange = usable;
     const engine = fetch(asset("engine-wasm")).then((response) => response.arrayBuffer());
@@ -57,7 +57,7 @@ export class AudioGraph {
 
   /** To be tried again when the shopper has pressed something. */
   resume() {
-    this.#context.resume().catch(() => {});
+    this.context.resume().catch(() => {});
   }
 
   /** The engine's voice of the shopper. */
@@ -92,13 +92,13 @@ export class AudioGraph {
   }
 
   close() {
-    this.#context.onstatechange = null;
-    this.#context.close().catch(() => {});
+    this.context.onstatechange = null;
+    this.context.close().catch(() => {});
   }
 
   /** @param {MediaStreamTrack} track @param {number} input */
   #add(track, input) {
-    const source = this.#context.createMediaStreamSource(new MediaStream([track]));
+    const source = this.context.createMediaStreamSource(new MediaStream([track]));
     this.#sources[input]?.disconnect();
     this.#sources[input] = source;
     if (this.#node) source.connect(this.#node, 0, input);

@@ -1,11 +1,12 @@
 /** What the microphone is asked for, and why there is none. */
 
 /** @param {import("./settings.js").Sound} [sound] what the shopper has, or the call centre */
-export const voice = ({ echo, noise_suppression: noiseSuppression = true } = {}) => ({
+export const voice = ({ echo, noise_suppression: noiseSuppression = true, microphone: deviceId } = {}) => ({
   // Never two cancellers: the second would chase what the first one leaves.
   echoCancellation: echo !== "canceller" && echo !== "off",
   noiseSuppression,
   autoGainControl: true,
+  deviceId,
 });
 
 /** Whether the page or a frame around it withholds the microphone; browsers without that API do not tell. */

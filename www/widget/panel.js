@@ -230,14 +230,17 @@ async function speak(asked) {
 function use(track) {
   microphone = track;
   track.enabled = !panel.hasAttribute("data-muted");
-  // Unplugged: the shopper still hears.
-  track.onended = () => note(sentence("RL-102"), true);
+  known ??= navigator.mediaDevices.enumerateDevices();
+  // Unplugged: another one takes its place, if there is one. The shopper still hears.
+  track.onended = async () => (await withSound((sound) => sound.lost())) ?? note(sentence("RL-102"), true);
   graph?.setMicrophone(track);
   send();
 }
 
 /** What sets the sound: most calls never need it. @type {Promise<import("./sound/sound.js").Sound> | undefined} */
 let loading;
+/** The devices that there were when the microphone was allowed. @type {Promise<MediaDeviceInfo[]> | undefined} */
+let known;
 
 /**
  * @template T
@@ -247,6 +250,9 @@ let loading;
 async function withSound(does) {
   loading ??= import(asset("sound-js")).then(({ Sound }) => new Sound({
     audio,
+    known,
+    sentence,
+    keypad,
     settings,
     graph: () => graph,
     microphone: () => microphone,
@@ -258,11 +264,11 @@ async function withSound(does) {
     mute,
     report,
   }));
+  loading.catch(() => { loading = undefined; });
   try {
     return await does(await loading);
   } catch (error) {
     console.warn("Ringlet: the sound cannot be set.", error);
-    loading = undefined;
     report({ type: "settings", refused: true });
   }
 }
@@ -549,7 +555,14 @@ part("tap").onclick = () => {
   audio.play().catch(askForTap);
   if (denied) speak(ask()).then(() => { denied = false; }, askForTap);
 };
-part("keys").onclick = () => keypad(!!part("keypad").hidden);
+part("keys").onclick = () => {
+  if (loading) withSound((sound) => sound.toggle(false));
+  keypad(!!part("keypad").hidden);
+};
+part("tune").onclick = () => withSound((sound) => sound.toggle());
+navigator.mediaDevices?.addEventListener("devicechange", () => {
+  if (microphone && !ended) withSound((sound) => sound.devicesChanged());
+});
 part("keypad").onclick = ({ target }) => {
   const key = /** @type {HTMLElement} */ (target).closest("button")?.dataset.key;
   if (key) press(key);

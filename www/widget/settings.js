@@ -13,6 +13,8 @@
  * @property {number} [speaker_db] that of what the shopper hears
  * @property {import("./sound/echo.js").Layer} [echo] what works against the far end's echo
  * @property {boolean} [noise_suppression] the browser takes noise out of what the shopper says
+ * @property {string} [microphone] which, by the id that the browser gives it here
+ * @property {string} [speaker] which, the same
  */
 
 /**

@@ -8,6 +8,9 @@ const RAMP_MS: u32 = 10;
 /// The largest gain, +24 dB: beyond it noise is all that grows.
 pub const MAX_GAIN: f32 = 15.848_932;
 
+/// Up to here a limited sample is what was asked for: −3 dBFS.
+pub const KNEE: f32 = 0.7;
+
 /// A linear factor on samples that reaches a new value within 10 ms.
 #[derive(Clone, Debug)]
 pub struct Gain {
@@ -59,6 +62,13 @@ impl Gain {
         sample * self.current
     }
 
+    /// The next sample, scaled and kept within full scale: clipped there, and where it is made louder bent towards it from
+    /// [`KNEE`] on, so that a voice which is too loud is rounded and not cut.
+    pub fn apply_limited(&mut self, sample: f32) -> f32 {
+        let scaled = self.apply(sample);
+        if self.wanted > 1.0 { bend(scaled) } else { scaled.clamp(-1.0, 1.0) }
+    }
+
     /// Scales a block in place.
     pub fn process(&mut self, block: &mut [f32]) {
         block.iter_mut().for_each(|sample| *sample = self.apply(*sample));
@@ -74,9 +84,31 @@ impl Gain {
     }
 }
 
+/// Its slope is 1 at the knee, and it never reaches full scale.
+fn bend(sample: f32) -> f32 {
+    let over = (sample.abs() - KNEE) / (1.0 - KNEE);
+    if over <= 0.0 {
+        return sample;
+    }
+    (KNEE + (1.0 - KNEE) * over / (1.0 + over)).copysign(sample)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_made_louder_is_bent_before_full_scale_and_what_is_not_is_left() {
+        let mut gain = Gain::new(SampleRate::HZ_8000);
+        assert_eq!((gain.apply_limited(0.9), gain.apply_limited(-1.5)), (0.9, -1.0));
+        gain.set(4.0);
+        (0..80).for_each(|_| assert_eq!(gain.apply(0.0), 0.0));
+        assert_eq!(gain.apply_limited(0.1), 0.4);
+        let ramp: [f32; 501] = core::array::from_fn(|n| gain.apply_limited((n as f32 - 250.0) / 250.0));
+        assert!(ramp.iter().all(|out| out.abs() < 1.0));
+        // Monotonous, and nowhere steeper than the gain: no edge.
+        assert!(ramp.windows(2).all(|pair| pair[1] > pair[0] && pair[1] - pair[0] <= 4.0 / 250.0 + 1e-6));
+    }
 
     #[test]
     fn no_step_between_two_samples_exceeds_the_ramp() {

@@ -87,6 +87,18 @@ catalogue! {
         shopper: "The call centre wanted to show you a page, but this page could not be left.",
         engineer: "The shop's page answered `page` with a refusal, or not at all: its loader is older than the server, or the page is of another origin than the call's. The call centre hears the tone for what is not possible."
     },
+    MicrophoneSwitched = "RL-125" {
+        shopper: "Your microphone is gone; another one has taken its place.",
+        engineer: "The microphone's track ended during the call (unplugged, or taken by the system), and the browser gave another one."
+    },
+    MicrophoneGone = "RL-126" {
+        shopper: "Your microphone is gone and nobody hears you: connect one.",
+        engineer: "The microphone's track ended during the call, and getUserMedia gave no other. It is asked again when a device is connected."
+    },
+    SpeakerSwitched = "RL-127" {
+        shopper: "Your speaker is gone; you hear through the usual one.",
+        engineer: "The chosen output device is no longer among enumerateDevices; playback went back to the system's default."
+    },
     OriginNotAllowed = "RL-201" {
         shopper: "Calls are not enabled for this website.",
         engineer: "The page's origin is not among the merchant's allowed origins. Add it under `origins` of the merchant."

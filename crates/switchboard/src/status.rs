@@ -74,6 +74,9 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         | ErrorCode::Reconnecting
         | ErrorCode::FarEndSilent
         | ErrorCode::PageNotShown
+        | ErrorCode::MicrophoneSwitched
+        | ErrorCode::MicrophoneGone
+        | ErrorCode::SpeakerSwitched
         | ErrorCode::PageNotAllowed
         | ErrorCode::PageNotResolved => EndReason::BrowserFailed,
     }

@@ -57,7 +57,7 @@ impl Engine {
             if let Some(suppressor) = &mut self.suppressor {
                 sample = suppressor.process(sample, far.get(at).copied().unwrap_or_default());
             }
-            *out = self.gain.apply(sample).clamp(-1.0, 1.0);
+            *out = self.gain.apply_limited(sample);
         }
         // What goes out is what is shown: a muted microphone shows no level.
         self.near.process(out);

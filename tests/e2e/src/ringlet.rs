@@ -238,6 +238,23 @@ impl Ringlet {
         Ok(())
     }
 
+    /// Has the merchant forbid these settings from afar, and no others.
+    ///
+    /// # Errors
+    /// When the REST API refuses, with its reason.
+    pub async fn forbid(&self, settings: &[&str]) -> Result<()> {
+        let url = format!("{}/v1/merchants/acme", self.direct_url());
+        let mut merchant: Value =
+            self.http.get(&url).bearer_auth(API_KEY).send().await?.error_for_status()?.json().await?;
+        let fields = merchant.as_object_mut().context("no merchant")?;
+        fields.retain(|name, _| ["name", "origins", "key_pause_ms"].contains(&name.as_str()));
+        fields.insert("forbidden".to_owned(), settings.into());
+        let answer = self.http.put(url).bearer_auth(API_KEY).json(&merchant).send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "{status}: {}", answer.text().await?);
+        Ok(())
+    }
+
     async fn settings_url(&self) -> Result<String> {
         let calls = self.calls().await?;
         let call = calls.first().and_then(|call| call.get("id")?.as_str()).context("there is no call")?;

@@ -3,7 +3,7 @@
 
 use crate::Program;
 use anyhow::{Context as _, Result, ensure};
-use e2e::scene::{FarEnd, Scene, Stage, VISITOR_TONE};
+use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
 use e2e::tone::Recording;
 use e2e::wait::eventually;
 use serde_json::{Value, json};
@@ -20,6 +20,12 @@ const SAME_DB: f64 = 0.7;
 
 pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("keys_turn_the_microphone_down_and_the_shopper_can_undo_it", Stage::with(FarEnd::Phone), softer);
+    program.test("keys_turn_what_the_shopper_hears_up_and_down", Stage::with(FarEnd::Phone), louder);
+    program.test("what_is_set_goes_with_the_call_to_the_next_page", Stage::with(FarEnd::Phone), kept);
+    program.test("a_desk_chooses_devices_by_name_and_noise_suppression", Stage::with(FarEnd::Phone), devices);
+    program.test("a_microphone_that_is_lost_is_replaced_and_a_headset_is_offered", Stage::with(FarEnd::Phone), plugged);
+    program.test("the_shopper_sets_the_sound_by_keyboard", Stage::with(FarEnd::Phone), by_keyboard);
+    program.test("what_the_merchant_forbids_is_not_set", Stage::with(FarEnd::Phone), forbidden);
     program.test("a_desk_mutes_the_microphone_and_only_the_shopper_opens_it", Stage::with(FarEnd::Phone), muted);
 }
 
@@ -102,5 +108,202 @@ async fn muted(scene: &mut Scene) -> Result<()> {
     let first = levels.iter().position(|level| (level - full).abs() < SAME_DB).context("never heard")?;
     let silence = levels.iter().skip(first).filter(|level| **level < -60.0).count();
     ensure!(silence >= 10, "of the muted microphone the agent heard {silence} silent fifths of a second: {levels:.1?}");
+    Ok(())
+}
+
+/// Has the panel note what its audio elements play together, as loud as each of them plays it.
+const EAR: &str = "
+    const elements = [document.getElementById('audio'), ...window.players];
+    const context = new AudioContext(), ear = context.createScriptProcessor(4096, 1, 1);
+    window.heard = { rate: context.sampleRate, chunks: [], context, ear };
+    const gains = elements.map((element) => {
+      const gain = context.createGain();
+      context.createMediaStreamSource(element.srcObject).connect(gain).connect(ear);
+      return () => gain.gain.value = element.paused || element.muted ? 0 : element.volume;
+    });
+    ear.onaudioprocess = ({ inputBuffer }) => {
+      gains.forEach((follow) => follow());
+      heard.chunks.push(inputBuffer.getChannelData(0).slice());
+    };
+    ear.connect(context.destination);
+    return null";
+
+/// What the elements play, 440 Hz of the agent in it: its level in dBFS.
+async fn played(scene: &Scene) -> Result<f64> {
+    scene.browser.in_panel(EAR).await?;
+    Ok(scene.browser.heard(3).await?.steady(1.5)?.level(f64::from(AGENT_TONE)))
+}
+
+async fn louder(scene: &mut Scene) -> Result<()> {
+    scene
+        .browser
+        .before_every_page(
+            "window.players = []; window.Audio = class extends Audio { constructor() { super(); players.push(this) } }",
+        )
+        .await?;
+    calls(scene).await?;
+    let usual = played(scene).await?;
+    for (keys, db) in [("*22", 4), ("*20", 0), ("*20", -4), ("*20", -8)] {
+        scene.phone()?.press(keys).await?;
+        told(scene, "speaker_db", &json!(db)).await?;
+        let now = played(scene).await?;
+        let wanted = usual + f64::from(db);
+        ensure!((now - wanted).abs() < SAME_DB, "{db} dB from {usual:.1} dBFS are {now:.1}, not {wanted:.1}");
+    }
+    scene.browser.says("made what you hear softer", SOON).await?;
+    // Beyond full scale it is bent, and not cut: louder still, with little of the third harmonic.
+    scene.server.set(&json!({"speaker_db": 12})).await?;
+    told(scene, "speaker_db", &json!(12)).await?;
+    scene.browser.in_panel(EAR).await?;
+    let most = scene.browser.heard(3).await?.steady(1.5)?;
+    let (tone, third) = (most.level(f64::from(AGENT_TONE)), most.level(3.0 * f64::from(AGENT_TONE)));
+    ensure!(
+        tone > usual + 5.0 && tone - third > 12.0,
+        "12 dB louder are {tone:.1} dBFS, its third harmonic {third:.1}"
+    );
+    heard(scene).await?;
+    Ok(())
+}
+
+async fn kept(scene: &mut Scene) -> Result<()> {
+    calls(scene).await?;
+    scene.server.set(&json!({"microphone_db": -8, "speaker_db": 6, "echo": "off"})).await?;
+    for (name, value) in [("microphone_db", json!(-8)), ("speaker_db", json!(6)), ("echo", json!("off"))] {
+        told(scene, name, &value).await?;
+    }
+    scene.browser.show(&format!("{}/shoes.html", e2e::ringlet::SHOP_URL)).await?;
+    scene.browser.is_answered().await?;
+    eventually("the next page sounds as the one before", SOON, async || {
+        let volume = scene.browser.in_panel("return document.getElementById('audio').volume").await?;
+        ensure!(volume == 0, "the audio element plays at {volume} what the graph is to play louder");
+        Ok(())
+    })
+    .await?;
+    tokio::time::sleep(LISTEN).await;
+    let settings = scene.server.settings().await?;
+    let is = |name: &str, value: Value| settings.get(name) == Some(&value);
+    ensure!(is("microphone_db", json!(-8)) && is("speaker_db", json!(6)) && is("echo", json!("off")), "{settings}");
+    let phone = heard(scene).await?;
+    let now = phone.steady(1.0)?.level(f64::from(VISITOR_TONE));
+    ensure!((now - (VISITOR_DBFS - 8.0)).abs() < 1.5, "on the next page the agent hears the shopper at {now:.1} dBFS");
+    Ok(())
+}
+
+async fn devices(scene: &mut Scene) -> Result<()> {
+    scene.browser.show(e2e::ringlet::SHOP_URL).await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    // Nothing to be set: the panel tells what there is.
+    scene.server.set(&json!({})).await?;
+    let names = eventually("the desk is told of the devices", SOON, async || {
+        let settings = scene.server.settings().await?;
+        let list = |name: &str| settings.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        let (inputs, outputs) = (list("input_devices"), list("output_devices"));
+        ensure!(inputs.len() > 1 && outputs.len() > 1, "the settings are {settings}");
+        Ok([inputs, outputs].map(|list| list.last().cloned().unwrap_or_default()))
+    })
+    .await?;
+    let words = scene.browser.panel_words().await?;
+    ensure!(!words.contains("call centre"), "asked what is set, the panel says {words:?}");
+    let [input, output] = &names;
+    told(scene, "noise_suppression", &json!(true)).await?;
+    scene.server.set(&json!({"input_device": input, "output_device": output, "noise_suppression": false})).await?;
+    told(scene, "input_device", input).await?;
+    told(scene, "output_device", output).await?;
+    told(scene, "noise_suppression", &json!(false)).await?;
+    scene.browser.says("turned noise suppression off", SOON).await?;
+    let sink = scene.browser.in_panel("return document.getElementById('audio').sinkId").await?;
+    ensure!(sink.as_str().is_some_and(|id| !id.is_empty()), "the audio element plays on {sink}");
+    scene.picture("devices").await?;
+    scene.server.set(&json!({"output_device": "None such"})).await?;
+    scene.server.set(&json!({"microphone_db": -2})).await?;
+    told(scene, "microphone_db", &json!(-2)).await?;
+    told(scene, "output_device", output).await?;
+    heard(scene).await?;
+    Ok(())
+}
+
+/// Lets a test plug devices in and out, which a browser's fake ones cannot.
+const PLUGS: &str = "
+    const media = navigator.mediaDevices;
+    if (!media) return;
+    const list = media.enumerateDevices.bind(media);
+    window.plugged = [];
+    window.unplugged = [];
+    media.enumerateDevices = async () => [...(await list()).filter((it) => !unplugged.includes(it.deviceId)), ...plugged];
+    const ask = media.getUserMedia.bind(media);
+    media.getUserMedia = async (wanted) => {
+      const stream = await ask({ ...wanted, audio: { ...wanted.audio, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+      window.microphone = stream.getAudioTracks()[0];
+      return stream;
+    };";
+
+async fn plugged(scene: &mut Scene) -> Result<()> {
+    scene.browser.before_every_page(PLUGS).await?;
+    scene.browser.show(e2e::ringlet::SHOP_URL).await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    scene
+        .browser
+        .in_panel(
+            "const gone = microphone;
+             gone.stop();
+             gone.dispatchEvent(new Event('ended'));
+             return null",
+        )
+        .await?;
+    scene.browser.says("RL-125", SOON).await?;
+    scene.picture("microphone_lost").await?;
+    tokio::time::sleep(LISTEN).await;
+    scene
+        .browser
+        .in_panel(
+            "plugged.push({ deviceId: 'h', kind: 'audiooutput', label: 'Headset', groupId: 'h' });
+             navigator.mediaDevices.dispatchEvent(new Event('devicechange'));
+             return null",
+        )
+        .await?;
+    scene.browser.says("Headset is connected", SOON).await?;
+    scene.picture("headset").await?;
+    let phone = heard(scene).await?;
+    let again = phone.steady(1.0)?.level(f64::from(VISITOR_TONE));
+    ensure!((again - VISITOR_DBFS).abs() < 1.5, "after the loss the agent hears the shopper at {again:.1} dBFS");
+    Ok(())
+}
+
+async fn by_keyboard(scene: &mut Scene) -> Result<()> {
+    calls(scene).await?;
+    scene.browser.in_panel("document.getElementById('tune').focus(); return null").await?;
+    scene.browser.type_keys("\u{e007}").await?;
+    scene.browser.says("Against echo", SOON).await?;
+    scene.picture("section").await?;
+    scene.browser.in_panel("document.querySelector('[name=microphone_db]').focus(); return null").await?;
+    // Two steps to the left.
+    scene.browser.type_keys("\u{e012}\u{e012}").await?;
+    told(scene, "microphone_db", &json!(-4)).await?;
+    let spoken = scene.browser.in_panel("return document.querySelector('[name=microphone_db]').ariaValueText").await?;
+    ensure!(spoken == "-4 dB", "a screen reader says {spoken}");
+    let names = "return [...document.querySelectorAll('#sound :is(select, input)')].filter((it) => it.checkVisibility() && !it.labels[0]?.innerText).length";
+    ensure!(scene.browser.in_panel(names).await? == 0, "some fields have no label");
+    scene.browser.click_in_panel("#tune").await?;
+    scene.browser.in_panel("return 0").await?;
+    heard(scene).await?;
+    Ok(())
+}
+
+async fn forbidden(scene: &mut Scene) -> Result<()> {
+    calls(scene).await?;
+    scene.server.forbid(&["microphone"]).await?;
+    let refused = scene.server.set(&json!({"microphone_db": -4})).await;
+    ensure!(refused.is_err_and(|error| error.to_string().contains("403")), "a desk set what is forbidden");
+    scene.phone()?.press("*80").await?;
+    scene.phone()?.press("*20").await?;
+    told(scene, "speaker_db", &json!(-4)).await?;
+    told(scene, "microphone_db", &json!(0)).await?;
+    // The tone itself takes its time.
+    tokio::time::sleep(LISTEN).await;
+    let phone = heard(scene).await?;
+    let (done, refused) = (phone.peak(1_047.0), phone.peak(392.0));
+    ensure!(done > -36.0 && refused > -36.0, "the agent hears {done} dBFS for what is done, {refused} for what is not");
     Ok(())
 }

@@ -1,14 +1,17 @@
 /**
- * What can be set of the call's sound: by the call centre with the keys of an ordinary phone or from a desk, and undone by the
- * shopper. It applies what is asked for, says so, and tells back what is really set.
+ * What can be set of the call's sound: by the call centre with the keys of an ordinary phone or from a desk, and by the shopper, who
+ * can undo what others did. It applies what is asked for, says so, and tells back what is really set.
  *
  * Fetched when it is first needed. It shares no module's state with the panel: what it needs of that comes as its `Host`. Whether a
  * thing may be asked for at all is the merchant's to say, and the server's to hold.
- *
- * Not here as yet, and refused: sound louder than it comes (`speaker_db` over 0), noise suppression, devices, the quality test.
  */
 
+import { added, devices, lines, name } from "./devices.js";
 import { setEcho } from "./echo.js";
+import { Note } from "./note.js";
+import { Section } from "./section.js";
+import { opened, processed } from "./source.js";
+import { factor, Speaker } from "./speaker.js";
 import css from "./sound.css";
 
 /**
@@ -19,74 +22,138 @@ import css from "./sound.css";
  * @property {() => MediaStreamTrack | undefined} microphone
  * @property {(track: MediaStreamTrack) => void} replace puts another microphone in the place of that one
  * @property {(muted: boolean) => void} mute
+ * @property {(open: boolean) => void} keypad
  * @property {(message: import("../../../crates/protocol/ringlet").VisitorRequest) => void} report
+ * @property {(code: string) => string} sentence of the catalogue, for the shopper
+ * @property {Promise<MediaDeviceInfo[]> | undefined} known the devices that there were when the microphone was allowed
  */
 
-/** @typedef {import("../settings.js").Sound & {muted?: boolean}} Values as `set` and `settings` of the protocol carry them */
+/**
+ * What can be set, named as in the protocol.
+ * @typedef {object} Values
+ * @property {number} [microphone_db]
+ * @property {number} [speaker_db]
+ * @property {boolean} [muted]
+ * @property {import("./echo.js").Layer} [echo]
+ * @property {boolean} [noise_suppression]
+ * @property {string} [input_device]
+ * @property {string} [output_device]
+ */
 
-const DEFAULTS = { microphone_db: 0, speaker_db: 0, muted: false, echo: /** @type {const} */ ("browser") };
-
-/** @param {number} db @returns {number} the linear factor */
-const factor = (db) => 10 ** (db / 20);
+/** @typedef {import("./devices.js").Device} Device */
+/** @typedef {Required<Omit<Values, "input_device" | "output_device">> & Values & {inputs: Device[], outputs: Device[]}} Now what is really set */
 
 export class Sound {
   #host;
+  #speaker;
+  #note = new Note();
+  #section;
   /** One change at a time. @type {Promise<unknown>} */
   #changing = Promise.resolve();
-  #what = document.createElement("span");
-  #note = document.createElement("p");
   /** What the shopper had before the call centre changed it, while that can be undone. @type {Values} */
   #before = {};
+  /** The devices that the shopper knows of. @type {Promise<Device[]>} */
+  #known;
 
   /** @param {Host} host */
   constructor(host) {
     this.#host = host;
+    this.#speaker = new Speaker(host);
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
     document.adoptedStyleSheets.push(sheet);
-    const undo = document.createElement("button");
-    undo.textContent = "Undo";
-    undo.onclick = () => this.#undo();
-    this.#note.id = "set";
-    this.#note.hidden = true;
-    this.#what.role = "status";
-    this.#note.append(this.#what, undo);
-    document.getElementById("calling")?.before(this.#note);
-  }
-
-  /** What is set now. @returns {Required<Pick<Values, keyof typeof DEFAULTS>>} */
-  get values() {
-    const { muted = false, sound } = this.#host.settings.current();
-    return { ...DEFAULTS, ...sound, muted };
+    this.#section = new Section((values) => this.choose(values), () => this.#chooseSpeaker());
+    const known = host.known ?? Promise.resolve([]);
+    this.#known = known.then((all) => all.map(({ deviceId, label }) => ({ id: deviceId, name: label })));
   }
 
   /**
-   * The call centre sets something.
+   * The call centre sets something. With nothing to be set, it wants to know what is.
    * @param {import("../../../crates/protocol/ringlet").VisitorEventSet} asked
    */
-  set({ type: _, by: __, ...wanted }) {
+  set({ type: _, by: __, quality_test, ...wanted }) {
     return this.#next(async () => {
-      const before = this.values;
-      const known = Object.keys(wanted).every((name) => name in before);
-      const done = known && !((wanted.speaker_db ?? 0) > 0) && (await this.#apply(wanted));
-      this.#report(!done);
-      if (done) this.#say({ ...before, ...this.#before }, wanted);
+      const had = await this.#now();
+      const done = !quality_test && (await this.#apply(wanted));
+      await this.#report({ ...(!done && { refused: true }) });
+      const names = /** @type {(keyof Values)[]} */ (Object.keys(wanted));
+      if (!done || !names.length) return;
+      for (const it of names) this.#before = { [it]: had[it], ...this.#before };
+      this.#note.say(sentence(wanted, this.#before), "Undo", () => this.#undo());
     });
+  }
+
+  /**
+   * The shopper sets something.
+   * @param {Values} values
+   */
+  choose(values) {
+    this.#forget();
+    return this.#next(async () => {
+      await this.#apply(values);
+      await this.#report();
+    });
+  }
+
+  /** Opens the section, or closes it. @param {boolean} [open] */
+  toggle(open = !this.#section.open) {
+    if (!open && !this.#section.open) return;
+    if (open) this.#host.keypad(false);
+    this.#section.open = open;
+    return this.#next(async () => this.#section.show(await this.#now()));
   }
 
   /** Sets again what is kept, as far as that is possible without the engine or with it. */
   restore() {
     return this.#next(async () => {
-      const { speaker_db } = this.values;
-      await this.#apply(this.#host.graph()?.runs ? this.values : { speaker_db });
-      this.#report();
+      const { microphone_db, speaker_db = 0, echo, speaker } = this.#kept;
+      if (speaker && !(await this.#speaker.playOn(speaker))) this.#keep({ speaker: undefined });
+      if (this.#host.graph()?.runs) await this.#apply({ microphone_db, speaker_db, echo });
+      else if (speaker_db < 0) this.#speaker.amplify(speaker_db);
+      await this.#report();
     });
   }
 
   /** The shopper has muted the microphone, or opened it. */
   mutedByHand() {
-    if ("muted" in this.#before) this.#hide();
-    this.#report();
+    if ("muted" in this.#before) this.#forget();
+    return this.#next(() => this.#report());
+  }
+
+  /** The microphone is gone: another one takes its place. */
+  lost() {
+    return this.#next(async () => {
+      this.#keep({ microphone: undefined });
+      const found = await opened(this.#host, undefined);
+      const code = found ? "RL-125" : "RL-126";
+      this.#note.say(`${this.#host.sentence(code)} (${code})`);
+      await this.#report();
+      return true;
+    });
+  }
+
+  /** Something was plugged in or out. */
+  async devicesChanged() {
+    const known = await this.#known;
+    const { inputs, outputs } = await devices();
+    this.#known = Promise.resolve([...inputs, ...outputs]);
+    if (this.#host.microphone()?.readyState === "ended") await this.lost();
+    return this.#next(async () => {
+      const { sinkId } = this.#host.audio;
+      if (sinkId && !outputs.some(({ id }) => id === sinkId)) {
+        await this.#speaker.playOn("");
+        this.#keep({ speaker: undefined });
+        this.#note.say(`${this.#host.sentence("RL-127")} (RL-127)`);
+      }
+      const [input, output] = [added(inputs, known), added(outputs, known)];
+      const found = output ?? input;
+      // It may be the default by now, and then it is used already.
+      if (found && found.name !== name(this.#host.microphone()?.label ?? "")) {
+        const use = { ...(input && { input_device: input.name }), ...(output && { output_device: output.name }) };
+        this.#note.say(`${found.name} is connected.`, "Use it", () => this.choose(use));
+      }
+      await this.#report();
+    });
   }
 
   /**
@@ -106,62 +173,103 @@ export class Sound {
    * @param {Values} values
    * @returns {Promise<boolean>} whether all of it came about
    */
-  async #apply({ microphone_db, speaker_db, muted, echo }) {
-    const { audio } = this.#host;
+  async #apply({ microphone_db, speaker_db, muted, echo, noise_suppression, input_device, output_device }) {
+    const host = this.#host;
+    const { inputs, outputs } = await devices();
     let all = true;
+    if (input_device !== undefined) {
+      const id = inputs.find((it) => it.name === input_device)?.id;
+      const is = !!id && (await opened(host, id));
+      if (is) this.#keep({ microphone: id });
+      all &&= is;
+    }
+    if (output_device !== undefined) {
+      const id = outputs.find((it) => it.name === output_device)?.id;
+      const is = !!id && (await this.#speaker.playOn(id));
+      if (is) this.#keep({ speaker: id });
+      all &&= is;
+    }
     if (microphone_db !== undefined) {
-      all &&= !!this.#host.graph()?.tell({ gain: factor(microphone_db) }) || !microphone_db;
-      this.#keep({ microphone_db });
+      const is = !!host.graph()?.tell({ gain: factor(microphone_db) });
+      if (is) this.#keep({ microphone_db });
+      all &&= is || !microphone_db;
     }
     if (speaker_db !== undefined) {
-      audio.volume = factor(speaker_db);
-      // Where the device's own keys are the only volume (iOS), it stays at 1.
-      const is = Math.abs(audio.volume - factor(speaker_db)) < 0.01;
-      all &&= is;
+      const is = await this.#speaker.amplify(speaker_db);
       this.#keep({ speaker_db: is ? speaker_db : 0 });
+      all &&= is;
     }
-    if (muted !== undefined) this.#host.mute(muted);
+    if (muted !== undefined) host.mute(muted);
+    if (noise_suppression !== undefined) {
+      const is = await processed(host, { noiseSuppression: noise_suppression });
+      if (is) this.#keep({ noise_suppression });
+      all &&= is;
+    }
     if (echo) {
-      const set = await setEcho(this.#host, echo);
-      all &&= set.layer === echo;
-      this.#keep({ echo: set.layer });
+      const { layer } = await setEcho(host, echo);
+      this.#keep({ echo: layer });
+      all &&= layer === echo;
     }
     return all;
   }
 
+  /** What is really set. @returns {Promise<Now>} */
+  async #now() {
+    const { audio, microphone, settings } = this.#host;
+    const { inputs, outputs } = await devices();
+    const { microphone_db = 0, speaker_db = 0, echo = "browser" } = this.#kept;
+    const track = microphone();
+    return {
+      microphone_db,
+      speaker_db,
+      muted: !!settings.current().muted,
+      echo,
+      noise_suppression: !!track?.getSettings().noiseSuppression,
+      input_device: name(track?.label ?? ""),
+      output_device: outputs.find(({ id }) => id === (audio.sinkId || "default"))?.name,
+      inputs,
+      outputs,
+    };
+  }
+
+  get #kept() {
+    return this.#host.settings.current().sound ?? {};
+  }
+
   /** @param {import("../settings.js").Sound} set */
   #keep(set) {
-    const { settings } = this.#host;
-    settings.set("sound", { ...settings.current().sound, ...set });
+    this.#host.settings.set("sound", { ...this.#kept, ...set });
   }
 
-  /** @param {boolean} [refused] Tells the call centre what is really set. */
-  #report(refused) {
-    this.#host.report({ type: "settings", ...this.values, ...(refused && { refused }) });
-  }
-
-  /** @param {Values} had @param {Values} wanted */
-  #say(had, wanted) {
-    for (const name of /** @type {(keyof Values)[]} */ (Object.keys(wanted))) Object.assign(this.#before, { [name]: had[name] });
-    this.#note.hidden = false;
-    const text = sentence(wanted, had);
-    // A region that comes with its text is not read out; one that changes is.
-    setTimeout(() => { this.#what.textContent = text; }, 100);
+  /** Tells the call centre what is really set, and shows it. @param {{refused?: boolean}} [more] */
+  async #report(more) {
+    const now = await this.#now();
+    const { inputs, outputs, ...values } = now;
+    this.#host.report({ type: "settings", ...values, input_devices: lines(inputs), output_devices: lines(outputs), ...more });
+    if (this.#section.open) this.#section.show(now);
   }
 
   #undo() {
     const before = this.#before;
-    this.#hide();
+    this.#forget();
     this.#next(async () => {
       await this.#apply(before);
-      this.#report(true);
+      await this.#report({ refused: true });
     });
   }
 
-  #hide() {
+  #forget() {
     this.#before = {};
-    this.#what.textContent = "";
-    this.#note.hidden = true;
+    this.#note.hide();
+  }
+
+  async #chooseSpeaker() {
+    const media = /** @type {{selectAudioOutput(): Promise<MediaDeviceInfo>}} */ (/** @type {unknown} */ (navigator.mediaDevices));
+    const { deviceId } = await media.selectAudioOutput();
+    this.#next(async () => {
+      if (await this.#speaker.playOn(deviceId)) this.#keep({ speaker: deviceId });
+      await this.#report();
+    });
   }
 
   /** @template T @param {() => Promise<T>} change @returns {Promise<T>} */
@@ -177,12 +285,15 @@ export class Sound {
  * @param {Values} wanted
  * @param {Values} before
  */
-function sentence({ microphone_db, speaker_db, muted, echo }, before) {
+function sentence(wanted, before) {
   const way = (/** @type {number} */ now, then = 0) => (now < then ? "softer" : "louder");
   const done = [];
-  if (microphone_db !== undefined) done.push(`made your microphone ${way(microphone_db, before.microphone_db)}`);
-  if (speaker_db !== undefined) done.push(`made what you hear ${way(speaker_db, before.speaker_db)}`);
-  if (muted) done.push("muted your microphone");
-  if (echo) done.push("changed what works against echo");
+  if (wanted.microphone_db !== undefined) done.push(`made your microphone ${way(wanted.microphone_db, before.microphone_db)}`);
+  if (wanted.speaker_db !== undefined) done.push(`made what you hear ${way(wanted.speaker_db, before.speaker_db)}`);
+  if (wanted.muted) done.push("muted your microphone");
+  if (wanted.echo) done.push("changed what works against echo");
+  if (wanted.noise_suppression !== undefined) done.push(`turned noise suppression ${wanted.noise_suppression ? "on" : "off"}`);
+  if (wanted.input_device) done.push(`chose your microphone: ${wanted.input_device}`);
+  if (wanted.output_device) done.push(`chose your speaker: ${wanted.output_device}`);
   return `The call centre ${done.join(" and ")}.`;
 }

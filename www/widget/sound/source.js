@@ -1,5 +1,5 @@
 /**
- * The microphone as a source: what the browser does to its sound. Not here: its permission, which the panel asks for.
+ * The microphone as a source: which one, and what the browser does to its sound. Not here: its permission, which the panel asks for.
  */
 
 import { voice } from "../microphone.js";
@@ -14,22 +14,34 @@ import { voice } from "../microphone.js";
  */
 export async function processed(host, wanted) {
   const track = host.microphone();
-  if (!track) return true;
-  if (is(track, wanted)) return true;
-  const constraints = { ...voice(host.settings.current().sound), ...wanted };
-  await track.applyConstraints(constraints).catch(() => {});
-  if (is(track, wanted)) return true;
-  // Chromium sets a source up once; a second one of the same microphone is another source.
+  if (!track || is(track, wanted)) return true;
   const { deviceId } = track.getSettings();
-  const other = await navigator.mediaDevices
-    .getUserMedia({ audio: { ...constraints, deviceId: deviceId ? { exact: deviceId } : undefined } })
-    .catch(() => undefined);
-  const [opened] = other?.getAudioTracks() ?? [];
-  if (opened && is(opened, wanted)) {
-    host.replace(opened);
+  await track.applyConstraints({ ...voice(host.settings.current().sound), ...wanted, deviceId }).catch(() => {});
+  if (is(track, wanted)) return true;
+  // Chromium sets a source up once; a second one of the same microphone is another source, unless it takes the first for near enough.
+  if (await opened(host, deviceId, wanted)) return true;
+  track.stop();
+  if (await opened(host, deviceId, wanted)) return true;
+  await opened(host, deviceId);
+  return false;
+}
+
+/**
+ * Opens a microphone in the place of the one before.
+ * @param {Host} host
+ * @param {string | undefined} deviceId whichever the browser takes, without one
+ * @param {{echoCancellation?: boolean, noiseSuppression?: boolean}} [wanted] else it is not taken
+ * @returns {Promise<boolean>} whether it is there
+ */
+export async function opened(host, deviceId, wanted = {}) {
+  const audio = { ...voice(host.settings.current().sound), ...wanted, deviceId: deviceId && { exact: deviceId } };
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: /** @type {MediaTrackConstraints} */ (audio) }).catch(() => undefined);
+  const track = stream?.getAudioTracks()[0];
+  if (track && is(track, wanted)) {
+    host.replace(track);
     return true;
   }
-  opened?.stop();
+  track?.stop();
   return false;
 }
 
