@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, trace};
 
 use super::bridge::Bridge;
+use super::budget::Budget;
 use super::frames::{self, FramePath};
 use super::incoming::RATE;
 use super::outbox::BridgeOutput;
@@ -136,6 +137,8 @@ pub(crate) struct Call {
     bridge: Bridge,
     /// The visitor's audio goes as frames.
     frames: Option<FramePath>,
+    visitor_budget: Budget,
+    agent_budget: Budget,
     /// The WebRTC leg works.
     webrtc_up: bool,
     /// A check's leg: what comes goes back.
@@ -157,6 +160,8 @@ impl Call {
             addresses: Vec::new(),
             bridge,
             frames: None,
+            visitor_budget: Budget::new("webrtc"),
+            agent_budget: Budget::new("sip"),
             webrtc_up: false,
             reflects: false,
             reflected: Vec::new(),
@@ -215,7 +220,9 @@ impl Call {
 
     /// Takes a datagram from the browser.
     pub(crate) fn handle_visitor(&mut self, way: Way, datagram: &[u8], now: Instant) {
-        self.webrtc.handle_datagram(way, datagram, now);
+        if self.visitor_budget.take(now) {
+            self.webrtc.handle_datagram(way, datagram, now);
+        }
     }
 
     /// The connection to that address of the browser is gone.
@@ -225,7 +232,8 @@ impl Call {
 
     /// Takes a frame of the visitor. One that comes while WebRTC carries the audio is late or nobody's, and dropped.
     pub(crate) fn handle_frame(&mut self, bytes: &[u8], now: Instant) {
-        if self.frames.is_none() && !self.reflects {
+        let is_wanted = self.frames.is_some() || self.reflects;
+        if !is_wanted || !self.visitor_budget.take(now) {
             return;
         }
         match frames::read(bytes) {
@@ -237,12 +245,16 @@ impl Call {
 
     /// Takes a datagram from the far end's socket.
     pub(crate) fn handle_agent(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
-        self.bridge.handle_agent(source, datagram, now);
+        if self.agent_budget.take(now) {
+            self.bridge.handle_agent(source, datagram, now);
+        }
     }
 
     /// Takes a datagram from the far end's RTCP socket.
     pub(crate) fn handle_agent_report(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
-        self.bridge.handle_agent_report(source, datagram, now);
+        if self.agent_budget.take(now) {
+            self.bridge.handle_agent_report(source, datagram, now);
+        }
     }
 
     /// Tells the time.

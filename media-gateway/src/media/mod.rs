@@ -7,6 +7,7 @@ mod away;
 mod bridge;
 #[cfg(test)]
 mod bridge_tests;
+mod budget;
 mod call;
 mod clock;
 mod dtmf;
