@@ -23,6 +23,7 @@ use tracing::{debug, error, info, warn};
 use crate::config::Dtmf;
 use crate::media::ports::Ports;
 use crate::media::{CallOrder, MediaCommand, MediaEvent, MediaHandle};
+use crate::once::Way;
 use crate::sip::sdp::{self, Local, Remote};
 use crate::sip::{Dial, SipError, SipEvent, SipHandle};
 
@@ -380,9 +381,7 @@ impl Controller {
                 }
                 self.tell(&call, |call| Event::MediaDown { call, detail });
             }
-            MediaEvent::Digit { call, from, digit, duration_ms } => {
-                self.tell(&call, |call| Event::Digit { call, from, digit, duration_ms });
-            }
+            MediaEvent::Digit { call, from, way, digit, duration_ms } => self.key(&call, from, way, digit, duration_ms),
             MediaEvent::Closed { call, stats } => {
                 if let Some(entry) = self.calls.get_mut(&call) {
                     entry.media_is_open = false;
@@ -434,7 +433,7 @@ impl Controller {
                 self.connect(&call, sdp::parse_answer(&sdp)).await;
             }
             SipEvent::Info { call, digit, duration_ms } => {
-                self.tell(&call, |call| Event::Digit { call, from: Side::Agent, digit, duration_ms });
+                self.key(&call, Side::Agent, Way::Info, digit, duration_ms);
             }
             SipEvent::Incoming { call, .. } => {
                 // The gateway does not take calls (`accept_calls` is off); should one come, it is not ours.
@@ -452,6 +451,16 @@ impl Controller {
                 self.show();
             }
         }
+    }
+
+    /// Tells of a key, unless it is the far end's and was told when it came another way.
+    fn key(&mut self, id: &CallId, from: Side, way: Way, digit: char, duration_ms: u32) {
+        let Some(entry) = self.calls.get_mut(id) else { return };
+        let held = Duration::from_millis(duration_ms.into());
+        if from == Side::Agent && !entry.keys.is_new(way, digit, held, Instant::now()) {
+            return debug!(call = %id, ?way, "a key that came another way before");
+        }
+        self.tell(id, |call| Event::Digit { call, from, digit, duration_ms });
     }
 
     /// The far end has heard the farewell, or cannot hear it any more.

@@ -8,6 +8,7 @@ mod control;
 mod gateway;
 mod handover;
 mod media;
+mod once;
 mod remote;
 pub mod sip;
 mod strays;

@@ -1,5 +1,6 @@
 //! What the control task knows of one call.
 
+use crate::once::Once;
 use crate::sip::sdp::Local;
 use protocol::CallId;
 use protocol::gateway::{CallStats, Carried, Event, TrunkLeg};
@@ -25,6 +26,8 @@ pub(crate) struct Call {
     pub(super) stats: CallStats,
     /// A check's leg, and since when.
     pub(super) echo: Option<Instant>,
+    /// The far end's.
+    pub(super) keys: Once,
     /// When a leg ended by itself.
     pub(super) broken: Option<Instant>,
     /// When [`Command::Release`] came.

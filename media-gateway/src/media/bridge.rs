@@ -35,6 +35,7 @@ use super::tones::ToneReceiver;
 use super::transcode::{Coding, Encoder, Frame, Framer};
 use super::webrtc::{VisitorPacket, VisitorPayload};
 use crate::config::{AwayTone, Dtmf, Ringback};
+use crate::once::Way;
 use crate::sip::sdp::{Codec, Direction, Remote};
 
 /// The longest ptime that we send: 60 ms of G.711.
@@ -325,7 +326,8 @@ impl Bridge {
                 self.from_agent.leave_out();
                 let event = Packet { ssrc, timestamp, marker, payload };
                 let outbox = &mut self.outbox;
-                self.agent_keys.receive(event, SampleRate::HZ_8000, now, |key| report(outbox, Side::Agent, key));
+                self.agent_keys
+                    .receive(event, SampleRate::HZ_8000, now, |key| report(outbox, Side::Agent, Way::Event, key));
             }
             // The browser makes its own noise of the silence that we leave.
             AgentPayload::ComfortNoise if is_in_order(packet.arrival) => self.from_agent.leave_out(),
@@ -345,7 +347,7 @@ impl Bridge {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let Self { visitor_keys, agent_keys, outbox, relay, to_agent, .. } = self;
         visitor_keys.handle_timeout(now, |key| visitor_key(key, outbox, relay, to_agent, now));
-        agent_keys.handle_timeout(now, |key| report(outbox, Side::Agent, key));
+        agent_keys.handle_timeout(now, |key| report(outbox, Side::Agent, Way::Event, key));
         while let Some(due) = self.clock.tick(now) {
             self.hear_agent(due);
             self.hear_visitor(due);
@@ -398,7 +400,7 @@ impl Bridge {
         let mut piece: Piece = [0.0; PIECE_SAMPLES];
         let content = self.from_agent.pull(&mut piece, due);
         if let Some(tones) = &mut self.agent_tones {
-            tones.take(&mut piece, due, |key| report(&mut self.outbox, Side::Agent, key));
+            tones.take(&mut piece, due, |key| report(&mut self.outbox, Side::Agent, Way::Tone, key));
         }
         let heard = match (content, &mut self.ringing) {
             (Content::Sound, ringing) => {
@@ -478,7 +480,7 @@ fn send_frame(frame: Frame<'_>, remote: &Remote, relay: &KeyRelay, rtp: &mut Rtp
 }
 
 fn visitor_key(key: Key, outbox: &mut Outbox, relay: &mut KeyRelay, to_agent: &Framer, now: Instant) {
-    report(outbox, Side::Visitor, key);
+    report(outbox, Side::Visitor, Way::Event, key);
     relay.handle(key, to_agent.timestamp_at(now), now);
 }
 
@@ -490,9 +492,9 @@ fn is_in_order(arrival: Arrival) -> bool {
     }
 }
 
-fn report(outbox: &mut Outbox, from: Side, key: Key) {
+fn report(outbox: &mut Outbox, from: Side, way: Way, key: Key) {
     match key {
-        Key::Pressed { digit, held } => outbox.digit(from, digit.as_char(), held.as_millis() as u32),
+        Key::Pressed { digit, held } => outbox.digit(from, way, digit.as_char(), held.as_millis() as u32),
         Key::Released { .. } => {}
     }
 }

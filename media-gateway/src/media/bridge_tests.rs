@@ -141,7 +141,7 @@ impl Bench {
                     Compound::parse(datagram)?;
                     self.reports += 1;
                 }
-                BridgeOutput::Digit { from, digit, duration_ms } => self.digits.push((from, digit, duration_ms)),
+                BridgeOutput::Digit { from, digit, duration_ms, .. } => self.digits.push((from, digit, duration_ms)),
             }
         }
         Ok(())

@@ -345,9 +345,9 @@ impl Call {
                         send(rtcp, destination, datagram, &shared.counters.reports_out, &shared.counters);
                     }
                 }
-                Some(BridgeOutput::Digit { from, digit, duration_ms }) => {
-                    debug!(call = %id, ?from, duration_ms, "a key");
-                    shared.report(MediaEvent::Digit { call: id.clone(), from, digit, duration_ms });
+                Some(BridgeOutput::Digit { from, way, digit, duration_ms }) => {
+                    debug!(call = %id, ?from, ?way, duration_ms, "a key");
+                    shared.report(MediaEvent::Digit { call: id.clone(), from, way, digit, duration_ms });
                 }
             }
         }

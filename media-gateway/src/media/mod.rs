@@ -40,6 +40,7 @@ use protocol::gateway::{CallStats, Side, Tone, Transport};
 use protocol::visitor::{FrameCodec, Quality};
 
 use crate::config::Dtmf;
+use crate::once::Way;
 use crate::sip::sdp::Remote;
 
 use ports::RtpSockets;
@@ -180,6 +181,8 @@ pub(crate) enum MediaEvent {
         call: CallId,
         /// By whom.
         from: Side,
+        /// How it came.
+        way: Way,
         /// Which.
         digit: char,
         /// For how long, in milliseconds.

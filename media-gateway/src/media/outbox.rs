@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::transcode::{Coded, Coding};
+use crate::once::Way;
 use protocol::gateway::Side;
 
 /// Outputs that wait. One input makes at most a burst of 120 ms: 12 packets, a few keys beside. What exceeds this is dropped.
@@ -34,6 +35,8 @@ pub(crate) enum BridgeOutput<'a> {
     Digit {
         /// Who.
         from: Side,
+        /// How it came.
+        way: Way,
         /// `0`–`9`, `*`, `#`, `A`–`D`.
         digit: char,
         /// How long it was held, as far as is known, in milliseconds.
@@ -53,7 +56,7 @@ enum Waiting {
     ToVisitor { coding: Coding, sequence: u64, timestamp: u32, marker: bool, payload: Range<usize> },
     ToAgent { destination: SocketAddr, datagram: Range<usize> },
     Report { destination: SocketAddr, datagram: Range<usize> },
-    Digit { from: Side, digit: char, duration_ms: u32 },
+    Digit { from: Side, way: Way, digit: char, duration_ms: u32 },
 }
 
 impl Outbox {
@@ -77,8 +80,8 @@ impl Outbox {
     }
 
     /// A key.
-    pub(crate) fn digit(&mut self, from: Side, digit: char, duration_ms: u32) {
-        self.push(Waiting::Digit { from, digit, duration_ms });
+    pub(crate) fn digit(&mut self, from: Side, way: Way, digit: char, duration_ms: u32) {
+        self.push(Waiting::Digit { from, way, digit, duration_ms });
     }
 
     /// The oldest that waits.
@@ -98,7 +101,7 @@ impl Outbox {
             Waiting::Report { destination, datagram } => {
                 BridgeOutput::Report { destination, datagram: self.bytes.get(datagram).unwrap_or_default() }
             }
-            Waiting::Digit { from, digit, duration_ms } => BridgeOutput::Digit { from, digit, duration_ms },
+            Waiting::Digit { from, way, digit, duration_ms } => BridgeOutput::Digit { from, way, digit, duration_ms },
         })
     }
 

@@ -1,0 +1,181 @@
+//! A far end may send one key several ways at the same time: as an event, by INFO, as a tone. This tells the second report of a press from a
+//! second press. Pure: it is told the time.
+//!
+//! A way never reports one press twice ([`crate::media`] sees to that), so what a way reports again is another press. Ways are matched by
+//! when the key went down, since they tell it at different moments: when it is up, after its first second, with the delay of playout.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How far apart two ways may see the same key go down: an INFO that is sent again after SIP's T1 of 500 ms, the guess in one that is
+/// sent before the key is up, playout's delay.
+const APART: Duration = Duration::from_millis(1_000);
+
+/// Presses that are remembered: a press every 100 ms, for longer than two ways are apart.
+const REMEMBERED: usize = 16;
+
+/// How a key came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// RFC 4733.
+    Event = 1,
+    /// SIP INFO.
+    Info = 2,
+    /// In the audio.
+    Tone = 4,
+}
+
+/// The presses of one call's far end.
+#[derive(Debug, Default)]
+pub(crate) struct Once(VecDeque<Press>);
+
+#[derive(Debug)]
+struct Press {
+    digit: char,
+    down: Instant,
+    /// The sum of the [`Way`]s that have told it.
+    ways: u8,
+}
+
+impl Once {
+    /// Whether a key that `way` reports at `now`, held for so long until then, is a press that no other way has reported.
+    pub(crate) fn is_new(&mut self, way: Way, digit: char, held: Duration, now: Instant) -> bool {
+        let (way, down) = (way as u8, now.checked_sub(held).unwrap_or(now));
+        let apart = |press: &Press| press.down.max(down) - press.down.min(down);
+        // In the order of presses: what this way has told already lies before what it tells now.
+        let told = self.0.iter().rposition(|press| press.digit == digit && press.ways & way != 0);
+        let next = told.map_or(0, |told| told + 1);
+        let twin = self.0.iter_mut().skip(next).find(|press| press.digit == digit && apart(press) <= APART);
+        match twin {
+            Some(press) => press.ways |= way,
+            None => {
+                if self.0.len() == REMEMBERED {
+                    self.0.pop_front();
+                }
+                self.0.push_back(Press { digit, down, ways: way });
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const WAYS: [Way; 3] = [Way::Event, Way::Info, Way::Tone];
+
+    /// What is counted of reports `(ms, way, digit, held ms)`.
+    fn counted(mut reports: Vec<(u64, Way, char, u64)>) -> String {
+        reports.sort_by_key(|(at, ..)| *at);
+        let (start, mut once) = (Instant::now() + Duration::from_secs(60), Once::default());
+        let ms = Duration::from_millis;
+        let is_new =
+            |(at, way, digit, held): &(u64, Way, char, u64)| once.is_new(*way, *digit, ms(*held), start + ms(*at));
+        reports.into_iter().filter(is_new).map(|(_, _, digit, _)| digit).collect()
+    }
+
+    #[test]
+    fn a_press_that_comes_three_ways_counts_once_and_two_presses_count_twice() {
+        use Way::{Event, Info, Tone};
+        for (name, reports, expected) in [
+            ("three ways", vec![(100, Event, '5', 80), (105, Info, '5', 80), (190, Tone, '5', 80)], "5"),
+            ("one way twice", vec![(100, Event, '5', 80), (250, Event, '5', 80)], "55"),
+            (
+                "two ways twice",
+                vec![(100, Event, '5', 80), (160, Info, '5', 80), (250, Event, '5', 80), (310, Info, '5', 80)],
+                "55",
+            ),
+            (
+                "a slow way",
+                vec![(100, Event, '5', 80), (250, Event, '5', 80), (600, Info, '5', 80), (750, Info, '5', 80)],
+                "55",
+            ),
+            (
+                "held for long, told after a second and when up",
+                vec![(1_000, Event, '5', 1_000), (4_000, Info, '5', 4_000)],
+                "5",
+            ),
+            ("INFO when the key goes down", vec![(0, Info, '5', 250), (700, Event, '5', 700)], "5"),
+            (
+                "other keys between",
+                vec![
+                    (100, Event, '1', 80),
+                    (200, Event, '2', 80),
+                    (300, Event, '1', 80),
+                    (310, Tone, '1', 290),
+                    (320, Tone, '2', 200),
+                    (400, Tone, '1', 80),
+                ],
+                "121",
+            ),
+            ("much later", vec![(100, Event, '5', 80), (1_500, Info, '5', 80)], "55"),
+            (
+                "one way misses the first press",
+                vec![(100, Info, '5', 80), (400, Event, '5', 80), (410, Info, '5', 80)],
+                "55",
+            ),
+        ] {
+            assert_eq!(counted(reports), expected, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_press_counts_once_whatever_ways_tell_it_and_how_late(
+            presses in prop::collection::vec((prop::sample::select(vec!['1', '2', '*']), 60..400_u64, 60..1_500_u64), 1..40),
+            ways in prop::sample::subsequence(WAYS.to_vec(), 1..=3),
+            delays in prop::array::uniform3(0..600_u64),
+            early in any::<bool>(),
+            jitter in prop::collection::vec(0..120_u64, 120),
+        ) {
+            let (mut reports, mut jitter, mut now, mut last) = (Vec::new(), jitter.into_iter().cycle(), 0, BTreeMap::new());
+            for (digit, held, pause) in &presses {
+                for (way, delay) in WAYS.iter().zip(delays).filter(|(way, _)| ways.contains(way)) {
+                    // A guess at what nobody knows yet, where INFO is sent as the key goes down.
+                    let (told, held) = if early && *way == Way::Info { (0, 160) } else { (*held, *held) };
+                    // No way overtakes itself.
+                    let last = last.entry(*way as u8).or_insert(0);
+                    *last = (now + told + delay + jitter.next().unwrap_or(0)).max(*last);
+                    reports.push((*last, *way, *digit, held));
+                }
+                now += held + pause;
+            }
+            let pressed: String = presses.iter().map(|(digit, ..)| *digit).collect();
+            prop_assert_eq!(counted(reports), pressed);
+        }
+
+        #[test]
+        fn what_ways_lose_makes_no_press_of_its_own_and_none_is_lost_that_stands_alone(
+            presses in prop::collection::vec((prop::sample::select(vec!['1', '2', '*']), 1..8_u8, 60..3_000_u64), 1..40),
+            delays in prop::array::uniform3(0..600_u64),
+        ) {
+            let (mut reports, mut now, mut alone, mut before) = (Vec::new(), 0, true, BTreeMap::new());
+            for (digit, ways, pause) in &presses {
+                let told = WAYS.iter().zip(delays).filter(|(way, _)| **way as u8 & ways != 0);
+                reports.extend(told.map(|(way, delay)| (now + 100 + delay, *way, *digit, 100)));
+                // Two ways of two presses of one key look like two ways of one, if they are near.
+                let again = before.insert(*digit, now);
+                alone &= again.is_none_or(|again| now - again > 1_000 + 600);
+                now += 100 + pause;
+            }
+            let counted = counted(reports);
+            prop_assert!(counted.len() <= presses.len(), "{counted}");
+            if alone {
+                prop_assert_eq!(counted.len(), presses.len());
+            }
+        }
+
+        #[test]
+        fn what_is_remembered_is_bounded(count in 0..200_u64) {
+            let (now, mut once) = (Instant::now(), Once::default());
+            for index in 0..count {
+                once.is_new(Way::Event, '1', Duration::ZERO, now + Duration::from_millis(index));
+            }
+            prop_assert!(once.0.len() <= REMEMBERED);
+        }
+    }
+}
