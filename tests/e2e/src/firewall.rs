@@ -1,4 +1,4 @@
-//! Networks that let something not pass: rules of the namespace's own firewall, taken back at the end of the test.
+//! Networks that let something not pass, or not all of it: rules of the namespace's own firewall, taken back at the end of the test.
 
 use anyhow::{Context as _, Result, ensure};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 /// Datagrams or segments from and to a port, dropped without a word, as firewalls do.
 #[derive(Debug)]
 pub struct Dropped {
-    rules: Vec<[String; 2]>,
+    rules: Vec<Vec<String>>,
     protocol: &'static str,
 }
 
@@ -16,7 +16,15 @@ impl Dropped {
     /// # Errors
     /// When iptables refuses.
     pub fn udp(port: u16) -> Result<Self> {
-        Self::new("udp", port)
+        Self::new("udp", port, None)
+    }
+
+    /// Some of the UDP from and to a port of this namespace, picked at random: `share` is 0 to 1.
+    ///
+    /// # Errors
+    /// When iptables refuses.
+    pub fn some_udp(port: u16, share: f64) -> Result<Self> {
+        Self::new("udp", port, Some(share))
     }
 
     /// TCP from and to a port of this namespace.
@@ -24,21 +32,25 @@ impl Dropped {
     /// # Errors
     /// When iptables refuses.
     pub fn tcp(port: u16) -> Result<Self> {
-        Self::new("tcp", port)
+        Self::new("tcp", port, None)
     }
 
-    fn new(protocol: &'static str, port: u16) -> Result<Self> {
+    fn new(protocol: &'static str, port: u16, share: Option<f64>) -> Result<Self> {
         let mut dropped = Self { rules: Vec::new(), protocol };
         // Everything in one namespace comes in over INPUT, both ways; a rule of OUTPUT would be an error at the sender.
         for end in ["--dport", "--sport"] {
-            let rule = [end.to_owned(), port.to_string()];
+            let mut rule = vec![end.to_owned(), port.to_string()];
+            if let Some(share) = share {
+                let words = ["-m", "statistic", "--mode", "random", "--probability"];
+                rule.extend(words.into_iter().map(str::to_owned).chain([share.to_string()]));
+            }
             dropped.iptables("-I", &rule)?;
             dropped.rules.push(rule);
         }
         Ok(dropped)
     }
 
-    fn iptables(&self, act: &str, rule: &[String; 2]) -> Result<()> {
+    fn iptables(&self, act: &str, rule: &[String]) -> Result<()> {
         let arguments = [act, "INPUT", "-p", self.protocol];
         let done = Command::new("iptables").args(arguments).args(rule).args(["-j", "DROP"]).output();
         let done = done.context("iptables cannot be run")?;

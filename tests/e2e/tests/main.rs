@@ -11,6 +11,7 @@ mod endings;
 mod keys;
 mod network;
 mod over_tcp;
+mod quality;
 mod restarts;
 mod resume;
 mod roaming;
@@ -64,6 +65,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     tones::tests(&mut program);
     over_tcp::tests(&mut program);
     checks::tests(&mut program);
+    quality::tests(&mut program);
     keys::tests(&mut program);
     commands::tests(&mut program);
     settings::tests(&mut program);
