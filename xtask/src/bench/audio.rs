@@ -28,7 +28,8 @@ pub(crate) struct Section {
 pub(crate) const SECTIONS: &[Section] = &[
     Section {
         name: "echo",
-        about: "the far end's echo in three rooms at three levels, by layer; what the layers cost",
+        about: "the far end's echo in three rooms at three levels, by layer; what the layers cost. Not the browser's own canceller: \
+                Chromium takes its reference from a sound card, and without one plays to nowhere",
         package: "echo",
         binary: "bench-echo",
         product: true,

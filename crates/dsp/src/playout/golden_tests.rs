@@ -65,3 +65,23 @@ fn another_sender_takes_over() {
 fn a_clock_1000_ppm_slow() {
     insta::assert_snapshot!(table(|number| Some(f64::from(number) * 0.02), false));
 }
+
+#[test]
+fn a_clock_1000_ppm_fast() {
+    insta::assert_snapshot!(table(|number| Some(20.0 - f64::from(number) * 0.02), false));
+}
+
+#[test]
+fn every_packet_twice_and_each_third_behind_the_next() {
+    let sent = send(300, |number| Some(if number % 3 == 1 { 25.0 } else { 0.0 }));
+    let twice = sent.iter().flat_map(|packet| [*packet; 2]).collect();
+    insta::assert_snapshot!(listen(twice, Numbered::new(speech), 6_000, 20, Config::default()).table(200));
+}
+
+#[test]
+fn an_outage_of_600_ms_that_ends_in_a_burst_beyond_the_cap() {
+    insta::assert_snapshot!(table(
+        |number| Some(if (100..130).contains(&number) { f64::from(130 - number) * 20.0 } else { 0.0 }),
+        false
+    ));
+}
