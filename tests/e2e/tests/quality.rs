@@ -2,7 +2,7 @@
 //! packets are lost. A speaking microphone, and a far end that says what it hears.
 
 use crate::Program;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use e2e::firewall::Dropped;
 use e2e::ringlet::SHOP_URL;
 use e2e::scene::{FarEnd, Scene, Stage};
@@ -70,14 +70,12 @@ pub(crate) fn tests(program: &mut Program<'_>) {
             let standard = cost_of(scene, None).await?;
             let best = cost_of(scene, Some("best")).await?;
             let all = format!("saver {saver:?}, standard {standard:?}, best {best:?}");
-            for way in [0, 1] {
-                let packets = [saver, standard, best].map(|cost| cost[way].packets);
-                let bits = [saver, standard, best].map(|cost| cost[way].bits);
+            for ((saver, standard), best) in saver.into_iter().zip(standard).zip(best) {
                 // Of 60 ms and of 20 ms; a machine that is busy makes them come late and not fewer.
-                ensure!(packets[0] < 20.0 && packets[1] > 40.0 && packets[2] > 40.0, "{all}");
+                ensure!(saver.packets < 20.0 && standard.packets > 40.0 && best.packets > 40.0, "{all}");
                 // Of the packets' contents: what they are told to spend, redundancy included, and a tenth.
-                ensure!(bits[0] < 22_000.0 && bits[1] < 35_000.0 && bits[2] < 53_000.0, "{all}");
-                ensure!(bits[0] * 1.2 < bits[1] && bits[1] * 1.1 < bits[2], "{all}");
+                ensure!(saver.bits < 22_000.0 && standard.bits < 35_000.0 && best.bits < 53_000.0, "{all}");
+                ensure!(saver.bits * 1.2 < standard.bits && standard.bits * 1.1 < best.bits, "{all}");
             }
             Ok(())
         },
@@ -90,8 +88,8 @@ pub(crate) fn tests(program: &mut Program<'_>) {
             let before = counted(scene).await?;
             tokio::time::sleep(COUNTED).await;
             let after = counted(scene).await?;
-            ensure!(after[3] > before[3] + 100.0, "the browser gets no audio: {before:?} {after:?}");
-            ensure!((after[5] - before[5]).abs() < 0.5, "{} packets with redundancy", after[5] - before[5]);
+            ensure!(after.got > before.got + 100.0, "the browser gets no audio: {before:?} {after:?}");
+            ensure!(after.redundant - before.redundant < 0.5, "redundancy: {before:?} {after:?}");
             Ok(())
         })
         .await?;
@@ -99,13 +97,13 @@ pub(crate) fn tests(program: &mut Program<'_>) {
         let _dropped = Dropped::some_udp(MEDIA_PORT, LOSS)?;
         eventually("the gateway sends redundancy", TOLD, async || {
             let now = counted(scene).await?;
-            ensure!(now[5] > calm[5] + 50.0, "{} packets with redundancy", now[5] - calm[5]);
+            ensure!(now.redundant > calm.redundant + 50.0, "{calm:?} {now:?}");
             Ok(())
         })
         .await?;
         eventually("the gateway reports the loss", TOLD, async || {
             let now = counted(scene).await?;
-            ensure!(now[6] > LOSS / 3.0, "{} reported as lost", now[6]);
+            ensure!(now.lost > LOSS / 3.0, "{} reported as lost", now.lost);
             Ok(())
         })
         .await?;
@@ -136,20 +134,35 @@ async fn cost_of(scene: &mut Scene, quality: Option<&str>) -> Result<[Cost; 2]> 
     let after = counted(scene).await?;
     scene.browser.hang_up().await?;
     scene.server.nothing_left().await?;
-    let seconds = (after[0] - before[0]) / 1_000.0;
-    let cost = |packets: usize, bytes: usize| Cost {
-        packets: (after[packets] - before[packets]) / seconds,
-        bits: (after[bytes] - before[bytes]) * 8.0 / seconds,
-    };
-    Ok([cost(1, 2), cost(3, 4)])
+    let seconds = (after.at_ms - before.at_ms) / 1_000.0;
+    let cost = |packets: f64, bytes: f64| Cost { packets: packets / seconds, bits: bytes * 8.0 / seconds };
+    let sent = cost(after.sent - before.sent, after.sent_bytes - before.sent_bytes);
+    Ok([sent, cost(after.got - before.got, after.got_bytes - before.got_bytes)])
 }
 
-/// Time in ms, packets and bytes sent, packets and bytes received, packets with redundancy received, what the gateway
-/// reports as lost.
-async fn counted(scene: &Scene) -> Result<[f64; 7]> {
+/// What the browser's statistics say of a call.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    at_ms: f64,
+    /// Packets.
+    sent: f64,
+    sent_bytes: f64,
+    /// Packets.
+    got: f64,
+    got_bytes: f64,
+    /// Packets that held redundancy.
+    redundant: f64,
+    /// The share of what was sent that the gateway last reported as lost.
+    lost: f64,
+}
+
+async fn counted(scene: &Scene) -> Result<Counted> {
     let counted = scene.browser.in_panel("return cost()").await?;
     let numbers: Vec<f64> = counted.as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
-    numbers.try_into().ok().with_context(|| format!("not seven numbers: {counted}"))
+    let &[at_ms, sent, sent_bytes, got, got_bytes, redundant, lost] = numbers.as_slice() else {
+        bail!("not seven numbers: {counted}");
+    };
+    Ok(Counted { at_ms, sent, sent_bytes, got, got_bytes, redundant, lost })
 }
 
 /// A call that is answered and heard both ways.
@@ -163,9 +176,9 @@ async fn call(scene: &mut Scene, quality: Option<&str>) -> Result<()> {
     scene.browser.click_button().await?;
     scene.browser.is_answered().await?;
     // Ringback is heard before; the far end's echo of the first word comes later than the answer.
-    let before = counted(scene).await?[3];
+    let before = counted(scene).await?.got;
     eventually("the visitor hears the far end", Duration::from_secs(15), async || {
-        let heard = counted(scene).await?[3] - before;
+        let heard = counted(scene).await?.got - before;
         ensure!(heard > 50.0, "{heard} packets");
         Ok(())
     })
