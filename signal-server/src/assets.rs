@@ -16,6 +16,9 @@ const TEMPLATES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/templates
 /// What the demo shop's pages have in place of the server's address.
 const RINGLET_URL: &str = "{{RINGLET_URL}}";
 
+/// What runs in the shop's page.
+const LOADERS: [&str; 2] = ["/ringlet.js", "/preflight.js"];
+
 /// Merchants' pages name the loader without a hash: this long may a page use an old one.
 const LOADER_CACHE: &str = "public, max-age=300, stale-while-revalidate=86400";
 
@@ -42,9 +45,9 @@ impl Assets {
         self.templates.iter().find(|(path, _)| *path == name).map(|(_, text)| *text)
     }
 
-    /// `/ringlet.js` and `/a/…`.
+    /// `/ringlet.js`, what it fetches into the shop's page, and `/a/…`.
     pub(crate) fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        let loader = serve(self.files.iter().filter(|it| it.route == "/ringlet.js").map(copy).collect())
+        let loader = serve(self.files.iter().filter(|it| LOADERS.contains(&it.route)).map(copy).collect())
             .cache_control(CacheControl::Custom(LOADER_CACHE))
             .into_router()
             // The script tag stands on other sites, also on those that isolate themselves or check integrity.
@@ -125,6 +128,7 @@ impl Assets {
         };
         let files = vec![
             file("/ringlet.js", "text/javascript", b"loader"),
+            file("/preflight.js", "text/javascript", b"preflight"),
             file("/a/panel-0123abcd.js", "text/javascript", b"panel"),
             file("/shop/shop.css", "text/css", b"shop"),
         ];

@@ -37,11 +37,13 @@ function run(microphone, onResult) {
 }
 
 if (framed) {
+  let asked = false;
   addEventListener("message", async ({ data, source, ports: [port] }) => {
-    if (source !== parent || data?.ringlet !== "check" || !port) return;
+    if (source !== parent || data?.ringlet !== "check" || !port || asked) return;
+    asked = true;
     const report = await run(!!data.microphone, (check) => port.postMessage({ check }));
     port.postMessage({ report });
-  }, { once: true });
+  });
   // Nothing of it is secret.
   parent.postMessage({ ringlet: "check" }, "*");
 } else if (given.error) {

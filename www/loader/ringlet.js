@@ -10,9 +10,8 @@
   const script = /** @type {HTMLScriptElement | null} */ (
     document.currentScript ?? document.querySelector('script[src*="ringlet.js"]')
   );
-  const guard = Symbol.for("ringlet");
-  if (!script || guard in window) return;
-  Object.defineProperty(window, guard, { value: true });
+  // An element of the page may have that name as its id.
+  if (!script || window.Ringlet?.preflight) return;
 
   /** From the click to the panel's first word. */
   const LOADED_WITHIN_MS = 8000;
@@ -24,6 +23,10 @@
   const SCAN_AFTER_MS = 100;
 
   const base = new URL(".", script.src);
+  window.Ringlet = {
+    // Fetched when it is asked for.
+    preflight: (options) => import(`${base}preflight.js`).then((module) => module.default(script.dataset, options)),
+  };
   const ICON = "[data-ringlet-link]";
   /** Where the running call is kept for the next page of this tab, and the name by which its pages find the call window. */
   const KEY = "ringlet";

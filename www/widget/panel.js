@@ -401,7 +401,7 @@ function end(code, message) {
   panel.toggleAttribute("data-failed", !!failed);
   const last = part("end");
   last.textContent = message;
-  if (code) last.append(Object.assign(document.createElement("code"), { textContent: code }));
+  if (code) last.append(Object.assign(document.createElement("a"), { textContent: code, href: `errors#${code}`, target: "_blank" }));
   for (const id of ["calling", "keypad", "meters", "minimise", "shown", "tap"]) part(id).hidden = true;
   last.hidden = part("over").hidden = false;
   const again = part("again");

@@ -124,8 +124,10 @@ fn assets() -> Result<BTreeMap<String, Vec<u8>>> {
     let loader = ["--bundle", "--format=iife", "--target=es2022"];
     let loader = esbuild(&www.join("loader/ringlet.js"), &work.join("ringlet.js"), &loader)?;
     let names: BTreeMap<&str, String> = hashed.iter().map(|(&name, bytes)| (name, with_hash(name, bytes))).collect();
+    let preflight = ["--format=esm", "--target=es2022"];
+    let preflight = esbuild(&www.join("loader/preflight.js"), &work.join("preflight.js"), &preflight)?;
 
-    let mut files = BTreeMap::from([("ringlet.js".to_owned(), loader)]);
+    let mut files = BTreeMap::from([("ringlet.js".to_owned(), loader), ("preflight.js".to_owned(), preflight)]);
     for page in ["widget/panel.html", "check/check.html", "check/errors.html"] {
         let template = fs::read_to_string(www.join(page)).with_context(|| format!("www/{page}"))?;
         let name = page.rsplit('/').next().unwrap_or(page).to_owned();

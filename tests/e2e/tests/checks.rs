@@ -5,6 +5,7 @@ use crate::Program;
 use anyhow::{Context as _, Result, ensure};
 use e2e::browser::require_no_errors;
 use e2e::firewall::Dropped;
+use e2e::pages::{ALLOWED_ORIGIN, STRANGE_ORIGIN};
 use e2e::ringlet::PUBLIC_URL;
 use e2e::scene::{FarEnd, Scene, Stage};
 use e2e::wait::eventually;
@@ -69,6 +70,34 @@ pub(crate) fn tests(program: &mut Program<'_>) {
             Ok(())
         },
     );
+    preflights(program);
+}
+
+fn preflights(program: &mut Program<'_>) {
+    program.test(
+        "preflight_in_a_shop_with_a_strict_policy_finds_all_well",
+        Stage::with(FarEnd::Nobody),
+        async |scene| {
+            let found = preflight(scene, &format!("{ALLOWED_ORIGIN}/strict-csp.html")).await?;
+            for name in ["page", "policy", "microphone", "socket", "udp", "tcp", "websocket", "round_trip", "loss"] {
+                found.require(name, "ok", None)?;
+            }
+            ensure!(found.score >= 4, "the score is {}", found.score);
+            let frames = scene.browser.in_page("return document.querySelectorAll('iframe').length").await?;
+            ensure!(frames == 0, "the frame is left behind");
+            ensure!(scene.server.calls().await?.is_empty(), "a check has left a record");
+            Ok(())
+        },
+    );
+    let refusals = [
+        ("whose_policy_forbids_the_microphone", ALLOWED_ORIGIN, "refuses/microphone.html", "policy", "RL-104"),
+        ("whose_policy_forbids_the_frame", ALLOWED_ORIGIN, "refuses/frame.html", "page", "RL-513"),
+        ("of_an_origin_that_is_not_allowed", STRANGE_ORIGIN, "plain.html", "page", "RL-201"),
+    ];
+    for (what, origin, page, row, code) in refusals {
+        let (name, url) = (format!("preflight_in_a_page_{what}_says_so"), format!("{origin}/{page}"));
+        program.test(name, Stage::with(FarEnd::Nobody), async move |scene| refused(scene, &url, row, code).await);
+    }
 }
 
 fn denied() -> Stage {
@@ -92,6 +121,33 @@ impl Found {
 
 async fn show_check(scene: &Scene, query: &str) -> Result<()> {
     scene.browser.show(&format!("{PUBLIC_URL}/check{query}")).await
+}
+
+/// No call can come of the page, and the report says why.
+async fn refused(scene: &mut Scene, url: &str, row: &str, code: &str) -> Result<()> {
+    let found = preflight(scene, url).await?;
+    found.require(row, "failed", Some(code))?;
+    ensure!(found.score == 1, "the score is {}", found.score);
+    Ok(())
+}
+
+/// What `Ringlet.preflight()` tells the shop's own script.
+async fn preflight(scene: &Scene, page: &str) -> Result<Found> {
+    scene.browser.show(page).await?;
+    scene.browser.buttons().await?;
+    scene
+        .browser
+        .in_page("Ringlet.preflight({ microphone: true }).then((report) => { window.report = report })")
+        .await?;
+    eventually("the preflight is done", CHECK_LIMIT, async || {
+        let seen = scene.browser.in_page(
+            "return window.report && [report.score, Object.fromEntries(report.checks.map((check) => [check.name, check])), report.transport]",
+        );
+        let seen = seen.await?;
+        let score = seen.get(0).and_then(Value::as_u64).with_context(|| seen.to_string())?;
+        Ok(Found { score, rows: seen.get(1).cloned().unwrap_or_default() })
+    })
+    .await
 }
 
 /// By keyboard alone: the button has what it takes.
