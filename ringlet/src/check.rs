@@ -1,6 +1,7 @@
 //! `ringlet check`: what is wrong with the set-up, before a shopper finds out.
 
 use crate::config::{File, TlsMode};
+use crate::page;
 use anyhow::Context as _;
 use media_gateway::sip;
 use protocol::TrunkName;
@@ -14,19 +15,20 @@ use std::time::Duration;
 const OPTIONS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a finding is told.
-enum Verdict {
+pub(crate) enum Verdict {
     Right,
     /// It works, but probably not as meant.
     Doubtful,
     Wrong,
 }
 
-struct Report {
+/// Tells findings as they come, and counts those to be cured.
+pub(crate) struct Report {
     wrong: usize,
 }
 
 impl Report {
-    fn tell(&mut self, verdict: &Verdict, what: &str, cure: &str) {
+    pub(crate) fn tell(&mut self, verdict: &Verdict, what: &str, cure: &str) {
         let word = match verdict {
             Verdict::Right => "right   ",
             Verdict::Doubtful => "doubtful",
@@ -40,26 +42,32 @@ impl Report {
             eprintln!("          cure: {cure}");
         }
     }
+
+    fn conclude(&self) -> ExitCode {
+        match self.wrong {
+            0 => return ExitCode::SUCCESS,
+            1 => eprintln!("\n1 thing to be cured"),
+            wrong => eprintln!("\n{wrong} things to be cured"),
+        }
+        ExitCode::FAILURE
+    }
 }
 
-/// Checks the file, the certificates and the trunks. Fails when something is wrong.
-pub(crate) async fn check(path: &Path) -> anyhow::Result<ExitCode> {
+/// Checks the file, the certificates and the trunks, or a shop's page instead. Fails when something is wrong.
+pub(crate) async fn check(path: &Path, page: Option<&url::Url>) -> anyhow::Result<ExitCode> {
     let file = File::load(path)?;
     let mut report = Report { wrong: 0 };
+    if let Some(url) = page {
+        page::check(&file, url, &mut report).await;
+        return Ok(report.conclude());
+    }
     report.tell(&Verdict::Right, &format!("{} is well-formed", path.display()), "");
     secure_context(&file, &mut report);
     certificates(&file, &mut report);
     reachability(&file, &mut report);
     links(&file, &mut report);
     trunks(&file, &mut report).await?;
-    if report.wrong == 0 {
-        return Ok(ExitCode::SUCCESS);
-    }
-    eprintln!(
-        "\n{} to be cured",
-        if report.wrong == 1 { "1 thing".into() } else { format!("{} things", report.wrong) }
-    );
-    Ok(ExitCode::FAILURE)
+    Ok(report.conclude())
 }
 
 /// Browsers give the microphone only to secure contexts (W3C Secure Contexts section 3.1): https and localhost, the shop's

@@ -34,7 +34,12 @@ enum Command {
     /// Writes a commented configuration with every default.
     Init,
     /// Says what is wrong with the configuration, the certificates and the trunks.
-    Check,
+    Check {
+        /// A page of a shop: says whether it lets the call button load, open and have a microphone, and where a browser finds out
+        /// the rest.
+        #[arg(long, value_name = "URL")]
+        from_browser: Option<url::Url>,
+    },
     /// A small SIP phone for trying things out: answers, greets, echoes, sends keys.
     Phone(phone::PhoneArgs),
 }
@@ -48,7 +53,7 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             eprintln!("{} is written; `ringlet check` says what it still needs.", path.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check => runtime()?.block_on(check::check(&path)),
+        Command::Check { from_browser } => runtime()?.block_on(check::check(&path, from_browser.as_ref())),
         Command::Phone(args) => {
             log_to_stderr(&Log::default());
             runtime()?.block_on(phone::run(args))?;

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod init;
 mod open_files;
+mod page;
 mod phone;
 mod run;
 mod takeover;
