@@ -25,7 +25,7 @@ const SAME_KEY_WITHIN: Duration = Duration::from_secs(2);
 /// How long no audio may come before there is reason to doubt its path.
 const SILENCE: Duration = Duration::from_millis(1_200);
 /// How often that is looked at.
-const LISTEN_EVERY: Duration = Duration::from_millis(400);
+const LISTEN_EVERY: Duration = Duration::from_millis(200);
 /// How often another path is asked for while there is none.
 const RESTART_AGAIN: Duration = Duration::from_secs(3);
 /// How long a socket may be gone before the shopper is told; most are back before anybody notices.
@@ -239,7 +239,7 @@ impl Call {
 
     fn handle(&mut self, input: Input, now: Duration) {
         match input {
-            Input::SocketOpened => self.link.opened(),
+            Input::SocketOpened => self.link.opened(now),
             Input::SocketClosed(POLICY_VIOLATION) if !self.ended => {
                 self.end(Some(ErrorCode::SocketLost), ErrorCode::SocketLost.shopper());
                 self.close();

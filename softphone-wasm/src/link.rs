@@ -28,7 +28,9 @@ const STEADY_AFTER: Duration = Duration::from_secs(5);
 pub(crate) const PING_AFTER: Duration = Duration::from_secs(15);
 /// How long the answer may take, …
 const PONG_WITHIN: Duration = Duration::from_secs(5);
-/// … and how long where there is reason to doubt it.
+/// … and how long where there is reason to doubt it: two round trips and a busy server's delay, …
+const DOUBTED_PONG_DELAY: Duration = Duration::from_millis(700);
+/// … but no longer than this, since whoever asks has lost the audio path as well.
 const DOUBTED_PONG_WITHIN: Duration = Duration::from_millis(1_500);
 /// Requests that are kept until the server has them: an offer and the candidates of a machine with many interfaces.
 pub(crate) const MAX_KEPT: usize = 64;
@@ -82,6 +84,10 @@ pub(crate) struct Link {
     /// Tries since a socket was open for some time.
     tries: usize,
     open_since: Duration,
+    /// When something was said that the server answers at once.
+    asked: Option<Duration>,
+    /// How long its last such answer took.
+    round_trip: Duration,
     /// For the pauses' random part.
     seed: u32,
     /// The next try; or the end of this one.
@@ -108,6 +114,8 @@ impl Link {
             seen: 0,
             tries: 0,
             open_since: now,
+            asked: None,
+            round_trip: DOUBTED_PONG_WITHIN,
             seed: seed | 1,
             turn: None,
             ping_at: None,
@@ -142,14 +150,15 @@ impl Link {
             self.broken(now);
         } else if let Some(at) = self.ping_at.filter(|at| *at <= now) {
             // Late: the machine has slept, and who knows where it woke.
-            self.ping(if at + PONG_WITHIN < now { DOUBTED_PONG_WITHIN } else { PONG_WITHIN }, now);
+            self.ping(if at + PONG_WITHIN < now { self.doubted() } else { PONG_WITHIN }, now);
         }
         true
     }
 
     /// The socket is open.
-    pub(crate) fn opened(&mut self) {
+    pub(crate) fn opened(&mut self, now: Duration) {
         self.socket = Socket::Greeting;
+        self.asked = Some(now);
         self.said = 0;
         if self.session.is_none() {
             self.seen = 0;
@@ -184,8 +193,8 @@ impl Link {
     /// Something speaks for another network: a try that is under way may be one in vain, the open socket a dead one.
     pub(crate) fn doubt(&mut self, now: Duration) {
         match self.socket {
-            Socket::Open if self.pong_until.is_none_or(|until| until > now + DOUBTED_PONG_WITHIN) => {
-                self.ping(DOUBTED_PONG_WITHIN, now);
+            Socket::Open if self.pong_until.is_none_or(|until| until > now + self.doubted()) => {
+                self.ping(self.doubted(), now);
             }
             Socket::Open => {}
             Socket::Opening | Socket::Greeting | Socket::Broken if self.session.is_some() => {
@@ -318,10 +327,14 @@ impl Link {
     fn ping(&mut self, within: Duration, now: Duration) {
         self.ping_at = None;
         self.pong_until = Some(now + within);
+        self.asked = Some(now);
         self.steps.push_back(Step::Send(Request::Phone(VisitorRequest::Ping { seen: self.seen })));
     }
 
     fn heard(&mut self, now: Duration) {
+        if let Some(asked) = self.asked.take() {
+            self.round_trip = now.saturating_sub(asked);
+        }
         if self.socket == Socket::Open {
             self.pong_until = None;
             self.ping_at = Some(now + PING_AFTER);
@@ -342,6 +355,10 @@ impl Link {
             self.steps.push_back(Step::Send(request.clone()));
             self.said += 1;
         }
+    }
+
+    fn doubted(&self) -> Duration {
+        (DOUBTED_PONG_DELAY + self.round_trip * 2).min(DOUBTED_PONG_WITHIN)
     }
 
     fn acknowledge(&mut self, received: u32) {

@@ -24,6 +24,7 @@ const SETUP: Section = Section {
     python: &[],
 };
 const RESUME: Section = Section { name: "resume", about: "from page to page", binary: "bench-resume", ..SETUP };
+const NETWORK: Section = Section { name: "network", about: "over broken networks", binary: "bench-network", ..SETUP };
 
 /// What can be measured.
 #[derive(Clone, Copy, ValueEnum)]
@@ -32,6 +33,8 @@ enum Bench {
     Setup,
     /// Gaps of audio, both ways, while a call follows its shopper from page to page.
     Resume,
+    /// How soon a broken network is noticed, and how long nobody hears the other, both ways.
+    Network,
     /// What people hear: speech over lossy networks and whatever else the sections say (`--section`).
     Audio,
 }
@@ -56,6 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let sections: Vec<&Section> = match args.bench {
         Bench::Setup => vec![&SETUP],
         Bench::Resume => vec![&RESUME],
+        Bench::Network => vec![&NETWORK],
         Bench::Audio => audio::SECTIONS.iter().filter(chosen).collect(),
     };
     if sections.is_empty() {

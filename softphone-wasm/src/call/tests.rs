@@ -289,6 +289,19 @@ fn a_socket_that_lost_its_network_is_found_out_and_one_that_did_not_is_kept() {
 }
 
 #[test]
+fn a_doubted_socket_has_as_long_as_its_server_usually_takes() {
+    for (round_trip_ms, patience_ms) in [(10, 720), (300, 1_300), (3_000, 1_500)] {
+        let mut call = Call::new(hello(), 1, T0);
+        feed(&mut call, Input::SocketOpened);
+        let answered = T0 + Duration::from_millis(round_trip_ms);
+        call.handle_input(welcome(), answered);
+        call.handle_input(session(), answered);
+        call.handle_input(Input::NetworkChanged, answered);
+        assert_eq!(call.poll_timeout(), Some(answered + Duration::from_millis(patience_ms)), "{round_trip_ms} ms");
+    }
+}
+
+#[test]
 fn who_hears_the_other_outlives_the_server_for_as_long_as_it_takes() {
     let mut call = in_call();
     feed(&mut call, Input::Path(Path::Up));

@@ -102,9 +102,10 @@ impl Device {
         let pid = self.holder.id().to_string();
         outside(&["ip", "link", "add", "name", &far, "type", "veth", "peer", "name", &near, "netns", &pid])?;
         let enters = self.runs();
-        let network = Network { n, far, near, enters, is_broken: false };
+        let network = Network { n, host: 2, far, near, enters, is_broken: false };
         outside(&["ip", "address", "add", &format!("10.98.{n}.1/24"), "dev", &network.far])?;
-        network.inside(&["ip", "address", "add", &format!("{}/24", network.address()), "dev", &network.near])?;
+        // As networks do with what cannot be theirs (RFC 2827): what still has another network's address goes nowhere.
+        outside(&["iptables", "-w", "-A", "INPUT", "-i", &network.far, "!", "-s", &network.range(), "-j", "DROP"])?;
         network.plug()?;
         Ok(network)
     }
@@ -131,6 +132,7 @@ impl Drop for Device {
 #[derive(Debug)]
 pub struct Network {
     n: u8,
+    host: u8,
     far: String,
     near: String,
     enters: [String; 2],
@@ -138,18 +140,19 @@ pub struct Network {
 }
 
 impl Network {
-    /// The device's address in it.
-    pub fn address(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 98, self.n, 2)
+    fn range(&self) -> String {
+        format!("10.98.{}.0/24", self.n)
     }
 
-    /// Puts the cable in: a carrier, and the default route of this network.
+    /// Puts the cable in: a carrier, an address, and the default route of this network.
     ///
     /// # Errors
     /// When `ip` refuses.
     pub fn plug(&self) -> Result<()> {
         outside(&["ip", "link", "set", &self.far, "up"])?;
         self.inside(&["ip", "link", "set", &self.near, "up"])?;
+        let address = format!("10.98.{}.{}/24", self.n, self.host);
+        self.inside(&["ip", "address", "replace", &address, "dev", &self.near])?;
         let (via, metric) = (format!("10.98.{}.1", self.n), self.n.to_string());
         self.inside(&["ip", "route", "replace", "default", "via", &via, "dev", &self.near, "metric", &metric])
     }
@@ -160,6 +163,7 @@ impl Network {
     /// When `ip` refuses.
     pub fn pull(&self) -> Result<()> {
         outside(&["ip", "link", "set", &self.far, "down"])?;
+        self.inside(&["ip", "address", "flush", "dev", &self.near])?;
         self.inside(&["ip", "link", "set", &self.near, "down"])
     }
 
@@ -167,9 +171,9 @@ impl Network {
     ///
     /// # Errors
     /// When `ip` refuses.
-    pub fn readdress(&self, host: u8) -> Result<()> {
+    pub fn readdress(&mut self, host: u8) -> Result<()> {
         self.inside(&["ip", "address", "flush", "dev", &self.near])?;
-        self.inside(&["ip", "address", "add", &format!("10.98.{}.{host}/24", self.n), "dev", &self.near])?;
+        self.host = host;
         // The default route went with the address.
         self.plug()
     }
@@ -210,6 +214,7 @@ impl Drop for Network {
             // The device's own rule goes with the device.
             let _ = outside(&["iptables", "-w", "-D", "INPUT", "-i", &self.far, "-j", "DROP"]);
         }
+        let _ = outside(&["iptables", "-w", "-D", "INPUT", "-i", &self.far, "!", "-s", &self.range(), "-j", "DROP"]);
         let _ = outside(&["ip", "link", "delete", &self.far]);
     }
 }

@@ -16,6 +16,7 @@ pub mod relay;
 pub mod ringlet;
 pub mod scene;
 pub mod sipp;
+pub mod stand;
 pub mod talker;
 pub mod tone;
 pub mod wait;

@@ -1,12 +1,14 @@
 //! An RTP peer with a tone and a stopwatch, for the far end of calls that SIPp answers: it talks back to where sound comes
 //! from, and notes when it heard the first. It speaks PCMU and knows no SIP.
 
+use crate::wait::eventually;
 use anyhow::Result;
 use dsp::g711::Law;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// 20 ms at 8 kHz.
@@ -15,12 +17,15 @@ const SAMPLES: usize = 160;
 /// The header of RFC 3550 without extensions.
 const HEADER: usize = 12;
 
-/// What counts as sound, as a mean of magnitudes: some −40 dB below full scale.
-const AUDIBLE: u32 = 300;
+/// What counts as sound, as a mean of magnitudes: half of the tests' tone, far above the noise that stands in for what is lost.
+const AUDIBLE: u32 = 2_500;
 
-/// A running talker.
-#[derive(Clone, Debug)]
-pub struct Talker(Arc<Mutex<Heard>>);
+/// How long a talker before this one may take to let go of the address.
+const FREE: Duration = Duration::from_secs(5);
+
+/// A running talker. Dropping it ends it.
+#[derive(Debug)]
+pub struct Talker(Arc<Mutex<Heard>>, JoinHandle<Result<()>>);
 
 #[derive(Debug, Default)]
 struct Heard {
@@ -31,16 +36,16 @@ struct Heard {
 }
 
 impl Talker {
-    /// Binds the address; runs as long as the runtime.
+    /// Binds the address.
     ///
     /// # Errors
     /// When the address is taken.
     pub async fn start(address: SocketAddr) -> Result<Self> {
-        let socket = UdpSocket::bind(address).await?;
-        let talker = Self(Arc::default());
-        let heard = Arc::clone(&talker.0);
-        tokio::spawn(async move { run(&socket, &heard).await });
-        Ok(talker)
+        let socket =
+            eventually("the talker's address is free", FREE, async || Ok(UdpSocket::bind(address).await?)).await?;
+        let heard = Arc::default();
+        let shared = Arc::clone(&heard);
+        Ok(Self(heard, tokio::spawn(async move { run(&socket, &shared).await })))
     }
 
     /// Forgets the last call.
@@ -64,6 +69,12 @@ impl Talker {
     /// When it first heard sound since [`forget`](Self::forget).
     pub fn first_sound(&self) -> Option<SystemTime> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).first
+    }
+}
+
+impl Drop for Talker {
+    fn drop(&mut self) {
+        self.1.abort();
     }
 }
 

@@ -16,7 +16,10 @@ const BACK_WITHIN: Duration = Duration::from_secs(20);
 const CUT: Duration = Duration::from_secs(8);
 
 /// How long both are listened to on each network: the far end's recording has holes where nothing came.
-const LISTEN_SECONDS: u64 = 6;
+const LISTEN_SECONDS: u64 = 9;
+
+/// Up to three stretches, each after two waits.
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// The networks that a device gets besides its first one: the default route is that of the lowest number.
 const CABLE: u8 = 3;
@@ -40,7 +43,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
 }
 
 fn on_a_device() -> Stage {
-    Stage { device: true, ..Stage::with(FarEnd::Phone) }
+    Stage { device: true, limit: LIMIT, ..Stage::with(FarEnd::Phone) }
 }
 
 async fn cut(scene: &mut Scene) -> Result<()> {

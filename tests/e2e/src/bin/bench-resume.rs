@@ -5,17 +5,12 @@
 //! in the panels, from the last sound of the old page's to the first of the new one's.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::browser::{Browser, Chromedriver, Microphone};
-use e2e::namespace::{self, BRIDGE};
-use e2e::quantiles;
-use e2e::ringlet::{Ringlet, SHOP_URL, Setup};
-use e2e::sipp::Sipp;
-use e2e::talker::Talker;
-use e2e::tone::Recording;
+use e2e::browser::{Browser, Chromedriver};
+use e2e::ringlet::{SHOP_URL, Setup};
+use e2e::stand::Stand;
 use e2e::wait::eventually;
+use e2e::{namespace, quantiles};
 use serde_json::Value;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::sleep;
 
@@ -28,8 +23,6 @@ const TURNS: usize = 20;
 
 /// The target for both 95th percentiles, in ms.
 const P95_MS: f64 = 1_000.0;
-
-const MEDIA_PORT: u16 = 40_000;
 
 /// A page that takes longer is a fault, not a measurement.
 const TURN_LIMIT: Duration = Duration::from_secs(20);
@@ -130,46 +123,29 @@ struct Gaps {
 #[tokio::main]
 async fn main() -> Result<()> {
     let alone = namespace::enter()?;
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let calls = std::env::args().nth(1).map_or(Ok(CALLS), |text| text.parse()).context("how many calls?")?;
     let directory = alone.artifacts.join("bench-resume");
-    std::fs::create_dir_all(&directory)?;
-    let microphone = directory.join("microphone.wav");
-    Recording::sine(1_000, -12.0, 10).write_wav(&microphone)?;
-    let port = MEDIA_PORT.to_string();
-    let trunk = Sipp::start(&directory, "answers-at-once", calls, &[("media_port", &port)]).await?;
     // The tone that tells the far end that the shopper turns a page would count as sound.
     let setup = Setup { media: "away_tone = \"off\"", ..Setup::default() };
-    let bench = Bench {
-        talker: Talker::start(SocketAddr::new(BRIDGE, MEDIA_PORT)).await?,
-        driver: Chromedriver::start(&directory).await?,
-        server: Ringlet::start(&directory, &setup).await?,
-        microphone: Microphone::Plays(microphone),
-        trunk,
-    };
-    bench.run(&directory, calls).await
+    let stand = Stand::open(&directory, calls, &setup).await?;
+    let bench = Bench { driver: Chromedriver::start(&directory).await?, stand };
+    bench.run(calls).await
 }
 
 struct Bench {
-    talker: Talker,
     driver: Chromedriver,
-    server: Ringlet,
-    microphone: Microphone,
-    trunk: Sipp,
+    stand: Stand,
 }
 
 impl Bench {
-    async fn run(mut self, directory: &Path, calls: u32) -> Result<()> {
+    async fn run(mut self, calls: u32) -> Result<()> {
         let mut gaps = Vec::new();
         for _ in 0..calls {
-            let browser = self.driver.open(directory, &self.microphone).await?;
-            browser.before_every_page(STOPWATCH).await?;
-            browser.leave_the_microphone_unprocessed().await?;
-            gaps.extend(self.call(&browser).await.with_context(|| self.server.tail())?);
+            let browser = self.stand.browser(&self.driver, STOPWATCH).await?;
+            gaps.extend(self.call(&browser).await.with_context(|| self.stand.server.tail())?);
             browser.quit().await?;
         }
-        self.trunk.passed(Duration::from_secs(10)).await?;
-        self.server.stop().await?;
+        self.stand.close().await?;
         quantiles::print("gap in what the shopper hears", gaps.iter().map(|gaps| gaps.shopper).collect(), Some(P95_MS));
         quantiles::print("gap in what the far end hears", gaps.iter().map(|gaps| gaps.far_end).collect(), Some(P95_MS));
         for (n, (_, name)) in STEPS.iter().enumerate() {
@@ -180,7 +156,7 @@ impl Bench {
     }
 
     async fn call(&self, browser: &Browser) -> Result<Vec<Gaps>> {
-        self.talker.forget();
+        self.stand.talker.forget();
         browser.show(SHOP_URL).await?;
         browser.click_button().await?;
         browser.is_answered().await?;
@@ -190,12 +166,12 @@ impl Bench {
             gaps.push(self.turn(browser, page).await.with_context(|| format!("turning to {page}"))?);
         }
         browser.hang_up().await?;
-        self.server.nothing_left().await?;
+        self.stand.server.nothing_left().await?;
         Ok(gaps)
     }
 
     async fn turn(&self, browser: &Browser, page: &str) -> Result<Gaps> {
-        self.talker.take_longest_gap();
+        self.stand.talker.take_longest_gap();
         browser.click_in_page(&format!("nav a[href=\"{page}\"], header a[href=\"{page}\"]")).await?;
         eventually("the next page is there", TURN_LIMIT, async || {
             let path = browser.in_page("return location.pathname").await?;
@@ -205,7 +181,7 @@ impl Bench {
         .await?;
         let seen = self.both_hear(browser).await?;
         let at = |what: &str| seen.get(what).and_then(Value::as_f64).with_context(|| format!("not {what}: {seen}"));
-        let gap = self.talker.take_longest_gap();
+        let gap = self.stand.talker.take_longest_gap();
         let before = at("before")?;
         let steps = STEPS.iter().map(|(step, _)| at(step).ok().map(|at| at - before)).collect();
         Ok(Gaps { shopper: at("first")? - before, far_end: gap.as_secs_f64() * 1e3, steps })
@@ -217,7 +193,7 @@ impl Bench {
             let seen = browser.in_panel("return seen").await?;
             let begun = seen.get("begun").and_then(Value::as_f64).context("no panel")?;
             ensure!(seen.get("first").is_some_and(Value::is_number), "the shopper hears nothing: {seen}");
-            let heard = self.talker.last_sound().context("the far end hears nothing")?;
+            let heard = self.stand.talker.last_sound().context("the far end hears nothing")?;
             ensure!(heard.duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3 > begun, "the far end hears nothing now");
             Ok(seen)
         })

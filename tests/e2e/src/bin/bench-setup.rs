@@ -5,16 +5,11 @@
 //! comes in the same instant as the pointer, so that the loader's warming up on intent wins nothing.
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::browser::{Browser, Chromedriver, Microphone};
-use e2e::namespace::{self, BRIDGE};
-use e2e::quantiles;
-use e2e::ringlet::{Ringlet, SHOP_URL, Setup};
-use e2e::sipp::Sipp;
-use e2e::talker::Talker;
-use e2e::tone::Recording;
+use e2e::browser::{Browser, Chromedriver};
+use e2e::ringlet::{SHOP_URL, Setup};
+use e2e::stand::Stand;
 use e2e::wait::eventually;
-use std::net::SocketAddr;
-use std::path::Path;
+use e2e::{namespace, quantiles};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Calls in each run; more than 50 together.
@@ -23,8 +18,6 @@ const COLD: u32 = 10;
 
 /// The target for every warm 95th percentile, in ms.
 const WARM_P95_MS: f64 = 1_000.0;
-
-const MEDIA_PORT: u16 = 40_000;
 
 /// A call that takes longer is a fault, not a measurement.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -64,50 +57,35 @@ struct Call {
 #[tokio::main]
 async fn main() -> Result<()> {
     let alone = namespace::enter()?;
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let directory = alone.artifacts.join("bench-setup");
-    std::fs::create_dir_all(&directory)?;
-    let microphone = directory.join("microphone.wav");
-    Recording::sine(1_000, -12.0, 10).write_wav(&microphone)?;
-    let port = MEDIA_PORT.to_string();
     // One more: the first call of the warm browser is not measured.
-    let trunk = Sipp::start(&directory, "answers-at-once", COLD + 1 + WARM, &[("media_port", &port)]).await?;
-    let bench = Bench {
-        talker: Talker::start(SocketAddr::new(BRIDGE, MEDIA_PORT)).await?,
-        driver: Chromedriver::start(&directory).await?,
-        server: Ringlet::start(&directory, &Setup::default()).await?,
-        microphone: Microphone::Plays(microphone),
-        trunk,
-    };
-    bench.run(&directory).await
+    let stand = Stand::open(&directory, COLD + 1 + WARM, &Setup::default()).await?;
+    let bench = Bench { driver: Chromedriver::start(&directory).await?, stand };
+    bench.run().await
 }
 
 struct Bench {
-    talker: Talker,
     driver: Chromedriver,
-    server: Ringlet,
-    microphone: Microphone,
-    trunk: Sipp,
+    stand: Stand,
 }
 
 impl Bench {
-    async fn run(mut self, directory: &Path) -> Result<()> {
+    async fn run(mut self) -> Result<()> {
         let mut cold = Vec::new();
         for _ in 0..COLD {
-            let browser = self.browser(directory).await?;
-            cold.push(self.call(&browser).await.with_context(|| self.server.tail())?);
+            let browser = self.stand.browser(&self.driver, STOPWATCH).await?;
+            cold.push(self.call(&browser).await.with_context(|| self.stand.server.tail())?);
             browser.quit().await?;
         }
-        let browser = self.browser(directory).await?;
+        let browser = self.stand.browser(&self.driver, STOPWATCH).await?;
         let mut warm = Vec::new();
         for _ in 0..=WARM {
-            warm.push(self.call(&browser).await.with_context(|| self.server.tail())?);
+            warm.push(self.call(&browser).await.with_context(|| self.stand.server.tail())?);
         }
         browser.quit().await?;
-        self.trunk.passed(Duration::from_secs(10)).await?;
-        self.server.stop().await?;
+        self.stand.close().await?;
 
-        let invites = invites(&self.trunk.messages());
+        let invites = invites(&self.stand.trunk.messages());
         let all = cold.len() + warm.len();
         ensure!(invites.len() == all, "{} INVITEs for {all} calls", invites.len());
         let (cold_invites, warm_invites) = invites.split_at(cold.len());
@@ -116,29 +94,23 @@ impl Bench {
         Ok(())
     }
 
-    async fn browser(&self, directory: &Path) -> Result<Browser> {
-        let browser = self.driver.open(directory, &self.microphone).await?;
-        browser.before_every_page(STOPWATCH).await?;
-        Ok(browser)
-    }
-
     async fn call(&self, browser: &Browser) -> Result<Call> {
         browser.show(SHOP_URL).await?;
         browser.buttons().await?;
-        self.talker.forget();
+        self.stand.talker.forget();
         browser.click_button().await?;
         let (answered, browser_heard, agent_heard) = eventually("both sides hear each other", CALL_LIMIT, async || {
             let seen = browser.in_panel("return seen").await?;
             let at = |what: &str| {
                 seen.get(what).and_then(serde_json::Value::as_f64).with_context(|| format!("not {what}: {seen}"))
             };
-            let heard = self.talker.first_sound().context("the far end hears nothing")?;
+            let heard = self.stand.talker.first_sound().context("the far end hears nothing")?;
             Ok((at("answered")?, at("sound")?, heard.duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3))
         })
         .await?;
         let clicked = browser.in_page("return clickedAt").await?.as_f64().context("no click")?;
         browser.hang_up().await?;
-        self.server.nothing_left().await?;
+        self.stand.server.nothing_left().await?;
         Ok(Call { clicked, answered, browser_heard, agent_heard })
     }
 }
