@@ -80,6 +80,7 @@ export type ErrorCode =
   | "RL-308"
   | "RL-309"
   | "RL-310"
+  | "RL-313"
   | "RL-317"
   | "RL-318"
   | "RL-401"

@@ -4,6 +4,7 @@
 use crate::Origin;
 use ipnet::IpNet;
 use protocol::command::Command;
+use protocol::rest::GatewayLoss;
 use protocol::settings::Setting;
 use protocol::{DestinationId, LinkId, MerchantId, TrunkName};
 use std::fmt;
@@ -189,6 +190,8 @@ pub struct MerchantSeed {
     pub key_pause: Duration,
     /// What may not be done to its shoppers from afar.
     pub forbidden: Vec<Setting>,
+    /// What becomes of its calls when their gateway is gone for good.
+    pub on_gateway_loss: GatewayLoss,
 }
 
 /// A destination of a merchant.

@@ -171,6 +171,10 @@ catalogue! {
         shopper: "The connection was interrupted: it is being restored.",
         engineer: "The panel's WebSocket broke while the call lives, and the phone tries again with growing pauses for at least 60 s. Audio goes on meanwhile, if its path holds."
     },
+    CalledAgain = "RL-313" {
+        shopper: "The connection to the call centre broke; it is being called again.",
+        engineer: "The media gateway that carried the call is gone, and the merchant's `on_gateway_loss` is `call_again`: another gateway rings the far end anew. The record is the same."
+    },
     WindowCutOff = "RL-317" {
         shopper: "This window has lost the shop's page: close it, and call from there.",
         engineer: "The panel was opened as a window and has no opener: the shop's `Cross-Origin-Opener-Policy` cuts it off (use `same-origin-allow-popups`, or no `data-window`), or somebody opened its address by hand."

@@ -24,6 +24,9 @@ pub struct Merchant {
     pub key_pause_ms: u32,
     /// What may not be done to its shoppers from afar.
     pub forbidden: Vec<Setting>,
+    /// What becomes of its calls when their gateway is gone for good.
+    #[serde(default)]
+    pub on_gateway_loss: GatewayLoss,
     /// When it was made.
     pub created_at: i64,
     /// When it was last changed.
@@ -50,6 +53,36 @@ pub struct MerchantWrite {
     /// first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forbidden: Option<Vec<Setting>>,
+    /// What becomes of its calls when their gateway is gone for good. Left out: it stays as it is, `end` at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_gateway_loss: Option<GatewayLoss>,
+}
+
+/// What becomes of a call when its gateway is gone for good, and the audio with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayLoss {
+    /// It ends.
+    #[default]
+    End,
+    /// The far end is rung again over another gateway, and the shopper's page connects to it by itself.
+    CallAgain,
+}
+
+impl GatewayLoss {
+    /// As JSON and configuration write it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::End => "end",
+            Self::CallAgain => "call_again",
+        }
+    }
+
+    /// The other way round.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::End, Self::CallAgain].into_iter().find(|it| it.word() == word)
+    }
 }
 
 /// Where a link's calls go.

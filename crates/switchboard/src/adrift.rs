@@ -4,7 +4,7 @@
 //! Nothing is sent to a gateway that is not there. What it must know it is told when it is back: from the call's state, not
 //! from a queue.
 
-use crate::call::{Call, Effects, Stage};
+use crate::call::{Call, Effects, Stage, Written};
 use crate::resume::{Epoch, Page, Visitor};
 use crate::session::Session;
 use crate::timers::Timer;
@@ -58,6 +58,7 @@ impl Call {
             call.said.of_a_page_that_called(dialed);
         }
         call.set_gateway(gateway);
+        call.written = Written { dialed, rang, answered: answered.is_some() };
         call.rang = rang;
         call.answered_at = answered;
         call.epoch = answered.map_or(epoch, |_| Epoch(epoch.0.saturating_add(UNWRITTEN_TOKENS)));
@@ -95,6 +96,9 @@ impl Call {
 
     /// The gateway is gone for good, and with it every leg of the call.
     pub(crate) fn handle_gateway_gone(&mut self, fx: &mut Effects<'_>) {
+        if self.call_again(fx) {
+            return;
+        }
         self.set_gateway(None);
         match self.stage {
             Stage::Live(_) => self.end(EndReason::GatewayGone, fx),

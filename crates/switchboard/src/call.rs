@@ -5,6 +5,7 @@ use crate::commands::{Outcome, Question, Running};
 use crate::gateways::Gateways;
 use crate::keys::Keys;
 use crate::resume::{Contender, Epoch, Page, Visitor, refuse_as_over};
+use crate::said::Said;
 use crate::session::{Conversation, Word};
 use crate::status::{reason_for_code, reason_for_failure, reason_for_status};
 use crate::timers::{Timer, TimerTable};
@@ -70,31 +71,19 @@ pub(crate) struct Call {
     pub(crate) question: Question,
     /// What is set on the shopper's side.
     pub(crate) settings: State,
+    /// How often it was placed again; see `again.rs`.
+    pub(crate) again: u32,
+    /// What its record tells already.
+    pub(crate) written: Written,
     pub(crate) timers: TimerTable,
 }
 
-/// What a page has said. The next page of the same call begins anew.
+/// What a record tells once, however often a call is placed.
 #[derive(Debug, Default)]
-pub(crate) struct Said {
-    /// The shopper has allowed the microphone.
-    ready: bool,
-    /// Offers that have gone to the gateway: the first, and one for each other network (RFC 8839 section 4.4.1).
-    offers: usize,
-    /// Audio goes as frames over the page's socket.
-    pub(crate) frames: Option<FrameCodec>,
-    /// How many candidates have come for the latest.
-    candidates: usize,
-    /// Those that came before the offer, or while no gateway could be told.
-    early_candidates: Vec<String>,
-    /// The latest offer, while no gateway can be told.
-    waiting: Option<(String, Quality)>,
-}
-
-impl Said {
-    /// What the page must have said of a call that a gateway carries.
-    pub(crate) fn of_a_page_that_called(&mut self, dialed: bool) {
-        (self.ready, self.offers) = (dialed, 1);
-    }
+pub(crate) struct Written {
+    pub(crate) dialed: bool,
+    pub(crate) rang: bool,
+    pub(crate) answered: bool,
 }
 
 /// How far the call is.
@@ -134,6 +123,8 @@ impl Call {
             running: None,
             question: Question::default(),
             settings: State::default(),
+            again: 0,
+            written: Written::default(),
             timers: TimerTable::default(),
         }
     }
@@ -311,10 +302,10 @@ impl Call {
         }
     }
 
-    fn offer(&mut self, sdp: String, quality: Quality, fx: &mut Effects<'_>) {
+    pub(crate) fn offer(&mut self, sdp: String, quality: Quality, fx: &mut Effects<'_>) {
         if self.is_adrift {
             self.said.waiting = Some((sdp, quality));
-            return;
+            return self.doubt_gateway(fx);
         }
         if self.gateway.is_none() {
             let Some(gateway) = fx.gateways.assign(&self.id, &self.plan.trunk) else {
@@ -354,6 +345,18 @@ impl Call {
             self.send_candidates(fx);
         }
         self.dial_if_possible(fx);
+    }
+
+    /// Whether the page has made an offer, told to a gateway or not.
+    pub(crate) fn has_offered(&self) -> bool {
+        self.said.offers > 0 || self.said.waiting.is_some()
+    }
+
+    /// Forgets what was said to a gateway that is gone; gives back the offer that it had not got.
+    pub(crate) fn begin_anew(&mut self) -> Option<(String, Quality)> {
+        self.unanswered = 0;
+        let next = Said { ready: self.said.ready, ..Said::default() };
+        std::mem::replace(&mut self.said, next).waiting
     }
 
     fn takes(&self, candidate: &str) -> bool {
@@ -400,7 +403,9 @@ impl Call {
     /// The far end has been rung.
     pub(crate) fn dialed(&mut self, fx: &mut Effects<'_>) -> CallState {
         self.said.ready = true;
-        self.record(Change::Dialed, fx.now, fx);
+        if !std::mem::replace(&mut self.written.dialed, true) {
+            self.record(Change::Dialed, fx.now, fx);
+        }
         self.enter(CallState::Dialing, fx);
         self.timers.disarm(Timer::Setup);
         self.arm(Timer::TrunkResponse, fx.config.trunk_response, fx);
@@ -421,7 +426,9 @@ impl Call {
     fn progress(&mut self, state: CallState, fx: &mut Effects<'_>) {
         if !self.rang {
             self.rang = true;
-            self.record(Change::Ringing, fx.now, fx);
+            if !std::mem::replace(&mut self.written.rang, true) {
+                self.record(Change::Ringing, fx.now, fx);
+            }
             self.timers.disarm(Timer::TrunkResponse);
             self.await_answer(fx);
         }
@@ -433,10 +440,17 @@ impl Call {
     }
 
     fn answered(&mut self, fx: &mut Effects<'_>) {
-        self.record(Change::Answered, fx.now, fx);
         self.answered_at = Some(fx.now);
+        let is_first = !std::mem::replace(&mut self.written.answered, true);
+        if is_first {
+            self.record(Change::Answered, fx.now, fx);
+        }
         self.enter(CallState::Answered, fx);
-        self.send_token(fx);
+        if is_first {
+            self.send_token(fx)
+        } else {
+            self.repeat_token(fx)
+        }
         self.spend_tokens(fx);
         self.timers.disarm(Timer::TrunkResponse);
         self.timers.disarm(Timer::NoAnswer);
@@ -487,6 +501,9 @@ impl Call {
     fn closed_unasked(&mut self, stats: CallStats, fx: &mut Effects<'_>) {
         if let Some(gateway) = self.gateway.take() {
             fx.gateways.unassign(&self.id, &gateway);
+        }
+        if self.call_again(fx) {
+            return;
         }
         let detail = Some("the gateway closed the call by itself".to_owned());
         self.end_as(Ending { detail, stats: Some(stats), ..Ending::of(EndReason::GatewayGone) }, fx);
@@ -564,7 +581,7 @@ impl Call {
     }
 
     /// Starts the timer; one that runs already is not put off.
-    fn arm_sooner(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
+    pub(crate) fn arm_sooner(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
         let at = fx.now + after;
         self.timers.arm(timer, self.timers.get(timer).map_or(at, |running| running.min(at)));
     }

@@ -67,6 +67,9 @@ pub struct Config {
     /// How long the socket of an answered call may be broken before the visitor counts as away, if no audio flows either. As
     /// long as it flows, the far end shall notice nothing.
     pub away_after: Duration,
+    /// How long a gateway that is out of reach is waited for when the page has lost its path as well, where the call shall be
+    /// placed again and another gateway can take it.
+    pub again_after: Duration,
 }
 
 impl Default for Config {
@@ -84,6 +87,7 @@ impl Default for Config {
             gateway: Duration::from_secs(30),
             max_duration: Duration::from_secs(4 * 60 * 60),
             away_after: Duration::from_secs(2),
+            again_after: Duration::from_secs(3),
         }
     }
 }

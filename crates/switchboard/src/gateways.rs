@@ -72,6 +72,11 @@ impl Gateways {
         usable.min_by_key(|(_, gateway)| gateway.load()).map(|(id, _)| id)
     }
 
+    /// Whether some gateway has the trunk and room.
+    pub(crate) fn can_take(&self, trunk: &TrunkName) -> bool {
+        self.0.values().any(|gateway| gateway.trunks.contains(trunk) && gateway.has_room())
+    }
+
     /// Puts a call on the gateway that carries it already.
     pub(crate) fn adopt(&mut self, call: &CallId, gateway: &GatewayId) {
         if let Some(gateway) = self.0.get_mut(gateway) {

@@ -10,6 +10,7 @@
 //! [`Input::Arrived`]), wall-clock time, logs, metrics, randomness.
 
 mod adrift;
+mod again;
 mod board;
 mod call;
 mod checks;
@@ -20,6 +21,7 @@ mod keys;
 mod plan;
 mod record;
 mod resume;
+mod said;
 mod session;
 mod status;
 mod timers;

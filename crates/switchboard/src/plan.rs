@@ -1,5 +1,6 @@
 //! What the shell has decided about a call before the switchboard hears of it: where it goes and what its record tells.
 
+use protocol::rest::GatewayLoss;
 use protocol::{DestinationId, LinkId, MerchantId, TrunkName};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -34,6 +35,9 @@ pub struct Plan {
     /// From the first ringing to giving up. Clamped to [`MIN_NO_ANSWER`](crate::MIN_NO_ANSWER) …
     /// [`MAX_NO_ANSWER`](crate::MAX_NO_ANSWER).
     pub no_answer: Duration,
+    /// What becomes of it when its gateway is gone for good.
+    #[serde(default)]
+    pub on_gateway_loss: GatewayLoss,
 }
 
 impl Plan {

@@ -72,6 +72,7 @@ pub const fn reason_for_code(code: ErrorCode) -> EndReason {
         | ErrorCode::MessageInvalid
         | ErrorCode::SetupTimedOut
         | ErrorCode::Reconnecting
+        | ErrorCode::CalledAgain
         | ErrorCode::FarEndSilent
         | ErrorCode::PageNotShown
         | ErrorCode::MicrophoneSwitched

@@ -200,6 +200,7 @@ fn merchant(merchant: &super::Merchant) -> anyhow::Result<MerchantSeed> {
         commands: merchant.command.iter().map(super::Command::to_signal).collect(),
         key_pause: Duration::from_millis(u64::from(merchant.key_pause_ms)),
         forbidden: merchant.forbidden.clone(),
+        on_gateway_loss: merchant.on_gateway_loss,
     })
 }
 

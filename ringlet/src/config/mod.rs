@@ -11,6 +11,7 @@ mod validate;
 pub(crate) use problem::{Problem, Problems};
 
 use protocol::command::Action;
+use protocol::rest::GatewayLoss;
 use protocol::settings::Setting;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -237,6 +238,8 @@ pub(crate) struct Merchant {
     pub(crate) key_pause_ms: u32,
     #[serde(default)]
     pub(crate) forbidden: Vec<Setting>,
+    #[serde(default)]
+    pub(crate) on_gateway_loss: GatewayLoss,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

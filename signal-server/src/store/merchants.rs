@@ -3,7 +3,7 @@
 use super::commands::{put_defaults, read_forbidden, write_forbidden};
 use super::{MAX_PER_MERCHANT, Millis, Store, StoreError, referenced};
 use crate::Secret;
-use protocol::rest::{Destination, DestinationWrite, Link, LinkWrite, Merchant, MerchantWrite};
+use protocol::rest::{Destination, DestinationWrite, GatewayLoss, Link, LinkWrite, Merchant, MerchantWrite};
 use protocol::{DestinationId, LinkId, MerchantId, TrunkName};
 use sqlx::{Sqlite, Transaction};
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ pub(crate) struct Admission {
     pub(crate) link_label: String,
     pub(crate) no_answer: Option<Duration>,
     pub(crate) route: Route,
+    pub(crate) on_gateway_loss: GatewayLoss,
 }
 
 /// Where a call goes.
@@ -29,7 +30,7 @@ pub(crate) struct Route {
 }
 
 type LinkRow = (String, String, String, Option<i64>);
-type MerchantRow = (String, String, bool, i64, i64, i64, String);
+type MerchantRow = (String, String, bool, i64, i64, i64, String, String);
 
 impl Store {
     /// The link with all that admits a call; `None` when merchant or link does not exist.
@@ -38,9 +39,9 @@ impl Store {
         merchant: &MerchantId,
         link: &LinkId,
     ) -> Result<Option<Admission>, sqlx::Error> {
-        type Row = (String, Option<String>, String, Option<i64>, String, String, String);
+        type Row = (String, Option<String>, String, Option<i64>, String, String, String, String);
         let row: Option<Row> = sqlx::query_as(
-            "SELECT m.name, m.signing_secret, l.label, l.no_answer_ms, d.id, d.trunk, d.address \
+            "SELECT m.name, m.signing_secret, l.label, l.no_answer_ms, d.id, d.trunk, d.address, m.on_gateway_loss \
              FROM merchants m JOIN links l ON l.merchant_id = m.id \
              JOIN destinations d ON d.merchant_id = m.id AND d.id = l.destination_id \
              WHERE m.id = $1 AND l.id = $2",
@@ -49,7 +50,7 @@ impl Store {
         .bind(link.as_str())
         .fetch_optional(&self.reader)
         .await?;
-        let Some((merchant_name, secret, link_label, no_answer, destination, trunk, address)) = row else {
+        let Some((merchant_name, secret, link_label, no_answer, destination, trunk, address, loss)) = row else {
             return Ok(None);
         };
         Ok(Some(Admission {
@@ -59,6 +60,7 @@ impl Store {
             link_label,
             no_answer: no_answer.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
             route: route(destination, trunk, address),
+            on_gateway_loss: GatewayLoss::from_word(&loss).unwrap_or_default(),
         }))
     }
 
@@ -94,7 +96,8 @@ impl Store {
     /// Merchants by id, those after `after`.
     pub(crate) async fn merchants(&self, after: &str, limit: u32) -> Result<Vec<Merchant>, sqlx::Error> {
         let rows: Vec<MerchantRow> = sqlx::query_as(
-            "SELECT id, name, signing_secret IS NOT NULL, created_at, updated_at, key_pause_ms, forbidden FROM merchants \
+            "SELECT id, name, signing_secret IS NOT NULL, created_at, updated_at, key_pause_ms, forbidden, \
+             on_gateway_loss FROM merchants \
              WHERE id > $1 ORDER BY id LIMIT $2",
         )
         .bind(after)
@@ -119,7 +122,8 @@ impl Store {
     /// One merchant.
     pub(crate) async fn merchant(&self, id: &MerchantId) -> Result<Option<Merchant>, sqlx::Error> {
         let row: Option<MerchantRow> = sqlx::query_as(
-            "SELECT id, name, signing_secret IS NOT NULL, created_at, updated_at, key_pause_ms, forbidden FROM merchants \
+            "SELECT id, name, signing_secret IS NOT NULL, created_at, updated_at, key_pause_ms, forbidden, \
+             on_gateway_loss FROM merchants \
              WHERE id = $1",
         )
         .bind(id.as_str())
@@ -286,11 +290,13 @@ pub(super) async fn put_merchant(
         put_defaults(tx, id).await?;
     }
     sqlx::query(
-        "UPDATE merchants SET key_pause_ms = COALESCE($2, key_pause_ms), forbidden = COALESCE($3, forbidden) WHERE id = $1",
+        "UPDATE merchants SET key_pause_ms = COALESCE($2, key_pause_ms), forbidden = COALESCE($3, forbidden), \
+         on_gateway_loss = COALESCE($4, on_gateway_loss) WHERE id = $1",
     )
     .bind(id.as_str())
     .bind(write.key_pause_ms.map(i64::from))
     .bind(write.forbidden.as_deref().map(write_forbidden))
+    .bind(write.on_gateway_loss.map(GatewayLoss::word))
     .execute(&mut **tx)
     .await?;
     if let Some(secret) = &write.signing_secret {
@@ -371,8 +377,9 @@ fn link((id, label, destination, no_answer): LinkRow) -> Link {
 }
 
 fn merchant(origins: Vec<String>, row: MerchantRow) -> Merchant {
-    let (id, name, has_signing_secret, created_at, updated_at, pause, forbidden) = row;
+    let (id, name, has_signing_secret, created_at, updated_at, pause, forbidden, loss) = row;
     let key_pause_ms = u32::try_from(pause).unwrap_or(u32::MAX);
     let (id, forbidden) = (MerchantId::new(id), read_forbidden(&forbidden));
-    Merchant { id, name, origins, has_signing_secret, key_pause_ms, forbidden, created_at, updated_at }
+    let on_gateway_loss = GatewayLoss::from_word(&loss).unwrap_or_default();
+    Merchant { id, name, origins, has_signing_secret, key_pause_ms, forbidden, on_gateway_loss, created_at, updated_at }
 }

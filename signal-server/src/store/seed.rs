@@ -40,6 +40,7 @@ async fn put(tx: &mut Transaction<'static, Sqlite>, merchant: &MerchantSeed, now
         signing_secret: Some(merchant.signing_secret.as_ref().map(|it| it.reveal().to_owned()).unwrap_or_default()),
         key_pause_ms: Some(u32::try_from(merchant.key_pause.as_millis()).unwrap_or(u32::MAX)),
         forbidden: Some(merchant.forbidden.clone()),
+        on_gateway_loss: Some(merchant.on_gateway_loss),
     };
     merchants::put_merchant(tx, id, &write, now)
         .await

@@ -128,6 +128,7 @@ fn lose(change: &CallChange, why: impl Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::rest::GatewayLoss;
     use protocol::visitor::EndReason;
     use switchboard::{Ending, Plan};
 
@@ -150,6 +151,7 @@ mod tests {
             page: None,
             customer: None,
             no_answer: Plan::NO_ANSWER,
+            on_gateway_loss: GatewayLoss::End,
         };
         change(call, Change::Started { plan: Box::new(plan) })
     }

@@ -382,5 +382,6 @@ fn merchant(id: &str, trunk: &str, address: &str) -> MerchantSeed {
         commands: Vec::new(),
         key_pause: Duration::from_millis(1_500),
         forbidden: Vec::new(),
+        on_gateway_loss: Default::default(),
     }
 }

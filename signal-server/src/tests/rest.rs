@@ -22,6 +22,7 @@ async fn an_operator_makes_a_shop_that_can_call_at_once() {
       "id": "shoes",
       "key_pause_ms": 1500,
       "name": "Shoes",
+      "on_gateway_loss": "end",
       "origins": [
         "https://shoes.example"
       ],

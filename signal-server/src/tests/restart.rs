@@ -108,7 +108,7 @@ async fn a_call_that_no_gateway_claims_ends_as_gateway_gone() {
     let first = TestApp::builder().no_gateway().start().await;
     let (_visitor, _gateway, call, token) = in_call(&first).await;
     let folder = killed(&first, &call).await;
-    let brief = Duration::from_millis(300);
+    let brief = Duration::from_secs(3);
     let app = TestApp::builder().no_gateway().folder(folder).configure(|it| it.deadlines.gateway = brief).start().await;
     let mut visitor = resumes(&app, &token).await;
     assert_eq!(visitor.ended().await, (EndReason::GatewayGone, Some("RL-401")));

@@ -164,6 +164,7 @@ pub(crate) async fn admit(app: &App, client: ClientAddress, hello: Hello) -> Res
         page: hello.page.and_then(|page| page_of(&origin, &page)),
         origin: origin.to_string(),
         customer: customer.map(|it| it.chars().filter(|it| !it.is_control()).take(MAX_CUSTOMER_CHARS).collect()),
+        on_gateway_loss: link.on_gateway_loss,
         no_answer: link.no_answer.unwrap_or(app.config.deadlines.no_answer),
     };
     Ok((Box::new(plan), permit))

@@ -24,6 +24,7 @@ const API_KEY: &str = "end-to-end-key-0123456789";
 /// What the gateway shows to be let in, where it is a process of its own, and where it serves its metrics then.
 const GATEWAY_SECRET: &str = "end-to-end-gateway-0123456789";
 const GATEWAY_METRICS: &str = "127.0.0.1:9100";
+const SECOND_GATEWAY_METRICS: &str = "127.0.0.1:9101";
 
 /// Everything that a call takes and must give back.
 const GAUGES: [&str; 8] = [
@@ -54,6 +55,10 @@ pub struct Setup {
     pub relay: bool,
     /// Whether signal-server and gateway are processes of their own.
     pub split: bool,
+    /// Whether there is a second gateway, where they are.
+    pub second_gateway: bool,
+    /// Extra lines in the `[[merchant]]` table.
+    pub merchant: &'static str,
 }
 
 impl Default for Setup {
@@ -66,6 +71,8 @@ impl Default for Setup {
             media: "",
             relay: false,
             split: false,
+            second_gateway: false,
+            merchant: "",
         }
     }
 }
@@ -79,6 +86,7 @@ pub struct Ringlet {
     relay: Option<Relay>,
     /// The other half, where there are two.
     gateway: Option<Process>,
+    second_gateway: Option<Process>,
     directory: PathBuf,
     /// Those whose place another has taken.
     former: Vec<Process>,
@@ -97,22 +105,12 @@ impl Ringlet {
         let relay = if setup.relay { Some(Relay::start(address(8080), address(8081)).await?) } else { None };
         let process = start("ringlet", &directory, if setup.split { "signal" } else { "run" })?;
         let gateway = if setup.split { Some(start("gateway", &directory, "gateway")?) } else { None };
-        let mut server = Self {
-            process,
-            http: reqwest::Client::new(),
-            idle: BTreeMap::new(),
-            relay,
-            gateway,
-            directory,
-            former: Vec::new(),
-        };
+        let second_gateway = if setup.second_gateway { Some(start_second(&directory, setup)?) } else { None };
+        let (http, idle, former) = (reqwest::Client::new(), BTreeMap::new(), Vec::new());
+        let mut server = Self { process, http, idle, relay, gateway, second_gateway, directory, former };
         server.is_healthy().await?;
         // Its own gateway registers in passing, and takes a task.
-        eventually("the gateway is registered", Duration::from_secs(5), async || {
-            ensure!(server.metric("ringlet_gateways").await? == Some(1.0), "no gateway");
-            Ok(())
-        })
-        .await?;
+        server.has_gateways().await?;
         server.idle = server.gauges().await?;
         Ok(server)
     }
@@ -134,6 +132,33 @@ impl Ringlet {
     pub fn kill_signal(&mut self) -> Result<()> {
         ensure!(self.gateway.is_some(), "the signal-server is no process of its own");
         self.process.kill()
+    }
+
+    async fn has_gateways(&self) -> Result<()> {
+        let wanted = if self.second_gateway.is_some() { 2.0 } else { 1.0 };
+        eventually("the gateways are registered", Duration::from_secs(15), async || {
+            let now = self.metric("ringlet_gateways").await?;
+            ensure!(now == Some(wanted), "{now:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Kills the first gateway (SIGKILL), where it is a process of its own.
+    ///
+    /// # Errors
+    /// When it is not, or cannot be killed.
+    pub fn kill_gateway(&mut self) -> Result<()> {
+        self.gateway.as_mut().context("the gateway is no process of its own")?.kill()
+    }
+
+    /// Starts the first gateway again; returns when all are registered.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_gateway(&mut self) -> Result<()> {
+        self.gateway = Some(start("gateway-again", &self.directory, "gateway")?);
+        self.has_gateways().await
     }
 
     /// Starts the signal-server again; returns when it answers.
@@ -292,7 +317,8 @@ impl Ringlet {
     /// # Errors
     /// The line of the log, or how it ended otherwise.
     pub async fn stop(&mut self) -> Result<()> {
-        for process in [Some(&mut self.process), self.gateway.as_mut()].into_iter().flatten() {
+        let all = [Some(&mut self.process), self.gateway.as_mut(), self.second_gateway.as_mut()];
+        for process in all.into_iter().flatten() {
             process.terminate()?;
             let status = process.ended(Duration::from_secs(15)).await?;
             ensure!(status.success(), "after SIGTERM ringlet ended with {status}");
@@ -304,7 +330,8 @@ impl Ringlet {
     /// Its last words.
     pub fn tail(&self) -> String {
         let former: String = self.former.iter().map(Process::tail).collect();
-        former + &*self.process.tail() + &*self.gateway.as_ref().map(Process::tail).unwrap_or_default()
+        let second = self.second_gateway.as_ref().map(Process::tail).unwrap_or_default();
+        former + &*second + &*self.process.tail() + &*self.gateway.as_ref().map(Process::tail).unwrap_or_default()
     }
 
     async fn gauges(&self) -> Result<BTreeMap<&'static str, f64>> {
@@ -316,8 +343,9 @@ impl Ringlet {
     async fn metrics(&self) -> Result<String> {
         let read = async |url: String| anyhow::Ok(self.http.get(url).send().await?.error_for_status()?.text().await?);
         let mut text = read(format!("{}/metrics", self.direct_url())).await?;
-        if self.gateway.is_some() {
-            text.push_str(&read(format!("http://{GATEWAY_METRICS}/metrics")).await?);
+        let gateways = [(&self.gateway, GATEWAY_METRICS), (&self.second_gateway, SECOND_GATEWAY_METRICS)];
+        for (_, address) in gateways.iter().filter(|(gateway, _)| gateway.is_some()) {
+            text.push_str(&read(format!("http://{address}/metrics")).await?);
         }
         Ok(text)
     }
@@ -348,6 +376,22 @@ fn start(name: &str, directory: &Path, half: &str) -> Result<Process> {
     Process::start(name, directory, binary()?.to_str().context("the path is no UTF-8")?, &[half])
 }
 
+/// A gateway with a name and ports of its own.
+fn start_second(directory: &Path, setup: &Setup) -> Result<Process> {
+    let own = [
+        ("[gateway]\n", "[gateway]\nname = \"gateway-2\"\n"),
+        (":4433", ":4434"),
+        (":5060", ":5061"),
+        (GATEWAY_METRICS, SECOND_GATEWAY_METRICS),
+        ("[gateway.media]\n", "[gateway.media]\nrtp_ports = [30000, 30998]\n"),
+    ];
+    let text = own.iter().fold(configuration(setup), |text, (first, second)| text.replace(first, second));
+    fs::write(directory.join("second.toml"), text)?;
+    let program = binary()?;
+    let arguments = ["gateway", "--config", "second.toml"];
+    Process::start("second-gateway", directory, program.to_str().context("the path is no UTF-8")?, &arguments)
+}
+
 fn binary() -> Result<PathBuf> {
     let path = std::env::var_os("RINGLET_BIN").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug/ringlet")),
@@ -363,7 +407,7 @@ fn link() -> String {
 }
 
 fn configuration(setup: &Setup) -> String {
-    let Setup { no_answer_seconds, trunk, trunk_port, deadlines, media, relay, split } = setup;
+    let Setup { no_answer_seconds, trunk, trunk_port, deadlines, media, relay, split, .. } = setup;
     let link = if *split { link() } else { String::new() };
     let port = if *relay { 8081 } else { 8080 };
     format!(
@@ -410,16 +454,17 @@ keepalive_seconds = 0
 name = "end to end"
 key = "{API_KEY}"
 "#,
-        merchant = merchant(),
+        merchant = merchant(setup.merchant),
     )
 }
 
-fn merchant() -> String {
+fn merchant(more: &str) -> String {
     format!(
         r#"[[merchant]]
 id = "acme"
 name = "Acme Shoes"
 origins = ["{SHOP_URL}", "{allowed}"]
+{more}
 
 [[merchant.destination]]
 id = "desk"

@@ -1,10 +1,12 @@
 //! Servers that are killed while calls run: audio goes on, and the next server has the calls again.
 
 use crate::Program;
+use crate::resume::{both, call};
 use anyhow::{Context as _, Result, ensure};
 use e2e::ringlet::{PUBLIC_URL, SHOP_URL};
-use e2e::scene::{FarEnd, Scene, Stage};
+use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage};
 use e2e::wait::eventually;
+use protocol::error::ErrorCode;
 use protocol::visitor::EndReason;
 use serde_json::Value;
 use std::time::Duration;
@@ -21,6 +23,36 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     (stage.setup.split, stage.limit) = (true, Duration::from_secs(400));
     stage.setup.deadlines = "resume_seconds = 120";
     program.test("fifty_calls_outlive_the_signal_server", stage, outlive);
+    let mut stage = Stage::with(FarEnd::Phone);
+    (stage.setup.split, stage.setup.second_gateway, stage.limit) = (true, true, Duration::from_secs(150));
+    stage.setup.merchant = "on_gateway_loss = \"call_again\"";
+    program.test("a_call_whose_gateway_is_killed_is_placed_again_over_another", stage, placed_again);
+}
+
+async fn placed_again(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    scene.server.kill_gateway()?;
+    let killed = Instant::now();
+    scene.browser.says(ErrorCode::CalledAgain.shopper(), SOON).await?;
+    let phone = scene.phone()?;
+    eventually("the far end is rung again", SOON, async || {
+        ensure!(phone.invites() == 2, "{} INVITEs", phone.invites());
+        Ok(())
+    })
+    .await?;
+    scene.browser.reaches("answered", SOON).await?;
+    eprintln!("answered again after {:?}", killed.elapsed());
+    eventually("the shopper hears the agent again", SOON, async || {
+        ensure!(both(scene).await?.hears(f64::from(AGENT_TONE)), "the shopper hears nothing");
+        Ok(())
+    })
+    .await?;
+    scene.browser.hang_up().await?;
+    let record = scene.recorded("visitor_hung_up").await?;
+    ensure!(record.get("gateway").and_then(Value::as_str) == Some("gateway-2"), "{record}");
+    let packets = record.pointer("/stats/visitor_packets").and_then(Value::as_u64).unwrap_or_default();
+    ensure!(packets > 50, "the far end heard nothing: {record}");
+    scene.server.start_gateway().await
 }
 
 async fn outlive(scene: &mut Scene) -> Result<()> {

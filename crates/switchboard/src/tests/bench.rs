@@ -6,6 +6,7 @@ use crate::{
 use crate::{ResolveRequest, Step as SettingStep};
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Carried, Command, Event, Failure, Side, Transport, TrunkLeg, VERSION};
+use protocol::rest::GatewayLoss;
 use protocol::visitor::{VisitorEvent, VisitorRequest};
 use protocol::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName};
 use std::time::{Duration, Instant};
@@ -226,6 +227,8 @@ pub(super) fn plan(trunk: &str) -> Box<Plan> {
         page: Some("https://shop.example/shoes".to_owned()),
         customer: None,
         no_answer: Plan::NO_ANSWER,
+        // So that random schedules have both.
+        on_gateway_loss: if trunk == "pbx" { GatewayLoss::CallAgain } else { GatewayLoss::End },
     })
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+mod again;
 mod bench;
 mod checks;
 mod commands;
@@ -9,6 +10,8 @@ mod frames;
 mod model;
 mod pages;
 mod phones;
+#[expect(clippy::indexing_slicing, reason = "slots and gateways are counted, and few")]
+mod reborn;
 mod restarts;
 mod schedules;
 mod sessions;

@@ -1,14 +1,16 @@
 //! The reference model: of each call it keeps facts with their times, and derives state and deadlines from them. It has
 //! no timers, no transitions and no outputs, so that it can hardly be wrong in the same way as the switchboard.
 
+mod again;
 mod keyed;
 
 use crate::keys::{Key, Keys};
 use crate::resume::MAX_ASIDE;
-use crate::{Config, Epoch, Input, Page};
+use crate::{Config, Epoch, Input, Page, Plan};
 use keyed::{Harmless, Running};
 use protocol::error::ErrorCode;
 use protocol::gateway::{Event, Failure, Side, Transport, VERSION};
+use protocol::rest::GatewayLoss;
 use protocol::visitor::{CallState, EndReason, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +29,9 @@ pub(super) struct Model {
 
 pub(super) struct Facts {
     arrived: Instant,
+    /// What becomes of it when its gateway is gone, and how often that was so.
+    on_gateway_loss: GatewayLoss,
+    pub(super) again: u32,
     trunk: TrunkName,
     no_answer: Duration,
     pub(super) offered: bool,
@@ -211,7 +216,7 @@ impl Model {
 
     pub(super) fn apply(&mut self, input: &Input, now: Instant) {
         match input {
-            Input::Arrived { call, page, plan } => self.arrive(call, *page, &plan.trunk, plan.no_answer, now),
+            Input::Arrived { call, page, plan } => self.arrive(call, *page, plan, now),
             Input::Reconnect { call, page, session, .. } => self.reconnect(call, *page, session.0, now),
             Input::VisitorBroken { call, page } => self.break_page(call, *page, now),
             Input::Visitor { request: VisitorRequest::Ping { .. }, .. } => {}
@@ -316,7 +321,8 @@ impl Model {
     /// A page is turned away unless the call is answered, the token counts, and nobody else has it.
     fn resume(&mut self, call: &CallId, page: Page, epoch: Epoch, takeover: bool, now: Instant) {
         let counts = |call: &Facts| call.tokens.contains(&epoch.0) || takeover && call.aside.contains(&epoch.0);
-        let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none() && counts(call)) else {
+        let admits = |call: &&mut Facts| call.ended.is_none() && call.answered.is_some() && counts(call);
+        let Some(facts) = self.calls.get_mut(call).filter(admits) else {
             self.closed.insert(page);
             return;
         };
@@ -389,12 +395,14 @@ impl Model {
         facts.frames = facts.frames.map(|_| page);
     }
 
-    fn arrive(&mut self, call: &CallId, page: Page, trunk: &TrunkName, no_answer: Duration, now: Instant) {
+    fn arrive(&mut self, call: &CallId, page: Page, plan: &Plan, now: Instant) {
         let full = self.living() >= self.config.max_calls;
         let facts = Facts {
             arrived: now,
-            trunk: trunk.clone(),
-            no_answer,
+            on_gateway_loss: plan.on_gateway_loss,
+            again: 0,
+            trunk: plan.trunk.clone(),
+            no_answer: plan.no_answer,
             offered: false,
             ready: false,
             dialed: None,
@@ -492,7 +500,13 @@ impl Model {
     }
 
     fn event(&mut self, call: &CallId, event: &Event, now: Instant) {
-        let Some(facts) = self.calls.get_mut(call).filter(|call| !call.over) else { return };
+        if self.calls.get(call).is_none_or(|call| call.over) {
+            return;
+        }
+        if matches!(event, Event::Closed { .. }) && self.place_again(call, now) {
+            return;
+        }
+        let Some(facts) = self.calls.get_mut(call) else { return };
         if matches!(event, Event::Closed { .. }) {
             // What is closed cannot be released any more.
             facts.gateway = None;
@@ -525,7 +539,7 @@ impl Model {
             }
             Event::Answered { .. } if dialed && !answered => {
                 facts.answered = Some(now);
-                facts.tokens = vec![1];
+                facts.tokens = vec![facts.pages];
                 facts.unheard = (!facts.heard).then_some(now);
             }
             Event::Rejected { status: 486, .. } => end = Some((EndReason::Busy, Some(486))),
@@ -561,9 +575,11 @@ impl Model {
     fn lose(&mut self, gateway: &GatewayId, now: Instant) {
         self.gateways.remove(gateway);
         for call in self.calls.keys().cloned().collect::<Vec<_>>() {
-            let Some(facts) = self.calls.get_mut(&call).filter(|call| call.gateway.as_ref() == Some(gateway)) else {
+            let of_it = |call: &&mut Facts| call.gateway.as_ref() == Some(gateway);
+            if self.calls.get_mut(&call).filter(of_it).is_none() || self.place_again(&call, now) {
                 continue;
-            };
+            }
+            let Some(facts) = self.calls.get_mut(&call) else { continue };
             facts.gateway = None;
             facts.over = true;
             self.end(&call, vec![EndReason::GatewayGone], None, now);

@@ -1,0 +1,60 @@
+//! A call whose gateway is gone for good, where the merchant wants its far end rung again: the page makes an offer as for any other
+//! path, another gateway answers it and dials. Not here: how long a gateway is waited for (`adrift.rs`).
+
+use crate::Output;
+use crate::call::{Call, Effects, Stage};
+use crate::commands::Running;
+use crate::keys::Keys;
+use crate::resume::Visitor;
+use crate::timers::Timer;
+use protocol::error::ErrorCode;
+use protocol::rest::GatewayLoss;
+use protocol::visitor::{CallState, VisitorEvent};
+
+/// How often one call is placed again: a shopper whose gateways die one after the other is better told so.
+pub(crate) const MAX_AGAIN: u32 = 2;
+
+impl Call {
+    /// Begins the call anew, if the merchant and the visitor are for it. The record is the one that there is.
+    pub(crate) fn call_again(&mut self, fx: &mut Effects<'_>) -> bool {
+        let Stage::Live(_) = self.stage else { return false };
+        let is_wanted = self.plan.on_gateway_loss == GatewayLoss::CallAgain && self.again < MAX_AGAIN;
+        // Nobody is rung for a visitor between two pages: none of them would hear what it is about.
+        if !is_wanted || self.visitor == Visitor::Away || !self.has_offered() || !fx.gateways.can_take(&self.plan.trunk)
+        {
+            return false;
+        }
+        if let (Some(_), Some(gateway)) = (self.said.frames, self.gateway().cloned()) {
+            fx.outputs.push_back(Output::Frames { call: self.id.clone(), gateway, page: None });
+        }
+        self.refuse_contender(fx);
+        self.timers.clear();
+        self.set_gateway(None);
+        self.again += 1;
+        (self.is_adrift, self.waiting_frames, self.media_up, self.rang, self.answered_at) =
+            (false, None, false, false, None);
+        (self.keys, self.running) = (Keys::default(), None::<Running>);
+        let waiting = self.begin_anew();
+        self.stage = Stage::Live(CallState::Connecting);
+        self.arm(Timer::Setup, fx.config.setup, fx);
+        if self.visitor == Visitor::Unreached {
+            self.arm(Timer::Visitor, fx.config.visitor_grace, fx);
+        }
+        let code = ErrorCode::CalledAgain;
+        self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
+        self.tell(VisitorEvent::Resumed { state: CallState::Connecting, answered_ms: 0 }, fx);
+        if let Some((sdp, quality)) = waiting {
+            // It has noticed before us.
+            self.offer(sdp, quality, fx);
+        }
+        true
+    }
+
+    /// The gateway is out of reach, and the page has lost its path: there is not much to wait for, where another can take the call.
+    pub(crate) fn doubt_gateway(&mut self, fx: &Effects<'_>) {
+        let is_wanted = self.plan.on_gateway_loss == GatewayLoss::CallAgain && self.again < MAX_AGAIN;
+        if is_wanted && fx.gateways.can_take(&self.plan.trunk) {
+            self.arm_sooner(Timer::Gateway, fx.config.again_after, fx);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What becomes of a call whose gateway is gone, where the merchant wants it placed again.
+
+use super::Model;
+use crate::again::MAX_AGAIN;
+use crate::keys::Keys;
+use protocol::CallId;
+use protocol::rest::GatewayLoss;
+use std::time::Instant;
+
+impl Model {
+    /// Whether the call begins anew, because its gateway is gone and another has room.
+    pub(super) fn place_again(&mut self, call: &CallId, now: Instant) -> bool {
+        let gateway = self.calls.get_mut(call).and_then(|facts| facts.gateway.take());
+        let has_room = !self.usable(call).is_empty();
+        let Some(facts) = self.calls.get_mut(call) else { return false };
+        let is_wanted = facts.on_gateway_loss == GatewayLoss::CallAgain && facts.again < MAX_AGAIN;
+        if !is_wanted || !has_room || facts.ended.is_some() || facts.away.is_some() || !facts.page_offered {
+            facts.gateway = gateway;
+            return false;
+        }
+        self.closed.extend(facts.dismiss());
+        facts.again += 1;
+        facts.arrived = now;
+        (facts.dialed, facts.rang, facts.early, facts.answered) = (None, None, false, None);
+        (facts.heard, facts.unheard, facts.broken, facts.judged) = (false, None, None, false);
+        (facts.offered, facts.page_offered, facts.unanswered, facts.frames) = (false, false, 0, None);
+        (facts.keys, facts.running, facts.page_transport) = (Keys::default(), None, None);
+        facts.unreached = facts.unreached.map(|_| (now, self.config.visitor_grace));
+        facts.tokens.clear();
+        true
+    }
+}
