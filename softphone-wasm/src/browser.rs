@@ -9,13 +9,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use js_sys::{Function, Promise};
+use js_sys::{ArrayBuffer, Function, Promise};
 use protocol::ReadError;
 use protocol::error::ErrorCode;
 use protocol::visitor::{Quality, VERSION, VisitorRequest};
 use wasm_bindgen::prelude::*;
 use web_sys::{
-    CloseEvent, Event, EventTarget, MediaStreamTrack, MessageEvent, RtcBundlePolicy, RtcConfiguration,
+    BinaryType, CloseEvent, Event, EventTarget, MediaStreamTrack, MessageEvent, RtcBundlePolicy, RtcConfiguration,
     RtcPeerConnection, RtcPeerConnectionIceEvent, RtcRtpSender, RtcSdpType, RtcSessionDescriptionInit, RtcTrackEvent,
     RtcdtmfSender, WebSocket,
 };
@@ -27,6 +27,8 @@ const TONE_MS: u32 = 120;
 const GAP_MS: u32 = 70;
 
 const SOCKET_EVENTS: [&str; 3] = ["open", "message", "close"];
+/// Bytes that may wait in the socket before frames are left out: half a second of G.711.
+const MAX_BUFFERED: u32 = 4_096;
 
 #[wasm_bindgen(typescript_custom_section)]
 const LISTENER: &str = r#"
@@ -40,6 +42,12 @@ export interface Listener {
   onKeep(token: string): void;
   /** The far end's audio; to be played by an audio element. */
   onTrack(track: MediaStreamTrack): void;
+  /** Audio goes as frames from now on, or over WebRTC again. */
+  onFrames(on: boolean): void;
+  /** A frame of the far end's audio. */
+  onFrame(frame: ArrayBuffer): void;
+  /** What carries the audio, whenever that changes: `udp`, `tcp`, `websocket`. */
+  onTransport(transport: string): void;
   /** The far end pressed a key: one of 0-9, *, #, A-D. */
   onDigit(digit: string): void;
   /** The server says what is none of the phone's business (protocol: VisitorEventPage and its like), or newer than it. */
@@ -65,6 +73,12 @@ extern "C" {
     fn on_keep(this: &Listener, token: &str);
     #[wasm_bindgen(method, js_name = onTrack)]
     fn on_track(this: &Listener, track: &MediaStreamTrack);
+    #[wasm_bindgen(method, js_name = onFrames)]
+    fn on_frames(this: &Listener, on: bool);
+    #[wasm_bindgen(method, js_name = onFrame)]
+    fn on_frame(this: &Listener, frame: &JsValue);
+    #[wasm_bindgen(method, js_name = onTransport)]
+    fn on_transport(this: &Listener, transport: &str);
     #[wasm_bindgen(method, js_name = onDigit)]
     fn on_digit(this: &Listener, digit: &str);
     #[wasm_bindgen(method, js_name = onMessage)]
@@ -169,6 +183,7 @@ impl Phone {
         // sendrecv by default, and with a sender whose track may come later: nothing waits for the microphone.
         let sender = peer.add_transceiver_with_str("audio").sender();
         let socket = WebSocket::new(url)?;
+        socket.set_binary_type(BinaryType::Arraybuffer);
         let shell = Rc::new_cyclic(|shell| Shell {
             call: RefCell::new(Call::new(hello, (random() * f64::from(u32::MAX)) as u32, now())),
             on_event: closure(shell, |shell, event| shell.event(&event.unchecked_into())),
@@ -205,11 +220,30 @@ impl Phone {
     /// Sends keys (`0`–`9`, `*`, `#`, `A`–`D`) after those that still wait (RFC 4733). Says whether that was possible: before
     /// the audio path is up, the browser would take them and send them nowhere.
     pub fn digits(&self, digits: &str) -> bool {
+        if self.0.call.borrow().is_frames() {
+            self.0.handle(Input::Pressed(digits.to_owned()));
+            return true;
+        }
         self.0.peer.state() == "connected"
             && self.0.sender.dtmf().is_some_and(|sender| {
                 let tones = sender.tone_buffer() + digits;
                 sender.unchecked_into::<Keys>().try_insert(&tones, TONE_MS, GAP_MS).is_ok()
             })
+    }
+
+    /// Sends a frame of the shopper's voice, unless so much waits already that it would come too late.
+    #[wasm_bindgen(js_name = sendFrame)]
+    pub fn send_frame(&self, frame: &ArrayBuffer) {
+        let socket = self.0.socket.borrow();
+        if self.0.call.borrow().is_frames() && socket.buffered_amount() < MAX_BUFFERED {
+            let _ = socket.send_with_array_buffer(frame);
+        }
+    }
+
+    /// A page before this one found that WebRTC does not pass: to be said at the beginning.
+    #[wasm_bindgen(js_name = expectSlow)]
+    pub fn expect_slow(&self) {
+        self.0.call.borrow_mut().expect_slow();
     }
 
     /// The engine has heard a key of the far end in its audio.
@@ -280,6 +314,7 @@ impl Shell {
         let _ = socket.close();
         // Throws for nothing but a malformed address, and this one was good before.
         if let Ok(next) = WebSocket::new(&self.url) {
+            next.set_binary_type(BinaryType::Arraybuffer);
             *socket = next;
             self.listen(&socket, &SOCKET_EVENTS);
         }
@@ -289,6 +324,9 @@ impl Shell {
         let input = match event.type_().as_str() {
             "open" => Input::SocketOpened,
             "close" => Input::SocketClosed(event_as::<CloseEvent>(event).code()),
+            "message" if !event_as::<MessageEvent>(event).data().is_string() => {
+                return self.listener.on_frame(&event_as::<MessageEvent>(event).data());
+            }
             "message" => {
                 let text = event_as::<MessageEvent>(event).data().as_string().unwrap_or_default();
                 match message::read(&text) {
@@ -370,6 +408,8 @@ impl Shell {
                         self.listener.on_message(message);
                     }
                 }
+                Output::Frames(on) => self.listener.on_frames(on),
+                Output::Transport(transport) => self.listener.on_transport(transport.word()),
                 Output::Digit(digit) => self.listener.on_digit(digit.encode_utf8(&mut [0; 4])),
                 Output::Warn(code, message) => self.listener.on_warning(code.word(), &message),
                 Output::End(code, message) => {

@@ -3,6 +3,9 @@
 //! A state machine told the time: no browser, no clock. The server owns the call's state; this renders it, and decides
 //! only what the server cannot: that the server itself, the microphone or the audio path is gone.
 
+mod path;
+
+use self::path::{FRAMES_AGAIN, FRAMES_WITHIN};
 use crate::link::{Link, Request, Step};
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
@@ -10,20 +13,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use protocol::error::ErrorCode;
-use protocol::visitor::{CallState, EndReason, Quality, VisitorEvent, VisitorRequest};
+use protocol::visitor::{CallState, EndReason, Quality, Transport, VisitorEvent, VisitorRequest};
 
 /// From `offer` to `answer`: the gateway needs no more than two round trips.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// From `answer` to the first working candidate pair and the end of the DTLS handshake.
-const PATH_WITHIN: Duration = Duration::from_secs(15);
-/// How long a path may be interrupted; RFC 7675 section 5.1 lets consent expire after 30 s, shoppers hang up sooner.
-const PATH_BACK_WITHIN: Duration = Duration::from_secs(15);
 /// How long the browser's question for the microphone may stand. The server's set-up deadline is usually shorter.
 const MICROPHONE_WITHIN: Duration = Duration::from_secs(120);
 /// How far apart the two reports of one key of the far end may be: by signalling, and heard in the audio.
 const SAME_KEY_WITHIN: Duration = Duration::from_secs(2);
-/// How long no audio may come before there is reason to doubt its path.
-const SILENCE: Duration = Duration::from_millis(1_200);
 /// How often that is looked at.
 const LISTEN_EVERY: Duration = Duration::from_millis(200);
 /// How often another path is asked for while there is none.
@@ -66,6 +63,8 @@ pub(crate) enum Input {
     Heard(u32),
     /// The browser refuses a description or a track; with what it said.
     Rejected(String),
+    /// The shopper has pressed keys while audio goes as frames.
+    Pressed(String),
     /// The shopper hangs up.
     HungUp,
     /// The page goes, and leaves the call to the next one.
@@ -104,6 +103,10 @@ pub(crate) enum Output {
     State(CallState, u32),
     /// Keep the token with which the next page takes the call up again, in place of the one before.
     Keep(String),
+    /// Let audio go as frames, or over WebRTC again.
+    Frames(bool),
+    /// Show what carries the audio.
+    Transport(Transport),
     /// Show a key of the far end.
     Digit(char),
     /// Hand the panel a message of the server.
@@ -123,6 +126,8 @@ enum Timer {
     Listen,
     Answer,
     Path,
+    Frames,
+    Believed,
     Microphone,
 }
 
@@ -146,8 +151,16 @@ pub(crate) struct Call {
     /// Offers without their answer: only the last one's answer is meant for what the browser offers now.
     unanswered: u32,
     has_path: bool,
+    /// There has been a path before.
+    was_up: bool,
+    /// Audio goes as frames.
+    is_frames: bool,
+    /// A page before this one found that WebRTC does not pass.
+    was_slow: bool,
     /// The RTP timestamp that was heard last, and when it was new; `None` when its age was noticed.
     heard: (u32, Option<Duration>),
+    /// Since when no audio comes, as far as that was noticed.
+    silent_since: Option<Duration>,
     /// Another audio path is to be asked for once the server is found.
     wants_path: bool,
     /// The shopper knows that there is no socket.
@@ -174,13 +187,27 @@ impl Call {
             has_offered: false,
             unanswered: 0,
             has_path: false,
+            was_up: false,
+            is_frames: false,
+            was_slow: false,
             heard: (0, None),
+            silent_since: None,
             wants_path: false,
             is_told: false,
             timers,
             keys: Vec::new(),
             outputs: VecDeque::new(),
         }
+    }
+
+    /// A page before this one found that WebRTC does not pass: no time is lost over it.
+    pub(crate) fn expect_slow(&mut self) {
+        self.was_slow = true;
+    }
+
+    /// Whether audio goes as frames.
+    pub(crate) fn is_frames(&self) -> bool {
+        self.is_frames
     }
 
     /// What is to be done next; to be asked after every input until there is nothing more.
@@ -216,6 +243,10 @@ impl Call {
                 self.start(Timer::Listen, now + LISTEN_EVERY);
                 return self.outputs.push_back(Output::Listen);
             }
+            // There is nothing that could carry them.
+            Timer::Frames if self.link.is_broken() => return self.start(Timer::Frames, now + FRAMES_AGAIN),
+            Timer::Frames => return self.use_frames(now),
+            Timer::Believed => return self.path_is_up(),
             // Of another path: the one before may still work, and if not, that has a deadline of its own.
             Timer::Answer if self.is_answered => {
                 self.unanswered = 0;
@@ -223,6 +254,9 @@ impl Call {
             }
             Timer::Answer | Timer::Microphone => ErrorCode::SetupTimedOut,
             // Both are gone, and may come back together: the link knows how long that may take.
+            Timer::Path if self.link.is_broken() && self.is_frames => {
+                return self.start(Timer::Path, now + FRAMES_WITHIN);
+            }
             Timer::Path if self.link.is_broken() => return,
             Timer::Path => ErrorCode::MediaPathFailed,
         };
@@ -275,18 +309,12 @@ impl Call {
                 self.send(VisitorRequest::Offer { sdp, quality });
             }
             Input::Found(candidate) => self.send(VisitorRequest::Candidate { candidate }),
-            Input::Path(Path::Up) => {
-                self.has_path = true;
-                self.stop(Timer::Path);
-                self.stop(Timer::Restart);
-            }
-            Input::Path(Path::Interrupted) => self.interrupted(now),
-            Input::Path(Path::Failed) if self.is_answered => self.interrupted(now),
+            Input::Path(path) => self.path_changed(path, now),
             Input::Heard(timestamp) => self.listen(timestamp, now),
             // The path before goes on as it did.
             Input::Rejected(_) if self.is_answered => self.start(Timer::Restart, now + RESTART_AGAIN),
             Input::Rejected(why) => self.fail(ErrorCode::MediaPathFailed, why),
-            Input::Path(Path::Failed) => self.fail(ErrorCode::MediaPathFailed, "connection state: failed".to_owned()),
+            Input::Pressed(digits) => self.send(VisitorRequest::Keys { digits }),
             Input::MicrophoneAllowed => {
                 self.stop(Timer::Microphone);
                 if !core::mem::replace(&mut self.ready, true) {
@@ -323,11 +351,8 @@ impl Call {
                 }
                 self.stop(Timer::Answer);
                 self.link.answered(|request| matches!(request, VisitorRequest::Offer { .. }));
-                // A path that works is told of again only when it has been interrupted.
-                if !self.has_path {
-                    self.start(Timer::Path, now + PATH_WITHIN);
-                }
                 self.outputs.push_back(Output::Accept(sdp));
+                self.described(now);
             }
             VisitorEvent::State { state } => {
                 if state != CallState::Connecting {
@@ -339,12 +364,21 @@ impl Call {
                 self.outputs.push_back(Output::State(state, 0));
             }
             VisitorEvent::Resume { token } => self.outputs.push_back(Output::Keep(token)),
+            VisitorEvent::Transport { transport } => {
+                if transport == Transport::WebSocket && self.is_frames {
+                    self.stop(Timer::Path);
+                }
+                self.outputs.push_back(Output::Transport(transport));
+            }
             VisitorEvent::Resumed { state, answered_ms } => {
                 self.answered(now);
                 self.outputs.push_back(Output::State(state, answered_ms));
                 // The gateway has let go of this page's path, if it had one.
                 if self.has_offered {
                     self.restart(now);
+                }
+                if self.is_frames {
+                    self.ask_for_frames(now);
                 }
             }
             VisitorEvent::Digit { digit, .. } => {
@@ -357,6 +391,8 @@ impl Call {
                 self.end(Some(code), &message);
                 self.close();
             }
+            // The gateway hears nothing, which it notices seconds before the browser.
+            VisitorEvent::Error { code: ErrorCode::AudioPathBroken, .. } => self.doubt_path(now),
             VisitorEvent::Error { code, message } => self.outputs.push_back(Output::Warn(code, message)),
             VisitorEvent::Ended { code, message, .. } => {
                 self.end(code, &message);
@@ -378,45 +414,11 @@ impl Call {
         }
     }
 
-    /// The audio path is gone, and may come back: by itself, or somewhere else.
-    fn interrupted(&mut self, now: Duration) {
-        self.has_path = false;
-        self.link.doubt(now);
-        if self.timers.iter().all(|(timer, _)| *timer != Timer::Path) {
-            self.start(Timer::Path, now + PATH_BACK_WITHIN);
-        }
-        self.restart(now);
-    }
-
-    /// Looks whether audio still comes. The far end may be silent for its own reasons, so this alone ends nothing.
-    fn listen(&mut self, timestamp: u32, now: Duration) {
-        if timestamp != self.heard.0 {
-            self.heard = (timestamp, Some(now));
-        } else if self.heard.1.is_some_and(|last| last + SILENCE <= now) {
-            self.heard.1 = None;
-            self.link.doubt(now);
-            self.restart(now);
-        }
-    }
-
-    /// Asks for another audio path, one at a time; over a server that is to be found first, if need be.
-    fn restart(&mut self, now: Duration) {
-        if !self.is_answered {
-            return;
-        }
-        if !self.has_path {
-            self.start(Timer::Restart, now + RESTART_AGAIN);
-        }
-        let asked = self.timers.iter().any(|(timer, _)| *timer == Timer::Answer);
-        self.wants_path = self.link.is_broken();
-        if !asked && !self.wants_path {
-            self.start(Timer::Answer, now + RESTART_AGAIN);
-            self.outputs.push_back(Output::Restart);
-        }
-    }
-
     fn answered(&mut self, now: Duration) {
         self.is_answered = true;
+        if self.is_frames {
+            self.restart(now);
+        }
         self.start(Timer::Listen, now + LISTEN_EVERY);
         self.link.call_answered();
     }
@@ -466,7 +468,7 @@ impl Call {
     /// The link has looked for the server in vain.
     fn unreachable(&mut self, now: Duration) {
         // Who hears each other can do without for longer.
-        if self.has_path && self.is_answered && !self.ended {
+        if self.has_path && !self.is_frames && self.is_answered && !self.ended {
             return self.link.go_on(now);
         }
         if !self.ended {
@@ -483,7 +485,7 @@ impl Call {
             _ if self.closed => {}
             (true, _) if self.link.is_idle() => self.close(),
             (true, _) => self.link.hurry(now),
-            (false, true) if !self.is_told && self.timers.iter().all(|(timer, _)| *timer != Timer::Told) => {
+            (false, true) if !self.is_told && !self.runs(Timer::Told) => {
                 self.start(Timer::Told, now + TOLD_AFTER);
             }
             (false, true) => {}
@@ -500,6 +502,10 @@ impl Call {
     fn start(&mut self, timer: Timer, at: Duration) {
         self.stop(timer);
         self.timers.push((timer, at));
+    }
+
+    fn runs(&self, timer: Timer) -> bool {
+        self.timers.iter().any(|(other, _)| *other == timer)
     }
 
     fn stop(&mut self, timer: Timer) {

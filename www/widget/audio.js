@@ -1,15 +1,19 @@
 /**
  * The audio graph: microphone → engine → the track that is sent, and the far end's audio → engine, for its level and its
- * keys only. Playback is not here: an audio element plays the far end natively, and must, unmuted, for Chromium to let
- * any of it into the graph.
+ * keys only. Playback is not here, but of frames: an audio element plays the far end natively, and must, unmuted, for
+ * Chromium to let any of it into the graph.
  *
  * Whatever fails here, the call goes on: then the microphone's own track is sent, without levels.
  */
+
+/** How soon what audio as frames takes is fetched again, where the network did not give it. */
+const FETCH_AGAIN_MS = 1000;
 
 /**
  * @typedef {object} Reports
  * @property {(own: number, far: number) => void} onLevels both sides' levels in dBov
  * @property {(digit: string) => void} onDigit the engine has heard a key of the far end
+ * @property {(frame: ArrayBuffer) => void} onFrame a frame is to be sent
  * @property {(usable: boolean) => void} onUsable whether the engine's track carries the voice, or the microphone's must
  */
 
@@ -24,10 +28,18 @@ export class AudioGraph {
   #sources = [];
   /** Takes the worklet's word on which layer runs against the echo. @type {(layer: import("./sound/echo.js").Layer) => void} */
   onLayer = () => {};
+  /** Audio goes as frames. */
+  #open = false;
+  /** Has what that takes, or fetches it. @type {Promise<void> | undefined} */
+  #fetching;
+  /** To the line (line.js), once it is there. @type {MessagePort | undefined} */
+  #line;
   #destination = this.context.createMediaStreamDestination();
+  #reports;
 
   /** @param {Reports} reports */
   constructor(reports) {
+    this.#reports = reports;
     const { context } = this;
     const usable = () => reports.onUsable(!!this.#node && context.state === "running");
     context.onstatechange = usable;
@@ -49,6 +61,7 @@ export class AudioGraph {
       this.#sources.forEach((source, input) => source?.connect(node, 0, input));
       node.connect(this.#destination);
       this.#node = node;
+      if (this.#open) this.frames(true);
       usable();
     }).catch((error) => console.warn("Ringlet: the call goes on without its audio engine.", error));
     // Browsers that ignore allow="autoplay" resume once the microphone is captured.
@@ -81,6 +94,32 @@ export class AudioGraph {
     return !!this.#node;
   }
 
+  /** Lets audio go as frames, or ends that. @param {boolean} open */
+  frames(open) {
+    this.#open = open;
+    const engine = this.#node;
+    if (!engine) return;
+    if (open) {
+      this.#fetching ??= import(asset("line-js"))
+        .then(({ connect }) => connect(this.context, engine, asset, this.#reports.onFrame))
+        .then((line) => {
+          this.#line = line;
+          this.frames(this.#open);
+        })
+        .catch((error) => {
+          console.warn("Ringlet: audio cannot go as frames yet.", error);
+          this.#fetching = undefined;
+          setTimeout(() => this.frames(this.#open), FETCH_AGAIN_MS);
+        });
+    }
+    this.#line?.postMessage(open);
+  }
+
+  /** Plays a frame that came. @param {ArrayBuffer} frame */
+  play(frame) {
+    this.#line?.postMessage(frame, [frame]);
+  }
+
   /**
    * Tells the worklet, if it is there.
    * @param {{muted: boolean} | {gain: number} | {echo: string, module?: ArrayBuffer}} message `gain` is linear, the microphone's
@@ -92,6 +131,7 @@ export class AudioGraph {
   }
 
   close() {
+    this.#open = false;
     this.context.onstatechange = null;
     this.context.close().catch(() => {});
   }

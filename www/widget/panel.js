@@ -9,6 +9,7 @@ import init, { Phone, sentence } from "phone";
 import { AudioGraph, asset } from "./audio.js";
 import { microphoneError, voice } from "./microphone.js";
 import * as settings from "./settings.js";
+import { STATES, WAYS } from "./words.js";
 
 /** A permission that was given before is there sooner; then the question need not be mentioned. */
 const ASKING_AFTER_MS = 700;
@@ -24,15 +25,6 @@ const KEYS_SHOWN = 16;
 const HERE_EVERY_MS = 1000;
 /** How soon keys that came before the audio path are tried again. */
 const KEYS_AGAIN_MS = 50;
-
-/** @type {Record<string, string>} */
-const STATES = {
-  connecting: "Connecting…",
-  dialing: "Calling…",
-  ringing: "Ringing…",
-  early_media: "Ringing…",
-  answered: "Connected",
-};
 
 /** @typedef {import("../../crates/protocol/ringlet").VisitorEvent} VisitorEvent */
 /** @typedef {import("../../crates/protocol/ringlet").VisitorRequest} VisitorRequest */
@@ -186,6 +178,7 @@ async function call({ page, customer, token: destination, quality, call: before,
   try {
     const chosen = settings.current().quality;
     phone = new Phone(listener, socket, given.token ?? "", shopOrigin, page, customer, destination, token, moving, chosen);
+    if (before?.panel?.slow) phone.expectSlow();
   } catch (error) {
     // WebRTC is missing or switched off.
     console.error("Ringlet:", error);
@@ -295,6 +288,7 @@ function startGraph() {
         level("far", far);
       },
       onDigit: (digit) => phone?.keyHeard(digit),
+      onFrame: (frame) => phone?.sendFrame(frame),
       onUsable(usable) {
         engineUsable = usable;
         send();
@@ -336,6 +330,16 @@ const listener = {
     if (!graph) startGraph();
     graph?.setFarEnd(track);
   },
+  /** @param {boolean} on */
+  onFrames(on) {
+    settings.set("slow", on);
+    if (on && !graph) startGraph();
+    graph?.frames(on);
+  },
+  /** @param {ArrayBuffer} frame */
+  onFrame: (frame) => graph?.play(frame),
+  /** @param {string} transport */
+  onTransport: (transport) => void (part("way").textContent = WAYS[transport] ?? ""),
   /** @param {string} digit */
   onDigit(digit) {
     keysHeard = (keysHeard + " " + digit).slice(-2 * KEYS_SHOWN);

@@ -16,14 +16,17 @@ pub(crate) fn engine_in_wasm() -> Result<Tally> {
     node.args(["--test", "--test-reporter=tap", "softphone-wasm/engine/abi.test.mjs"]);
     let engine = target_dir.join(wasm::TARGET).join("wasm/engine.wasm");
     let tally = counted(node.current_dir(shell::root()).env("ENGINE_WASM", engine))?;
-    // The canceller as it was built for `www/dist`.
-    let mut node = shell::program("node");
-    node.args(["--test", "--test-reporter=tap", "softphone-wasm/modules/canceller/abi.test.mjs"]);
-    let canceller = shell::target().join("wasm").join(wasm::TARGET).join("wasm/canceller.wasm");
-    let tally = tally + counted(node.current_dir(shell::root()).env("CANCELLER_WASM", canceller))?;
     let mut node = shell::program("node");
     node.args(["--test", "--test-reporter=tap", "www/check/score.test.mjs"]);
-    Ok(tally + counted(node.current_dir(shell::root()))?)
+    let tally = tally + counted(node.current_dir(shell::root()))?;
+    // The others as they were built for `www/dist`.
+    ["canceller", "line"].into_iter().try_fold(tally, |tally, name| {
+        let mut node = shell::program("node");
+        node.args(["--test", "--test-reporter=tap", &format!("softphone-wasm/modules/{name}/abi.test.mjs")]);
+        let module = shell::target().join("wasm").join(wasm::TARGET).join(format!("wasm/{name}.wasm"));
+        let variable = format!("{}_WASM", name.to_uppercase());
+        Ok(tally + counted(node.current_dir(shell::root()).env(variable, module))?)
+    })
 }
 
 /// Runs what the fuzzers run, over what they have found worth keeping.

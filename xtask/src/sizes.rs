@@ -16,9 +16,14 @@ const FILES: [(&str, Option<f64>, Option<f64>); 7] = [
     ("a/engine.wasm", None, Some(10_000.0)),
 ];
 
-/// What is fetched when it is first needed, and never by a first call.
-const LATER: [(&str, Option<f64>, Option<f64>); 2] =
-    [("a/canceller.wasm", None, Some(100_000.0)), ("a/sound.js", None, Some(8_000.0))];
+/// What is fetched when it is first needed, and never by a first call where UDP passes.
+const LATER: [(&str, Option<f64>, Option<f64>); 5] = [
+    ("a/canceller.wasm", None, Some(100_000.0)),
+    ("a/sound.js", None, Some(8_000.0)),
+    ("a/line.js", None, Some(1_000.0)),
+    ("a/line-worklet.js", None, Some(1_000.0)),
+    ("a/line.wasm", None, Some(20_000.0)),
+];
 
 /// The sum of `FILES`, gzip, in bytes.
 const SUM_GZIP: f64 = 50_000.0;

@@ -110,13 +110,15 @@ fn assets() -> Result<BTreeMap<String, Vec<u8>>> {
     let modules = modules(&work)?;
     let glue = format!("--alias:phone={}", bindgen_folder().join("phone.js").display());
     let mut hashed = BTreeMap::from(modules);
-    let scripts: [(&str, &str, &[&str]); 6] = [
+    let scripts: [(&str, &str, &[&str]); 8] = [
         ("panel.js", "widget/panel.js", &["--bundle", "--format=esm", "--target=es2022", &glue]),
         ("sound.js", "widget/sound/sound.js", &["--bundle", "--format=esm", "--target=es2022", "--loader:.css=text"]),
         ("worklet.js", "widget/worklet.js", &["--format=esm", "--target=es2022"]),
         ("panel.css", "widget/panel.css", &[]),
         ("check.js", "check/check.js", &["--bundle", "--format=esm", "--target=es2022"]),
         ("check.css", "check/check.css", &[]),
+        ("line.js", "widget/line.js", &["--format=esm", "--target=es2022"]),
+        ("line-worklet.js", "widget/line-worklet.js", &["--format=esm", "--target=es2022"]),
     ];
     for (name, from, args) in scripts {
         hashed.insert(name, esbuild(&www.join(from), &work.join(name), args)?);
@@ -138,12 +140,12 @@ fn assets() -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(files)
 }
 
-/// Compiles phone, engine and canceller, makes the phone's glue, shrinks them.
-fn modules(work: &Path) -> Result<[(&'static str, Vec<u8>); 3]> {
+/// Compiles phone, engine, canceller and line, makes the phone's glue, shrinks them.
+fn modules(work: &Path) -> Result<[(&'static str, Vec<u8>); 4]> {
     let target_dir = shell::target().join("wasm");
     let mut cargo = wasm::cargo()?;
     cargo.args(["build", "--lib", "--profile", "wasm"]);
-    cargo.args(["--package", "softphone-wasm", "--package", "engine", "--package", "canceller"]);
+    cargo.args(["--package", "softphone-wasm", "--package", "engine", "--package", "canceller", "--package", "line"]);
     shell::run(cargo.args(["--target", wasm::TARGET]).arg("--target-dir").arg(&target_dir))?;
     let compiled = target_dir.join(wasm::TARGET).join("wasm");
     eprintln!("  wasm-bindgen: the glue between phone and browser");
@@ -155,6 +157,7 @@ fn modules(work: &Path) -> Result<[(&'static str, Vec<u8>); 3]> {
     Ok([
         ("phone.wasm", wasm_opt("-Oz", &bindgen_folder().join("phone_bg.wasm"), &work.join("phone.wasm"))?),
         ("engine.wasm", wasm_opt("-Oz", &compiled.join("engine.wasm"), &work.join("engine.wasm"))?),
+        ("line.wasm", wasm_opt("-Oz", &compiled.join("line.wasm"), &work.join("line.wasm"))?),
         // Thirty times the engine's work, and no part of a first call: here time counts before bytes.
         ("canceller.wasm", wasm_opt("-O3", &compiled.join("canceller.wasm"), &work.join("canceller.wasm"))?),
     ])

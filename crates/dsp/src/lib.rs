@@ -27,6 +27,7 @@ pub mod g711;
 pub mod gain;
 pub mod level;
 pub mod playout;
+pub mod resample;
 mod ring;
 pub mod spectrum;
 pub mod suppress;

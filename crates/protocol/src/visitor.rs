@@ -276,7 +276,6 @@ messages! {
             duration_ms: u32,
         },
         /// What carries the audio: sent when the path is up, and again whenever the audio has moved.
-        #[cfg(feature = "serde")]
         Transport = "transport" {
             /// Which.
             transport: Transport,

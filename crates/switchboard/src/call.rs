@@ -384,6 +384,9 @@ impl Call {
         match self.visitor {
             _ if state != CallState::Answered => {}
             Visitor::Here(page) if was_up => {
+                // The browser notices by itself, but seconds later.
+                let code = ErrorCode::AudioPathBroken;
+                self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
                 fx.outputs.push_back(Output::ProbeVisitor { call: self.id.clone(), page });
             }
             Visitor::Unreached if self.timers.get(Timer::Visitor).is_none() => self.leave(fx),

@@ -22,6 +22,9 @@ const CONTROL_PORT: u16 = 4444;
 /// Longer than any event that it sends.
 const MAX_NETSTRING_BYTES: usize = 64 * 1024;
 
+/// What stands before the samples in its recordings, which have 16 bits each.
+const WAV_HEADER_BYTES: u64 = 44;
+
 /// A running baresip.
 #[derive(Debug)]
 pub struct Baresip {
@@ -118,6 +121,17 @@ impl Baresip {
     /// Its last words, SIP messages among them.
     pub fn tail(&self) -> String {
         self.process.tail()
+    }
+
+    /// How many samples it has heard so far: the clock of [`heard`](Self::heard), which stands where nothing is received.
+    ///
+    /// # Errors
+    /// When there is not one recording.
+    pub fn samples_heard(&self) -> Result<usize> {
+        let files = fs::read_dir(&self.directory)?.flatten();
+        let mut sizes = files.filter(|file| file.file_name().to_string_lossy().ends_with("-dec.wav"));
+        let bytes = sizes.next().context("baresip has heard nothing yet")?.metadata()?.len();
+        Ok(usize::try_from(bytes.saturating_sub(WAV_HEADER_BYTES))? / 2)
     }
 
     async fn recording(&self, suffix: &str) -> Result<Recording> {

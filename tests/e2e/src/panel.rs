@@ -3,7 +3,7 @@
 use crate::browser::{Browser, LOADER_ROOT};
 use crate::tone::Recording;
 use crate::wait::eventually;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use std::time::Duration;
@@ -130,7 +130,14 @@ impl Browser {
     /// # Errors
     /// When one cannot be clicked.
     pub async fn press(&self, keys: &str) -> Result<()> {
-        self.click_in_panel("#keys").await?;
+        eventually("the key pad is open", SETUP_LIMIT, async || {
+            if self.in_panel("return document.getElementById('keypad').hidden").await? == true {
+                self.click_in_panel("#keys").await?;
+                bail!("it was not");
+            }
+            Ok(())
+        })
+        .await?;
         for key in keys.chars() {
             self.click_in_panel(&format!("[data-key=\"{key}\"]")).await?;
         }
@@ -142,8 +149,16 @@ impl Browser {
     /// # Errors
     /// When there is nothing, or it cannot be clicked.
     pub async fn click_in_panel(&self, selector: &str) -> Result<()> {
-        let element = self.element_in_panel(&format!("return document.querySelector({selector:?})")).await?;
-        element.click().await.with_context(|| format!("clicking {selector}"))
+        // The driver asks where the element is in the frame, then where the frame is, and refuses if something else is there by then.
+        // So the frame must have become as tall as what stands in it; a note may still go meanwhile.
+        eventually(&format!("{selector} can be clicked"), SETUP_LIMIT, async || {
+            let (have, want) = ("innerHeight", "document.getElementById('panel').offsetHeight");
+            let heights = self.in_panel(&format!("return parent === window ? [0, 0] : [{have}, {want}]")).await?;
+            ensure!(heights.get(0) == heights.get(1), "frame and panel are {heights} pixels tall");
+            let element = self.element_in_panel(&format!("return document.querySelector({selector:?})")).await?;
+            element.click().await.with_context(|| format!("clicking {selector}"))
+        })
+        .await
     }
 
     /// Begins to note which keys of the far end the panel shows; it shows each for some seconds only.

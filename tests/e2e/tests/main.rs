@@ -8,6 +8,7 @@ mod commands;
 mod echo;
 mod embedding;
 mod endings;
+mod frames;
 mod keys;
 mod network;
 mod over_tcp;
@@ -73,6 +74,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     resume::tests(&mut program);
     restarts::tests(&mut program);
     upgrade::tests(&mut program);
+    frames::tests(&mut program);
     window::tests(&mut program);
     network::tests(&mut program);
     roaming::tests(&mut program);

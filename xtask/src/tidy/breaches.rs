@@ -29,6 +29,7 @@ pub(super) fn sound() -> Project {
             "//! HTTP.\nfn log(call: u32) {\n    info!(%call, \"the number is private\");\n}\n",
         ),
         ("crates/frame/src/lib.rs", "//! Frames.\n#![no_std]\n"),
+        ("softphone-wasm/modules/line/src/lib.rs", "//! The line.\n#![no_std]\n"),
         ("softphone-wasm/engine/src/lib.rs", "//! The engine.\n#![no_std]\nmod abi;\n"),
         ("softphone-wasm/engine/src/abi.rs", "//! The ABI.\n#[unsafe(no_mangle)]\npub extern \"C\" fn process() {}\n"),
         ("www/loader/ringlet.js", "// The loader.\nexport {};\n"),

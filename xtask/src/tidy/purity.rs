@@ -42,7 +42,11 @@ pub(super) static RULES: [Rule; 6] = [
     },
 ];
 
-const ABIS: [&str; 2] = ["softphone-wasm/engine/src/abi.rs", "softphone-wasm/modules/canceller/src/abi.rs"];
+const ABIS: [&str; 3] = [
+    "softphone-wasm/engine/src/abi.rs",
+    "softphone-wasm/modules/canceller/src/abi.rs",
+    "softphone-wasm/modules/line/src/abi.rs",
+];
 
 const PURE: [&str; 4] = ["crates/dsp/src", "crates/frame/src", "crates/protocol/src", "crates/switchboard/src"];
 
@@ -64,7 +68,8 @@ const AMBIENT: [&str; 14] = [
     "async fn",
 ];
 
-const NO_STD: [&str; 3] = ["crates/dsp/src", "crates/frame/src", "softphone-wasm/engine/src"];
+const NO_STD: [&str; 4] =
+    ["crates/dsp/src", "crates/frame/src", "softphone-wasm/engine/src", "softphone-wasm/modules/line/src"];
 
 /// Methods of f32 and f64 that exist in std only. `sqrt` is exact everywhere, but it is std's as well.
 const FLOAT_METHODS: [&str; 19] = [

@@ -50,12 +50,15 @@ fn a_socket_that_breaks_while_audio_flows_is_noticed_by_nobody() {
 fn who_is_neither_connected_nor_heard_is_away_and_may_come_back_to_the_same_page() {
     let mut bench = in_call();
     bench.walk([
-        (media_down().into(), "visitor probed"),
+        (media_down().into(), "visitor error RL-111 · visitor probed"),
         (broken(1).into(), ""),
         (Step::Wait(1), ""),
         (Step::Wait(1), "g1 away c1"),
         (Step::Wait(40), ""),
-        (reconnects(2, 1, ALL_SEEN).into(), "page 2 reconnected 2 6 · page 2 resumed answered 42000"),
+        (
+            reconnects(2, 1, ALL_SEEN).into(),
+            "page 2 reconnected 2 6 · page 2 error RL-111 · page 2 resumed answered 42000",
+        ),
         (offer_of(2).into(), "g1 offer O2"),
         (sdp_answer().into(), "page 2 answer A"),
         (media_up().into(), ""),
@@ -158,7 +161,7 @@ fn a_page_that_roams_offers_again_and_again_but_not_for_ever() {
         (candidate("b"), "g1 candidate b"),
         (media_down(), ""),
         (sdp_answer(), "visitor answer A"),
-        (media_down(), "visitor probed"),
+        (media_down(), "visitor error RL-111 · visitor probed"),
         (media_up(), ""),
     ]);
     bench.prepare((0..MAX_OFFERS).map(|_| offer()));

@@ -268,11 +268,11 @@ fn audio_that_never_comes_about_after_the_answer_ends_the_call() {
 fn audio_that_breaks_may_come_back_within_its_deadline() {
     let mut bench = in_call();
     bench.walk([
-        (media_down().into(), "visitor probed"),
+        (media_down().into(), "visitor error RL-111 · visitor probed"),
         (Step::Wait(14), ""),
         (media_up().into(), ""),
         (Step::Wait(60), ""),
-        (media_down().into(), "visitor probed"),
+        (media_down().into(), "visitor error RL-111 · visitor probed"),
         (Step::Wait(14), ""),
         (media_down().into(), ""),
         (Step::Wait(1), "visitor ended media_failed RL-108 · visitor closed · g1 release c1 media_failed"),
