@@ -1,6 +1,7 @@
 //! What every request handler can reach, and which handler answers what.
 
 use crate::assets::{self, Assets};
+use crate::card::{self, CardTokens};
 use crate::hub::HubHandle;
 use crate::limits::Limits;
 use crate::problem::Problem;
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) panel_tokens: PanelTokens,
     pub(crate) resume_tokens: ResumeTokens,
+    pub(crate) card_tokens: CardTokens,
     pub(crate) assets: Assets,
     pub(crate) metrics: PrometheusHandle,
     /// The tasks that serve WebSockets.
@@ -71,6 +73,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/panel", get(panel::show))
         .route("/check", get(check::page::show))
         .route("/errors", get(check::errors::show))
+        .route("/card", get(card::show))
+        .route("/card.css", get(card::style))
         .route("/healthz", get(controllers::health::show))
         .route("/metrics", get(controllers::metrics::show))
         .route("/openapi.json", get(controllers::openapi::show))

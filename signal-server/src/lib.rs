@@ -16,6 +16,7 @@
 
 mod app;
 mod assets;
+mod card;
 mod check;
 mod client_address;
 mod config;

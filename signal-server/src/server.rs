@@ -2,6 +2,7 @@
 
 use crate::app::{App, Parts};
 use crate::assets::Assets;
+use crate::card::CardTokens;
 use crate::handover::{self, Gateways, Handover, Inherited};
 use crate::http::{self, Http};
 use crate::hub::{Hub, Stopping};
@@ -166,6 +167,7 @@ pub(crate) async fn start(
         public_origin,
         limits: Limits::new(&config.limits),
         panel_tokens: PanelTokens::new(&token_secret),
+        card_tokens: CardTokens::new(&token_secret),
         resume_tokens,
         store: store.clone(),
         hub: hub_handle.clone(),

@@ -85,6 +85,16 @@ impl GatewayLoss {
     }
 }
 
+/// A link to the card of a merchant's commands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CommandCard {
+    /// To be opened in a browser, and printed.
+    pub url: String,
+    /// When the link ends, in Unix milliseconds.
+    pub expires_at: i64,
+}
+
 /// Where a link's calls go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

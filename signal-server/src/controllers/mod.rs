@@ -21,7 +21,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use protocol::MerchantId;
 use protocol::rest::Page;
 use serde::de::DeserializeOwned;
@@ -51,6 +51,7 @@ pub(crate) fn v1() -> Router<App> {
             get(link::read::read).put(link::write::write).delete(link::delete::delete),
         )
         .route("/merchants/{merchant}/commands", get(command::list::list).post(command::create::create))
+        .route("/merchants/{merchant}/command-cards", post(command::card::create))
         .route(
             "/merchants/{merchant}/commands/{sequence}",
             get(command::read::read).put(command::write::write).delete(command::delete::delete),

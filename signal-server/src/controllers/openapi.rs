@@ -32,6 +32,7 @@ pub(crate) fn document() -> Document {
         link::write::write,
         link::delete::delete,
         command::list::list,
+        command::card::create,
         command::create::create,
         command::read::read,
         command::write::write,

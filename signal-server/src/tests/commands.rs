@@ -255,3 +255,22 @@ async fn a_merchants_server_in_a_private_network_is_not_asked_even_by_name() {
     assert_eq!(tone(&mut app).await, Tone::Refused);
     assert!(asked.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_card_is_opened_by_a_link_that_the_merchants_key_makes_and_shows_the_table_of_this_moment() {
+    let app = TestApp::start().await;
+    let path = "/v1/merchants/acme/command-cards";
+    assert_eq!(app.rest(Method::POST, path, "no such key", None).await.0, 401);
+    let (status, card) = app.rest(Method::POST, path, ACME, None).await;
+    assert_eq!(status, 201, "{card}");
+    let url = card.get("url").and_then(Value::as_str).and_then(|url| url.split_once("/card?")).map(|it| it.1);
+    let link = format!("/card?{}", url.unwrap_or_default());
+    put(&app, "*55", json!({"action": "page", "url": "/sizes", "label": "Sizes & widths"})).await;
+    let answer = app.get(&link).await;
+    let policy = answer.headers().get("content-security-policy").cloned();
+    assert!(policy.is_some_and(|policy| policy.to_str().is_ok_and(|it| it.contains("default-src 'none'"))));
+    let page = answer.text().await.unwrap_or_default();
+    assert!(page.contains("*55") && page.contains("Sizes &amp; widths") && page.contains("*22"), "{page}");
+    let forged = app.get(&format!("{link}x")).await;
+    assert_eq!(forged.status(), StatusCode::FORBIDDEN);
+}

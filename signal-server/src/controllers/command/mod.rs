@@ -1,5 +1,6 @@
 //! What the far end's keys mean, by merchant. Changes count for running calls from the next code that is keyed.
 
+pub(crate) mod card;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod list;
