@@ -503,16 +503,10 @@ impl Model {
         if self.calls.get(call).is_none_or(|call| call.over) {
             return;
         }
-        if matches!(event, Event::Closed { .. }) && self.place_again(call, now) {
-            return;
+        if matches!(event, Event::Closed { .. }) {
+            return self.close(call, now);
         }
         let Some(facts) = self.calls.get_mut(call) else { return };
-        if matches!(event, Event::Closed { .. }) {
-            // What is closed cannot be released any more.
-            facts.gateway = None;
-            facts.over = true;
-            return self.end(call, vec![EndReason::GatewayGone], None, now);
-        }
         if facts.ended.is_some() {
             return;
         }

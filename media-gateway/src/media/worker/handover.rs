@@ -84,6 +84,10 @@ impl Worker {
 
     /// Reads the socket no more, and accepts no connection: the process after this one does.
     pub(super) fn let_go(&mut self) {
+        if self.neighbours.after.is_none() {
+            // It was gone before the word came, and nobody would read.
+            return warn!("the process that was to have the ports is gone: keeping them");
+        }
         self.neighbours.has_let_go = true;
         self.shared.tcp.close_listener();
         if let Err(error) = self.poll.registry().deregister(&mut self.shared.socket) {

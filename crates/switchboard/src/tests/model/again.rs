@@ -5,9 +5,22 @@ use crate::again::MAX_AGAIN;
 use crate::keys::Keys;
 use protocol::CallId;
 use protocol::rest::GatewayLoss;
+use protocol::visitor::EndReason;
 use std::time::Instant;
 
 impl Model {
+    /// The call's gateway knows it no more.
+    pub(super) fn close(&mut self, call: &CallId, now: Instant) {
+        if self.place_again(call, now) {
+            return;
+        }
+        if let Some(facts) = self.calls.get_mut(call) {
+            // What is closed cannot be released any more.
+            (facts.gateway, facts.over) = (None, true);
+        }
+        self.end(call, vec![EndReason::GatewayGone], None, now);
+    }
+
     /// Whether the call begins anew, because its gateway is gone and another has room.
     pub(super) fn place_again(&mut self, call: &CallId, now: Instant) -> bool {
         let gateway = self.calls.get_mut(call).and_then(|facts| facts.gateway.take());
