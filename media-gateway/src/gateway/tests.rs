@@ -1,6 +1,7 @@
 //! A whole gateway: a browser on one side, on the other a SIP peer that answers and echoes, real sockets on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use dsp::{Hertz, SampleRate, spectrum, units};
@@ -10,7 +11,7 @@ use protocol::visitor::Quality;
 use protocol::{CallId, GatewayId, TrunkName};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Gateway, start, start_in_place};
 use crate::config::{Config, Trunk};
@@ -80,13 +81,13 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(ports: std::ops::RangeInclusive<u16>) -> TestResult<Self> {
+    async fn new(ports: RangeInclusive<u16>) -> TestResult<Self> {
         let far_end = FarEnd::new().await?;
         let port = far_end.sip.local_addr().port();
         Self::with(far_end, ports, port).await
     }
 
-    async fn with(far_end: FarEnd, ports: std::ops::RangeInclusive<u16>, trunk: u16) -> TestResult<Self> {
+    async fn with(far_end: FarEnd, ports: RangeInclusive<u16>, trunk: u16) -> TestResult<Self> {
         let trunk = Trunk::new("pbx", "127.0.0.1", trunk);
         let config = Config {
             capacity: 1,
@@ -415,13 +416,27 @@ async fn a_gateway_takes_the_place_of_another_and_the_calls_of_both_talk_on_and_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_whose_successor_dies_reads_its_ports_again() -> TestResult {
-    let mut old = Bench::new(39_548..=39_551).await?;
+    loses_its_successor(39_548..=39_551, false).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_successor_is_dead_before_it_lets_go_keeps_its_ports() -> TestResult {
+    loses_its_successor(39_564..=39_567, true).await
+}
+
+async fn loses_its_successor(ports: RangeInclusive<u16>, is_gone_first: bool) -> TestResult {
+    let mut old = Bench::new(ports).await?;
     let mut browser = old.browser().await?;
     let (far, offer) = old.dial().await?;
     old.far_end.answer(&far, &offer)?;
     assert!(matches!(old.event().await?, Event::Answered { .. }));
     // A process that has taken them and is gone: its ends close.
-    let sockets = old.gateway.handle.offer_sockets().await?;
+    let mut sockets = Some(old.gateway.handle.offer_sockets().await?);
+    if is_gone_first {
+        sockets = None;
+        // Until the media thread has seen it.
+        sleep(Duration::from_millis(200)).await;
+    }
     old.gateway.handle.let_go(GatewayId::new("gateway~1")).await;
     drop(sockets);
     browser.speak(440.0);
