@@ -1,6 +1,7 @@
 //! Headless Chromium under chromedriver, with a WAV for a microphone. Not here: what stands in Ringlet's panel.
 
-use crate::{device::Device, namespace::BRIDGE, process::Process, wait::eventually};
+use crate::device::{Device, Door};
+use crate::{namespace::BRIDGE, process::Process, wait::eventually};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ pub struct Chromedriver {
     process: Process,
     port: u16,
     flags: Vec<String>,
+    _door: Option<Door>,
 }
 
 impl Chromedriver {
@@ -42,7 +44,7 @@ impl Chromedriver {
     /// # Errors
     /// When it does not come up.
     pub async fn start(directory: &Path) -> Result<Self> {
-        Self::run(directory, &[], DRIVER_PORT, Vec::new()).await
+        Self::run(directory, &[], DRIVER_PORT, Vec::new(), None).await
     }
 
     /// Starts one in a device, whose browsers know no other network than the device's.
@@ -50,13 +52,13 @@ impl Chromedriver {
     /// # Errors
     /// When it does not come up.
     pub async fn start_in(device: &Device, directory: &Path) -> Result<Self> {
-        device.door(DEVICE_DRIVER_PORT).await?;
+        let door = device.door(DEVICE_DRIVER_PORT).await?;
         // By names that every browser trusts as it does HTTPS.
         let hosts = format!("--host-resolver-rules=MAP localhost {BRIDGE}, MAP 127.0.0.1 {BRIDGE}");
-        Self::run(directory, &device.runs(), DEVICE_DRIVER_PORT, vec![hosts]).await
+        Self::run(directory, &device.runs(), DEVICE_DRIVER_PORT, vec![hosts], Some(door)).await
     }
 
-    async fn run(directory: &Path, runs: &[String], port: u16, flags: Vec<String>) -> Result<Self> {
+    async fn run(directory: &Path, runs: &[String], port: u16, flags: Vec<String>, door: Option<Door>) -> Result<Self> {
         let option = format!("--port={port}");
         // Browsers are no children of ours. In a process namespace they end with chromedriver, however we end.
         let mut arguments: Vec<&str> = runs.iter().map(String::as_str).collect();
@@ -69,7 +71,7 @@ impl Chromedriver {
             Ok(http.get(format!("http://127.0.0.1:{port}/status")).send().await?.error_for_status()?)
         })
         .await?;
-        Ok(Self { process, port, flags })
+        Ok(Self { process, port, flags, _door: door })
     }
 
     /// Lets all its browsers sleep, as a machine does whose lid is shut: they know nothing of the time until they wake.

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// How long a namespace may take to be there.
 const MADE_WITHIN: Duration = Duration::from_secs(5);
@@ -53,12 +54,11 @@ impl Device {
         ["nsenter".to_owned(), format!("--net={}", self.namespace())]
     }
 
-    /// A way to a TCP port of the device's loopback from the same port of ours, which no broken network touches. It stands
-    /// as long as the runtime.
+    /// A way to a TCP port of the device's loopback from the same port of ours, which no broken network touches.
     ///
     /// # Errors
     /// When the port is taken.
-    pub async fn door(&self, port: u16) -> Result<()> {
+    pub async fn door(&self, port: u16) -> Result<Door> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         // That of the test before may take a moment to go.
         let listener =
@@ -81,7 +81,7 @@ impl Device {
                 Ok(())
             })
         });
-        tokio::spawn(async move {
+        let accepts = tokio::spawn(async move {
             while let Ok((outer, _)) = listener.accept().await {
                 let Ok(outer) = outer.into_std() else { break };
                 if entered.is_finished() || inwards.send(outer).await.is_err() {
@@ -89,7 +89,7 @@ impl Device {
                 }
             }
         });
-        Ok(())
+        Ok(Door(accepts))
     }
 
     /// Joins the device with another network, whose addresses are 10.98.`n`.1 (ours) and 10.98.`n`.2. Where there are
@@ -125,6 +125,16 @@ impl Drop for Device {
     fn drop(&mut self) {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
+    }
+}
+
+/// A way into a device. Dropping it closes it, for the door of the next test is at the same port.
+#[derive(Debug)]
+pub struct Door(JoinHandle<()>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
