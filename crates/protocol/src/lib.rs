@@ -22,7 +22,6 @@ pub mod gateway;
 mod ids;
 #[cfg(feature = "serde")]
 pub mod rest;
-#[cfg(feature = "serde")]
 pub mod rfc4571;
 #[cfg(feature = "serde")]
 pub mod settings;

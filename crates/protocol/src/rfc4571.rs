@@ -1,6 +1,9 @@
 //! Datagrams over a byte stream: each behind its length in two bytes, network order (RFC 4571 section 2), as ICE over TCP
 //! wants them (RFC 6544 section 3). Not here: sockets, and what the datagrams mean.
 
+use alloc::boxed::Box;
+use alloc::vec;
+
 /// The longest datagram that is taken: none of WebRTC is longer, since it must fit an Ethernet frame when it goes over UDP.
 pub const MAX_FRAME: usize = 2048;
 
