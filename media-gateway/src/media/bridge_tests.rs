@@ -21,6 +21,7 @@ use crate::sip::sdp::{Codec, Direction, Remote};
 
 mod playout;
 mod tones;
+mod torture;
 
 const EVENT_PT: u8 = 101;
 const MS: Duration = Duration::from_millis(1);

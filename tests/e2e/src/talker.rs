@@ -3,7 +3,10 @@
 
 use crate::wait::eventually;
 use anyhow::Result;
+use dsp::dtmf::{Generator, Shape};
 use dsp::g711::Law;
+use dsp::{Digit, SampleRate, units};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -33,6 +36,8 @@ struct Heard {
     last: Option<SystemTime>,
     longest_gap: Duration,
     from: Option<SocketAddr>,
+    /// Tones of keys, said in the place of its own.
+    keys: VecDeque<i16>,
 }
 
 impl Talker {
@@ -46,6 +51,18 @@ impl Talker {
         let heard = Arc::default();
         let shared = Arc::clone(&heard);
         Ok(Self(heard, tokio::spawn(async move { run(&socket, &shared).await })))
+    }
+
+    /// Dials keys as tones in the audio, 100 ms each with pauses as long.
+    pub fn dial(&self, keys: &str) {
+        let digits = keys.chars().filter_map(Digit::from_char);
+        let tones = digits.flat_map(|digit| Generator::new(SampleRate::HZ_8000, digit, Shape::default()));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys.extend(tones.map(units::to_i16));
+    }
+
+    /// Whether all keys are dialled.
+    pub fn has_dialled(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys.is_empty()
     }
 
     /// Forgets the last call.
@@ -82,8 +99,6 @@ async fn run(socket: &UdpSocket, heard: &Mutex<Heard>) -> Result<()> {
     // 400 Hz: 8 whole periods a packet.
     let tone: Vec<i16> =
         (0..SAMPLES).map(|n| ((n as f64 * std::f64::consts::TAU * 400.0 / 8000.0).sin() * 8000.0) as i16).collect();
-    let mut codes = [0; SAMPLES];
-    Law::Mu.encode(&tone, &mut codes);
     let (mut sequence, mut timestamp) = (0_u16, 0_u32);
     let mut tick = interval(Duration::from_millis(20));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -102,7 +117,14 @@ async fn run(socket: &UdpSocket, heard: &Mutex<Heard>) -> Result<()> {
                 }
             }
             _ = tick.tick() => {
-                let Some(to) = heard.lock().unwrap_or_else(PoisonError::into_inner).from else { continue };
+                let mut codes = [0; SAMPLES];
+                let to = {
+                    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                    let Some(to) = heard.from else { continue };
+                    let piece: Vec<i16> = tone.iter().map(|own| heard.keys.pop_front().unwrap_or(*own)).collect();
+                    Law::Mu.encode(&piece, &mut codes);
+                    to
+                };
                 let mut packet = vec![0x80, 0];
                 packet.extend(sequence.to_be_bytes());
                 packet.extend(timestamp.to_be_bytes());

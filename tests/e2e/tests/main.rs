@@ -18,6 +18,7 @@ mod resume;
 mod roaming;
 mod settings;
 mod strangers;
+mod tone_keys;
 mod tones;
 mod upgrade;
 mod window;
@@ -68,6 +69,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     checks::tests(&mut program);
     quality::tests(&mut program);
     keys::tests(&mut program);
+    tone_keys::tests(&mut program);
     commands::tests(&mut program);
     settings::tests(&mut program);
     endings::tests(&mut program);
