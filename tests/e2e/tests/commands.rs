@@ -65,6 +65,9 @@ async fn push(scene: &mut Scene) -> Result<()> {
     is_at(scene, "/returns.html?by=%2A76").await?;
     let words = scene.browser.panel_words().await?;
     ensure!(!words.contains(SHOWN), "gone back, the panel says {words:?}");
+    // A call that is answered may still wait for the microphone; the end of what the phone records is listened to below.
+    scene.browser.listen().await?;
+    scene.browser.heard(4).await?;
     scene.browser.hang_up().await?;
     scene.phone()?.event("CALL_CLOSED", SOON).await?;
     ensure!(scene.phone()?.invites() == 1, "the phone rang {} times", scene.phone()?.invites());
