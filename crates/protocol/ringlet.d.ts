@@ -115,6 +115,9 @@ export interface VisitorRequestHello {
   session?: string;
   /** With `session`: how many of the server's events have come to this page, as they are counted. */
   seen?: number;
+  /** With `resume`: the fingerprint of the certificate that the page will connect with, as in SDP (RFC 8122 section 5). Where */
+  /** the page before has said `next`, no other page is believed. */
+  fingerprint?: string;
 }
 
 /** The browser's SDP offer. */
@@ -174,6 +177,14 @@ export interface VisitorRequestPing {
   seen: number;
 }
 
+/** The certificate that this page's successor will have, whose key never leaves this browser: from now on the call goes to */
+/** nobody else, and the gateway makes a leg for it ahead. Answered by `prepared`. */
+export interface VisitorRequestNext {
+  type: "next";
+  /** SHA-256, as in SDP (RFC 8122 section 5). */
+  fingerprint: string;
+}
+
 /** What has become of `page`. Where the shop's page goes at once, the end of the socket says it as well. */
 export interface VisitorRequestShown {
   type: "shown";
@@ -219,6 +230,7 @@ export type VisitorRequest =
   | VisitorRequestHangup
   | VisitorRequestFailed
   | VisitorRequestPing
+  | VisitorRequestNext
   | VisitorRequestShown
   | VisitorRequestSettings;
 
@@ -329,6 +341,16 @@ export interface VisitorEventPong {
   received: number;
 }
 
+/** There is a leg for this page's successor, which need not wait for an answer to its offer: this is the answer, if it */
+/** connects with that certificate. To be kept beside the `resume` token, and used once. */
+export interface VisitorEventPrepared {
+  type: "prepared";
+  /** Of which certificate. */
+  fingerprint: string;
+  /** SDP (RFC 8866). */
+  sdp: string;
+}
+
 /** The call centre shows the shopper a page of the shop: the shop's page goes there, and the call with it. Answered by */
 /** `shown`. */
 export interface VisitorEventPage {
@@ -376,6 +398,7 @@ export type VisitorEvent =
   | VisitorEventSession
   | VisitorEventReconnected
   | VisitorEventPong
+  | VisitorEventPrepared
   | VisitorEventPage
   | VisitorEventSet;
 

@@ -222,6 +222,11 @@ impl Controller {
                     self.order(&call, CallOrder::Away).await;
                 }
             }
+            Command::Prepare { call, fingerprint } => {
+                if self.calls.get(&call).is_some_and(|entry| entry.media_is_open && entry.released.is_none()) {
+                    self.media.send(MediaCommand::Prepare { call, fingerprint }).await;
+                }
+            }
             Command::Frames { call, codec } => self.order_if_live(&call, CallOrder::Frames(codec)).await,
             Command::Press { call, digits } => self.order_if_live(&call, CallOrder::Press(digits)).await,
             Command::Tone { call, tone } => {
@@ -346,6 +351,9 @@ impl Controller {
                     entry.broken = None;
                 }
                 self.tell(&call, |call| Event::Answer { call, sdp });
+            }
+            MediaEvent::Prepared { call, fingerprint, sdp } => {
+                self.tell(&call, |call| Event::Prepared { call, fingerprint, sdp });
             }
             MediaEvent::FarewellSaid { call } => self.farewell_said(&call).await,
             MediaEvent::OfferUnusable { call, detail } => {

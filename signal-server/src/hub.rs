@@ -48,7 +48,7 @@ pub(crate) enum Message {
     /// An admitted visitor.
     Arrived { call: CallId, page: Page, plan: Box<Plan>, link: PageLink, permit: CallPermit },
     /// A page with a `resume` token.
-    Resume { call: CallId, page: Page, epoch: Epoch, takeover: bool, link: PageLink },
+    Resume { call: CallId, page: Page, epoch: Epoch, takeover: bool, fingerprint: Option<String>, link: PageLink },
     /// A page's message.
     Visitor { call: CallId, page: Page, request: VisitorRequest },
     /// A page with a `session` token.
@@ -340,9 +340,9 @@ impl Hub {
                 self.pages.insert(page, link);
                 Input::Arrived { call, page, plan }
             }
-            Message::Resume { call, page, epoch, takeover, link } => {
+            Message::Resume { call, page, epoch, takeover, fingerprint, link } => {
                 self.pages.insert(page, link);
-                Input::Resume { call, page, epoch, takeover }
+                Input::Resume { call, page, epoch, takeover, fingerprint }
             }
             Message::Visitor { call, page, request } => Input::Visitor { call, page, request },
             Message::Reconnect { call, page, session, seen, link } => {

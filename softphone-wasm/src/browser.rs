@@ -88,6 +88,15 @@ extern "C" {
     #[wasm_bindgen(method, js_name = onEnded)]
     fn on_ended(this: &Listener, code: &str, message: &str);
 
+    /// An `RTCCertificate`.
+    #[wasm_bindgen(typescript_type = "RTCCertificate")]
+    pub type Certificate;
+    // web-sys lacks the certificates.
+    #[wasm_bindgen(extends = RtcConfiguration)]
+    type Configuration;
+    #[wasm_bindgen(method, setter, js_name = certificates)]
+    fn set_certificates(this: &Configuration, certificates: Vec<Certificate>);
+
     // web-sys lacks the form without an argument, which makes offer and description in one step.
     #[wasm_bindgen(extends = RtcPeerConnection)]
     type Peer;
@@ -147,7 +156,8 @@ impl Phone {
     /// Opens the socket at `url` and makes the offer at once. `origin` and `page` are those of the page around the
     /// panel, `customer` and `destination_token` what its script tag carries, if anything. With `resume` a call is taken
     /// up again that a page before this one had, with `takeover` even if another page has it now. `quality` is a word of [`Quality`]; another
-    /// is as none.
+    /// is as none. `certificate` has been announced by that page, and has this `fingerprint` as SDP writes it; `prepared` is the answer
+    /// that it was given.
     ///
     /// # Errors
     /// What the browser throws where it has no WebRTC, or where it is switched off.
@@ -164,6 +174,9 @@ impl Phone {
         resume: Option<String>,
         takeover: Option<bool>,
         quality: Option<String>,
+        certificate: Option<Certificate>,
+        fingerprint: Option<String>,
+        prepared: Option<String>,
     ) -> Result<Phone, JsValue> {
         let hello = VisitorRequest::Hello {
             version: VERSION,
@@ -176,16 +189,24 @@ impl Phone {
             takeover,
             session: None,
             seen: None,
+            fingerprint,
         };
-        let configuration = RtcConfiguration::new();
+        let configuration: Configuration = RtcConfiguration::new().unchecked_into();
         configuration.set_bundle_policy(RtcBundlePolicy::MaxBundle);
+        if let Some(certificate) = certificate {
+            configuration.set_certificates(vec![certificate]);
+        }
         let peer: Peer = RtcPeerConnection::new_with_configuration(&configuration)?.unchecked_into();
         // sendrecv by default, and with a sender whose track may come later: nothing waits for the microphone.
         let sender = peer.add_transceiver_with_str("audio").sender();
         let socket = WebSocket::new(url)?;
         socket.set_binary_type(BinaryType::Arraybuffer);
+        let mut call = Call::new(hello, (random() * f64::from(u32::MAX)) as u32, now());
+        if let Some(prepared) = prepared {
+            call.expect_answer(prepared);
+        }
         let shell = Rc::new_cyclic(|shell| Shell {
-            call: RefCell::new(Call::new(hello, (random() * f64::from(u32::MAX)) as u32, now())),
+            call: RefCell::new(call),
             on_event: closure(shell, |shell, event| shell.event(&event.unchecked_into())),
             on_offered: closure(shell, |shell, _| shell.offered()),
             on_rejected: closure(shell, |shell, error| {

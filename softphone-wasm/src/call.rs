@@ -157,6 +157,8 @@ pub(crate) struct Call {
     is_frames: bool,
     /// A page before this one found that WebRTC does not pass.
     was_slow: bool,
+    /// The answer that the gateway has prepared, until it is the answer.
+    prepared: Option<String>,
     /// The RTP timestamp that was heard last, and when it was new; `None` when its age was noticed.
     heard: (u32, Option<Duration>),
     /// Since when no audio comes, as far as that was noticed.
@@ -190,6 +192,7 @@ impl Call {
             was_up: false,
             is_frames: false,
             was_slow: false,
+            prepared: None,
             heard: (0, None),
             silent_since: None,
             wants_path: false,
@@ -203,6 +206,11 @@ impl Call {
     /// A page before this one found that WebRTC does not pass: no time is lost over it.
     pub(crate) fn expect_slow(&mut self) {
         self.was_slow = true;
+    }
+
+    /// The gateway has prepared a path for this page, and this is its answer to the page's first offer.
+    pub(crate) fn expect_answer(&mut self, sdp: String) {
+        self.prepared = Some(sdp);
     }
 
     /// Whether audio goes as frames.
@@ -303,6 +311,9 @@ impl Call {
             }
             Input::Unreadable(why) => self.fail(ErrorCode::MessageInvalid, why),
             Input::Offered(sdp, quality) => {
+                if let (false, Some(prepared)) = (self.has_offered, &self.prepared) {
+                    self.outputs.push_back(Output::Accept(prepared.clone()));
+                }
                 self.has_offered = true;
                 self.unanswered += 1;
                 self.start(Timer::Answer, now + if self.is_answered { RESTART_AGAIN } else { ANSWER_WITHIN });
@@ -312,6 +323,8 @@ impl Call {
             Input::Path(path) => self.path_changed(path, now),
             Input::Heard(timestamp) => self.listen(timestamp, now),
             // The path before goes on as it did.
+            // It was of no use to this browser: the page waits for the answer like a first one.
+            Input::Rejected(_) if self.prepared.take().is_some() => {}
             Input::Rejected(_) if self.is_answered => self.start(Timer::Restart, now + RESTART_AGAIN),
             Input::Rejected(why) => self.fail(ErrorCode::MediaPathFailed, why),
             Input::Pressed(digits) => self.send(VisitorRequest::Keys { digits }),
@@ -351,7 +364,12 @@ impl Call {
                 }
                 self.stop(Timer::Answer);
                 self.link.answered(|request| matches!(request, VisitorRequest::Offer { .. }));
-                self.outputs.push_back(Output::Accept(sdp));
+                match self.prepared.take() {
+                    Some(prepared) if prepared == sdp => {}
+                    // The gateway does not know of it any more, and the browser cannot have two answers to one offer.
+                    Some(_) => return self.restart(now),
+                    None => self.outputs.push_back(Output::Accept(sdp)),
+                }
                 self.described(now);
             }
             VisitorEvent::State { state } => {

@@ -7,8 +7,10 @@
 
 import init, { Phone, sentence } from "phone";
 import { AudioGraph, asset } from "./audio.js";
+import { KEYS_SHOWN, Keys } from "./keys.js";
 import { microphoneError, voice } from "./microphone.js";
 import * as settings from "./settings.js";
+import * as successor from "./successor.js";
 import { STATES, WAYS } from "./words.js";
 
 /** A permission that was given before is there sooner; then the question need not be mentioned. */
@@ -19,12 +21,8 @@ const NOTE_FOR_MS = 6000;
 const SILENCE_DBOV = -60;
 /** From "has ended meanwhile" to the panel's closing by itself: long enough to be read. */
 const READ_WITHIN_MS = 5000;
-/** Keys that are shown as sent; older ones scroll out. */
-const KEYS_SHOWN = 16;
 /** How often a window of its own tells the shop's page, whichever that is by now, that it is there. */
 const HERE_EVERY_MS = 1000;
-/** How soon keys that came before the audio path are tried again. */
-const KEYS_AGAIN_MS = 50;
 
 /** @typedef {import("../../crates/protocol/ringlet").VisitorEvent} VisitorEvent */
 /** @typedef {import("../../crates/protocol/ringlet").VisitorRequest} VisitorRequest */
@@ -53,6 +51,8 @@ let phone;
 let graph;
 /** @type {MediaStreamTrack | undefined} */
 let microphone;
+/** The call's id. */
+let id = "";
 /** With which the next page takes the call up again. @type {string | undefined} */
 let token;
 /** This page takes up a call of the page before it, and has not been told yet that it may. */
@@ -66,8 +66,6 @@ let forgets;
 let clock = 0;
 let noteTimer = 0;
 let keysHeard = "";
-let keysWaiting = "";
-let keysTimer = 0;
 
 const compiled = init({ module_or_path: fetch(asset("phone-wasm")) });
 compiled.catch((error) => {
@@ -153,7 +151,8 @@ async function call({ page, customer, token: destination, quality, call: before,
   // Making an audio context holds the main thread up for tens of milliseconds. A call that is taken up again is heard
   // without: then the graph comes when the path is agreed on.
   if (!again) startGraph();
-  const { muted = false, small = false, keypad: open = false, shown = false } = before?.panel ?? {};
+  const { muted = false, small = false, keypad: open = false, shown = false, next } = before?.panel ?? {};
+  const found = successor.identity(next);
   // Who pays for each megabyte has often told the browser so (Network Information API).
   const { connection } = /** @type {Connected} */ (navigator);
   const saves = connection?.saveData || /2g/.test(connection?.effectiveType ?? "");
@@ -164,6 +163,8 @@ async function call({ page, customer, token: destination, quality, call: before,
     part("shown").hidden = !shown;
     // Of this page it is said once, whatever the shopper does next.
     settings.set("shown", false);
+    // A path that was prepared leads to one page.
+    settings.set("next", next && { id: next.id });
     // Says the size as well: no observer of sizes is run in a frame that does not show yet.
     minimise(small);
   }
@@ -177,7 +178,12 @@ async function call({ page, customer, token: destination, quality, call: before,
   const moving = location.hash === "#move" || undefined;
   try {
     const chosen = settings.current().quality;
-    phone = new Phone(listener, socket, given.token ?? "", shopOrigin, page, customer, destination, token, moving, chosen);
+    const { certificate, fingerprint } = await found;
+    const prepared = certificate && next?.sdp;
+    phone = new Phone(
+      listener, socket, given.token ?? "", shopOrigin, page, customer, destination, token, moving, chosen,
+      certificate, fingerprint, prepared,
+    );
     if (before?.panel?.slow) phone.expectSlow();
   } catch (error) {
     // WebRTC is missing or switched off.
@@ -308,8 +314,9 @@ function send() {
 }
 
 const listener = {
-  /** @param {string} _call @param {string} merchant @param {string} link */
-  onWelcome(_call, merchant, link) {
+  /** @param {string} call @param {string} merchant @param {string} link */
+  onWelcome(call, merchant, link) {
+    id = call;
     part("merchant").textContent = document.title = merchant;
     part("line").textContent = link;
   },
@@ -317,6 +324,7 @@ const listener = {
   onState(state, answeredMs) {
     resuming = false;
     show(state, answeredMs);
+    if (state === "answered") successor.announce(id, report);
   },
   /** @param {string} next */
   onKeep(next) {
@@ -353,6 +361,7 @@ const listener = {
       settings.set("shown", true);
       port?.postMessage({ page: message.url });
     }
+    if (message.type === "prepared") successor.prepared(message);
     if (message.type === "set") withSound((sound) => sound.set(message));
   },
   /** @param {string} code @param {string} message */
@@ -421,6 +430,7 @@ function end(code, message) {
   // A tab that the call was moved away from does not follow it over its next pages, unless it is moved back.
   forgets = back && (resuming || !elsewhere) ? undefined : null;
   port?.postMessage({ state: "ended", keep: forgets });
+  if (!elsewhere) successor.forget(id);
   if (code === "RL-309") setTimeout(() => part("close").click(), READ_WITHIN_MS);
 }
 
@@ -488,28 +498,7 @@ function heard() {
   return ["early_media", "answered"].includes(panel.dataset.state ?? "");
 }
 
-/** @param {string} digit */
-function press(digit) {
-  if (!heard()) return;
-  keysWaiting = (keysWaiting + digit).slice(-KEYS_SHOWN);
-  const key = document.querySelector(`[data-key="${digit}"]`);
-  key?.classList.add("down");
-  setTimeout(() => key?.classList.remove("down"), 150);
-  sendKeys();
-}
-
-/** The answer may come before the audio path is up; keys wait for it. */
-function sendKeys() {
-  clearTimeout(keysTimer);
-  if (!keysWaiting || !heard()) return;
-  if (!phone?.digits(keysWaiting)) {
-    keysTimer = setTimeout(sendKeys, KEYS_AGAIN_MS);
-    return;
-  }
-  const sent = part("sent");
-  sent.textContent = (sent.textContent + keysWaiting).slice(-KEYS_SHOWN);
-  keysWaiting = "";
-}
+const keys = new Keys(part("sent"), heard, (digits) => phone?.digits(digits));
 
 /** @param {boolean} small */
 function minimise(small) {
@@ -569,7 +558,7 @@ navigator.mediaDevices?.addEventListener("devicechange", () => {
 });
 part("keypad").onclick = ({ target }) => {
   const key = /** @type {HTMLElement} */ (target).closest("button")?.dataset.key;
-  if (key) press(key);
+  if (key) keys.press(key);
 };
 part("hangup").onclick = () => (phone ? phone.hangup() : part("close").click());
 part("minimise").onclick = () => minimise(!panel.classList.contains("small"));
@@ -581,7 +570,7 @@ part("close").onclick = () => {
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
-  if (/^[0-9*#]$/.test(event.key)) press(event.key);
+  if (/^[0-9*#]$/.test(event.key)) keys.press(event.key);
   else if (event.key === "Escape") ended ? part("close").click() : minimise(true);
 });
 // Any of these may mean another network; the phone looks for itself. TypeScript does not know `connection`.

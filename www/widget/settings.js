@@ -25,6 +25,7 @@
  * @property {string} [quality] what the audio may cost: a word of `Quality`, by default the server's
  * @property {Sound} [sound] what is set of the sound, if anything ever was
  * @property {boolean} [shown] the call centre has shown this page, and the shopper has not gone on
+ * @property {{id: string, sdp?: string}} [next] the certificate that the next page is to have (next.js), and the answer to its offer
  * @property {boolean} [slow] audio goes as frames, since the network lets no WebRTC pass
  */
 

@@ -110,13 +110,14 @@ fn assets() -> Result<BTreeMap<String, Vec<u8>>> {
     let modules = modules(&work)?;
     let glue = format!("--alias:phone={}", bindgen_folder().join("phone.js").display());
     let mut hashed = BTreeMap::from(modules);
-    let scripts: [(&str, &str, &[&str]); 8] = [
+    let scripts: [(&str, &str, &[&str]); 9] = [
         ("panel.js", "widget/panel.js", &["--bundle", "--format=esm", "--target=es2022", &glue]),
         ("sound.js", "widget/sound/sound.js", &["--bundle", "--format=esm", "--target=es2022", "--loader:.css=text"]),
         ("worklet.js", "widget/worklet.js", &["--format=esm", "--target=es2022"]),
         ("panel.css", "widget/panel.css", &[]),
         ("check.js", "check/check.js", &["--bundle", "--format=esm", "--target=es2022"]),
         ("check.css", "check/check.css", &[]),
+        ("next.js", "widget/next.js", &["--format=esm", "--target=es2022"]),
         ("line.js", "widget/line.js", &["--format=esm", "--target=es2022"]),
         ("line-worklet.js", "widget/line-worklet.js", &["--format=esm", "--target=es2022"]),
     ];

@@ -67,6 +67,15 @@ pub enum Command {
         /// The call.
         call: CallId,
     },
+    /// Make a leg ahead of the page that will need it: the visitor's next, whose certificate has this fingerprint. Answered by
+    /// [`Event::Prepared`]; takes the place of one that was prepared before. While the visitor is away, it is heard as soon as the
+    /// page has connected, and an offer under that certificate is answered with it. Without a visitor's leg, nothing happens.
+    Prepare {
+        /// The call.
+        call: CallId,
+        /// As in SDP (RFC 8122 section 5).
+        fingerprint: String,
+    },
     /// The visitor's audio goes as [`frame`]s from now on, or over WebRTC again. Answered by [`Event::MediaUp`], or by
     /// [`Event::MediaDown`] when the WebRTC path does not work. Without a visitor's leg, nothing happens.
     Frames {
@@ -136,6 +145,15 @@ pub enum Event {
         /// The call.
         call: CallId,
         /// The gateway's SDP answer, its candidates inside.
+        sdp: String,
+    },
+    /// The leg of [`Command::Prepare`] exists.
+    Prepared {
+        /// The call.
+        call: CallId,
+        /// Of which certificate.
+        fingerprint: String,
+        /// The SDP answer to an offer that the page has not made yet.
         sdp: String,
     },
     /// ICE and DTLS are done: audio can flow to and from the browser.
@@ -310,6 +328,7 @@ impl Event {
         match self {
             Self::Registered { .. } => None,
             Self::Answer { call, .. }
+            | Self::Prepared { call, .. }
             | Self::MediaUp { call }
             | Self::MediaDown { call, .. }
             | Self::Ringing { call }
@@ -335,6 +354,7 @@ impl Command {
             | Self::Candidate { call, .. }
             | Self::Dial { call, .. }
             | Self::VisitorAway { call }
+            | Self::Prepare { call, .. }
             | Self::Frames { call, .. }
             | Self::Press { call, .. }
             | Self::Release { call, .. }

@@ -17,6 +17,7 @@ pub mod check;
 #[cfg(feature = "serde")]
 pub mod command;
 pub mod error;
+pub mod fingerprint;
 #[cfg(feature = "serde")]
 pub mod gateway;
 mod ids;

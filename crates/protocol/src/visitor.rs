@@ -8,7 +8,7 @@
 //! ways are [`frame`]s, and keys go as `keys`.
 //!
 //! An answered call survives the page: the next page says `hello` with the `resume` token and goes on from `welcome`,
-//! `resumed` and a new `resume`. [`ErrorCode::CallElsewhere`] or [`ErrorCode::CallOver`] and the end of the socket say
+//! `resumed` and a new `resume`. What `next` and `prepared` have agreed on ahead saves it the wait for an `answer`. [`ErrorCode::CallElsewhere`] or [`ErrorCode::CallOver`] and the end of the socket say
 //! that it cannot; the former can be overruled by `takeover`.
 //!
 //! A page survives its socket: it opens another and says `hello` with the `session` token and how many events it has `seen`.
@@ -154,6 +154,9 @@ messages! {
             session: Option<String>,
             /// With `session`: how many of the server's events have come to this page, as they are counted.
             seen: Option<u32>,
+            /// With `resume`: the fingerprint of the certificate that the page will connect with, as in SDP (RFC 8122 section 5). Where
+            /// the page before has said `next`, no other page is believed.
+            fingerprint: Option<String>,
         },
         /// The browser's SDP offer.
         Offer = "offer" {
@@ -193,6 +196,13 @@ messages! {
         Ping = "ping" {
             /// How many of the server's events have come: it need not keep those.
             seen: u32,
+        },
+        /// The certificate that this page's successor will have, whose key never leaves this browser: from now on the call goes to
+        /// nobody else, and the gateway makes a leg for it ahead. Answered by `prepared`.
+        #[cfg(feature = "serde")]
+        Next = "next" {
+            /// SHA-256, as in SDP (RFC 8122 section 5).
+            fingerprint: String,
         },
         /// What has become of `page`. Where the shop's page goes at once, the end of the socket says it as well.
         #[cfg(feature = "serde")]
@@ -315,6 +325,15 @@ messages! {
         Pong = "pong" {
             /// How many of the page's requests have come: it need not keep those.
             received: u32,
+        },
+        /// There is a leg for this page's successor, which need not wait for an answer to its offer: this is the answer, if it
+        /// connects with that certificate. To be kept beside the `resume` token, and used once.
+        #[cfg(feature = "serde")]
+        Prepared = "prepared" {
+            /// Of which certificate.
+            fingerprint: String,
+            /// SDP (RFC 8866).
+            sdp: String,
         },
         /// The call centre shows the shopper a page of the shop: the shop's page goes there, and the call with it. Answered by
         /// `shown`.

@@ -41,8 +41,8 @@ impl Switchboard {
     pub fn handle_input(&mut self, input: Input, now: Instant) {
         match input {
             Input::Arrived { call, page, plan } => self.arrived(call, page, plan, now),
-            Input::Resume { call, page, epoch, takeover } if self.calls.contains_key(&call) => {
-                self.with(&call, now, |call, fx| call.handle_resume(page, epoch, takeover, fx));
+            Input::Resume { call, page, epoch, takeover, fingerprint } if self.calls.contains_key(&call) => {
+                self.with(&call, now, |call, fx| call.handle_resume(page, epoch, takeover, fingerprint, fx));
             }
             Input::Resume { call, page, .. } => resume::refuse_as_over(&call, page, &mut self.outputs),
             Input::Visitor { call, page, request } => {

@@ -1,6 +1,7 @@
 //! One call: what each message, loss and deadline means to it, from the visitor's arrival to the end of its record.
 //! Not here: other calls, the choice of the gateway, the order of deadlines between calls.
 
+use crate::certificates::Certificates;
 use crate::commands::{Outcome, Question, Running};
 use crate::gateways::Gateways;
 use crate::keys::Keys;
@@ -10,8 +11,8 @@ use crate::session::{Conversation, Word};
 use crate::status::{reason_for_code, reason_for_failure, reason_for_status};
 use crate::timers::{Timer, TimerTable};
 use crate::{
-    Change, Config, Ending, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_NO_ANSWER, MAX_OFFERS,
-    MIN_NO_ANSWER, Output, Plan,
+    Change, Config, Ending, MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_DETAIL_CHARS, MAX_NO_ANSWER, MIN_NO_ANSWER,
+    Output, Plan,
 };
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Command, Event, Side, Transport};
@@ -48,6 +49,8 @@ pub(crate) struct Call {
     pub(crate) oldest: Epoch,
     /// Those of pages that were told the call is elsewhere, at most [`MAX_ASIDE`](crate::resume::MAX_ASIDE): good for a takeover.
     pub(crate) aside: Vec<Epoch>,
+    /// Those of its pages.
+    pub(crate) certificates: Certificates,
     /// Who carries the call, from the first offer on.
     gateway: Option<GatewayId>,
     /// There is no connection to the gateway; see `adrift.rs`.
@@ -111,6 +114,7 @@ impl Call {
             epoch: Epoch::default(),
             oldest: Epoch::default(),
             aside: Vec::new(),
+            certificates: Certificates::default(),
             gateway: None,
             is_adrift: false,
             waiting_frames: None,
@@ -143,7 +147,7 @@ impl Call {
     pub(crate) fn handle_request(&mut self, request: VisitorRequest, fx: &mut Effects<'_>) {
         let Stage::Live(state) = self.stage else { return };
         match request {
-            VisitorRequest::Offer { sdp, quality } if self.said.offers < MAX_OFFERS => {
+            VisitorRequest::Offer { sdp, quality } if self.takes_offer(&sdp) => {
                 self.offer(sdp, quality.unwrap_or(Quality::Standard), fx);
             }
             VisitorRequest::Candidate { candidate } if self.takes(&candidate) => self.candidate(candidate, fx),
@@ -161,6 +165,7 @@ impl Call {
             VisitorRequest::Failed { code, detail } => {
                 self.end_as(Ending { code: Some(code), detail, ..Ending::of(reason_for_code(code)) }, fx);
             }
+            VisitorRequest::Next { fingerprint } if self.awaits(&fingerprint, fx.now) => self.prepare(fingerprint, fx),
             report @ (VisitorRequest::Shown { .. } | VisitorRequest::Settings { .. }) => self.handle_report(report, fx),
             VisitorRequest::Hello { .. }
             | VisitorRequest::Offer { .. }
@@ -168,6 +173,7 @@ impl Call {
             | VisitorRequest::Ping { .. }
             | VisitorRequest::Ready {}
             | VisitorRequest::Frames { .. }
+            | VisitorRequest::Next { .. }
             | VisitorRequest::Keys { .. } => {
                 let code = ErrorCode::MessageInvalid;
                 self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
@@ -256,6 +262,7 @@ impl Call {
                     self.tell(VisitorEvent::Answer { sdp }, fx);
                 }
             }
+            Event::Prepared { fingerprint, sdp, .. } => self.tell(VisitorEvent::Prepared { fingerprint, sdp }, fx),
             Event::MediaUp { .. } if self.has_path() => {
                 self.media_up = true;
                 self.timers.disarm(Timer::Media);

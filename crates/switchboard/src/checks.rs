@@ -216,6 +216,7 @@ impl Checks {
             // That a path does not come about is what the check finds out; a leg has no far end.
             Event::Registered { .. }
             | Event::Answer { .. }
+            | Event::Prepared { .. }
             | Event::MediaUp { .. }
             | Event::MediaDown { .. }
             | Event::Ringing { .. }

@@ -13,6 +13,7 @@ mod adrift;
 mod again;
 mod board;
 mod call;
+mod certificates;
 mod checks;
 mod commands;
 mod config;
@@ -73,6 +74,8 @@ pub enum Input {
         epoch: Epoch,
         /// Take the call from the page that has it.
         takeover: bool,
+        /// The fingerprint of the certificate that the page says it will connect with.
+        fingerprint: Option<String>,
     },
     /// A page of a call sent a message. Those of a page that has not got the call yet are kept until it has.
     Visitor {

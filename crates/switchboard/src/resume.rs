@@ -43,20 +43,32 @@ pub(crate) enum Visitor {
 pub(crate) struct Contender {
     pub(crate) page: Page,
     epoch: Epoch,
+    /// That of its certificate, as it says.
+    fingerprint: Option<String>,
     /// What it has said meanwhile, at most [`MAX_HELD_REQUESTS`].
     held: Vec<VisitorRequest>,
 }
 
 impl Call {
     /// A page asks for the call.
-    pub(crate) fn handle_resume(&mut self, page: Page, epoch: Epoch, takeover: bool, fx: &mut Effects<'_>) {
-        if !matches!(self.stage, Stage::Live(CallState::Answered)) || !self.admits(epoch, takeover) {
+    pub(crate) fn handle_resume(
+        &mut self,
+        page: Page,
+        epoch: Epoch,
+        takeover: bool,
+        fingerprint: Option<String>,
+        fx: &mut Effects<'_>,
+    ) {
+        if !matches!(self.stage, Stage::Live(CallState::Answered))
+            || !self.admits(epoch, takeover)
+            || !self.certificates.admit(fingerprint.as_deref(), fx.now)
+        {
             return refuse_as_over(&self.id, page, fx.outputs);
         }
         if takeover {
             self.aside.retain(|spent| *spent != epoch);
         }
-        let contender = Contender { page, epoch, held: Vec::new() };
+        let contender = Contender { page, epoch, fingerprint, held: Vec::new() };
         match self.visitor {
             Visitor::Away | Visitor::Unreached => self.seat(contender, fx),
             Visitor::Here(old) if takeover => {
@@ -171,6 +183,7 @@ impl Call {
             self.carry_frames(None, fx);
         }
         self.visitor = Visitor::Here(contender.page);
+        self.certificates.seat(contender.fingerprint);
         self.conversation = self.conversation.next();
         self.timers.disarm(Timer::Visitor);
         self.timers.disarm(Timer::Contest);

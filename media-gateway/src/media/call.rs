@@ -1,5 +1,7 @@
 //! One call in the media thread: a visitor's leg, a bridge and the far end's RTP socket, and the plumbing between them.
 
+mod standby;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +11,7 @@ use metrics::Counter;
 use mio::net::UdpSocket;
 use protocol::CallId;
 use protocol::gateway::{CallFrame, CallStats, Transport};
-use protocol::visitor::{FrameCodec, Quality};
+use protocol::visitor::FrameCodec;
 use tokio::sync::mpsc;
 use tracing::{debug, info, trace};
 
@@ -24,6 +26,7 @@ use super::transcode::Coding;
 use super::webrtc::{OpusPacket, Way, WebRtcLeg, WebRtcOutput};
 use super::{CallOrder, MediaEvent};
 use crate::config::Dtmf;
+use standby::{Retired, Standby};
 
 /// The earliest next timer. Were a leg to ask for the time again and again, it could not spin the thread.
 const MIN_TIMER: Duration = Duration::from_millis(1);
@@ -134,7 +137,13 @@ pub(crate) struct Call {
     pub timer: Option<Instant>,
     /// The browser's addresses that lead to this call.
     pub addresses: Vec<SocketAddr>,
+    /// The leg of the page to come.
+    standby: Option<Standby>,
+    /// Legs that were the call's, until [`Self::take_retired`].
+    retired: Vec<Retired>,
     bridge: Bridge,
+    /// The visitor's page is gone, and none has asked since.
+    is_away: bool,
     /// The visitor's audio goes as frames.
     frames: Option<FramePath>,
     visitor_budget: Budget,
@@ -158,7 +167,10 @@ impl Call {
             sockets: None,
             timer: None,
             addresses: Vec::new(),
+            standby: None,
+            retired: Vec::new(),
             bridge,
+            is_away: false,
             frames: None,
             visitor_budget: Budget::new("webrtc"),
             agent_budget: Budget::new("sip"),
@@ -188,6 +200,7 @@ impl Call {
             CallOrder::Press(digits) => self.bridge.press(&digits, now),
             CallOrder::Away => {
                 self.leave_frames(now);
+                self.is_away = true;
                 self.bridge.away(now);
             }
             CallOrder::Tone(tone) => self.bridge.notify(tone, now),
@@ -201,33 +214,36 @@ impl Call {
         self.bridge.set_dtmf(dtmf);
     }
 
-    /// Goes on with another leg of the visitor, whose packets are numbered from `sequence`. Gives back the old one.
-    pub(crate) fn replace(&mut self, webrtc: WebRtcLeg, quality: Quality, sequence: u16, now: Instant) -> WebRtcLeg {
-        self.bridge.set_quality(quality);
-        self.webrtc_up = false;
+    /// Goes on with another leg of the visitor, whose browser is at these addresses, and whose packets are numbered from `sequence`.
+    pub(crate) fn replace(&mut self, webrtc: WebRtcLeg, addresses: Vec<SocketAddr>, sequence: u16, now: Instant) {
+        self.bridge.set_quality(webrtc.quality());
+        (self.webrtc_up, self.is_away) = (false, false);
         match &mut self.frames {
             // The same browser tries anew; what is heard does not change.
             Some(frames) => frames.webrtc_sequence = u64::from(sequence >> 1),
             None => self.bridge.replace_visitor(sequence, now),
         }
-        std::mem::replace(&mut self.webrtc, webrtc)
+        let before = std::mem::replace(&mut self.webrtc, webrtc);
+        let addresses = std::mem::replace(&mut self.addresses, addresses);
+        self.retire(&before, addresses);
     }
 
     /// The visitor looks for another path for the leg that there is, and is not away any more.
     pub(crate) fn visitor_returns(&mut self, now: Instant) {
+        self.is_away = false;
         self.bridge.visitor_returns(now);
     }
 
     /// Takes a datagram from the browser.
     pub(crate) fn handle_visitor(&mut self, way: Way, datagram: &[u8], now: Instant) {
         if self.visitor_budget.take(now) {
-            self.webrtc.handle_datagram(way, datagram, now);
+            self.leg_at(way.source).handle_datagram(way, datagram, now);
         }
     }
 
     /// The connection to that address of the browser is gone.
     pub(crate) fn handle_connection_lost(&mut self, peer: SocketAddr) {
-        self.webrtc.lost(peer);
+        self.leg_at(peer).lost(peer);
     }
 
     /// Takes a frame of the visitor. One that comes while WebRTC carries the audio is late or nobody's, and dropped.
@@ -260,6 +276,7 @@ impl Call {
     /// Tells the time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.webrtc.handle_timeout(now);
+        self.advance_standby(now);
         self.bridge.handle_timeout(now);
         if let Some(silence) = self.bridge.poll_silence(now) {
             self.news.push(MediaEvent::FarEndSilent { call: self.id.clone(), silence });
@@ -283,6 +300,7 @@ impl Call {
 
     /// Does everything that wants to be done. To be called after every input (str0m's single-mutation rule).
     pub(crate) fn drain(&mut self, shared: &mut Shared, now: Instant) {
+        self.drain_standby(shared, now);
         let Self { id, webrtc, bridge, sockets, frames, webrtc_up, reflects, reflected, news, .. } = self;
         news.drain(..).for_each(|event| shared.report(event));
         reflected.drain(..).for_each(|bytes| shared.send_frame(CallFrame { call: id.clone(), bytes }));
@@ -384,6 +402,7 @@ impl Call {
     /// When [`Self::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&self, now: Instant) -> Instant {
         let webrtc = self.webrtc.poll_timeout();
+        let webrtc = self.standby_timeout().map_or(webrtc, |standby| standby.min(webrtc));
         self.bridge.poll_timeout().map_or(webrtc, |bridge| bridge.min(webrtc)).max(now + MIN_TIMER)
     }
 }

@@ -59,6 +59,14 @@ pub(crate) enum MediaCommand {
         /// What the audio may cost the visitor.
         quality: Quality,
     },
+    /// Make a leg ahead for the page that will have the certificate with this fingerprint. Answered by [`MediaEvent::Prepared`], if that
+    /// is possible.
+    Prepare {
+        /// The call.
+        call: CallId,
+        /// As in SDP (RFC 8122 section 5).
+        fingerprint: String,
+    },
     /// Make a leg whose audio goes back as it comes. Answered like an offer.
     Echo {
         /// The leg, named like a call; new.
@@ -135,6 +143,15 @@ pub(crate) enum MediaEvent {
         /// The call.
         call: CallId,
         /// Our SDP answer.
+        sdp: String,
+    },
+    /// The leg of [`MediaCommand::Prepare`] exists.
+    Prepared {
+        /// The call.
+        call: CallId,
+        /// Of which certificate.
+        fingerprint: String,
+        /// Our SDP answer to the offer to come.
         sdp: String,
     },
     /// The far end has heard [`CallOrder::Farewell`].

@@ -211,9 +211,10 @@ impl Connections {
         is_taken
     }
 
-    /// Closes all connections of an owner.
-    pub(crate) fn close_those_of(&mut self, owner: usize) {
-        let of_owner = |(_, connection): &(&Token, &Connection)| connection.owner == Some(owner);
+    /// Closes the connections of an owner, but for those of the browser's addresses that are kept.
+    pub(crate) fn close_those_of(&mut self, owner: usize, is_kept: impl Fn(SocketAddr) -> bool) {
+        let of_owner =
+            |(_, connection): &(&Token, &Connection)| connection.owner == Some(owner) && !is_kept(connection.peer);
         for token in self.connections.iter().filter(of_owner).map(|(token, _)| *token).collect::<Vec<_>>() {
             self.close(token);
         }

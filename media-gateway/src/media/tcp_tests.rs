@@ -143,7 +143,7 @@ fn one_call_can_have_only_so_many_connections_and_keeps_the_newest() -> TestResu
     let kept: Vec<_> = bench.connections.connections.keys().copied().collect();
     let newest: Vec<_> = browsers.iter().skip(3).map(|(_, token)| *token).collect();
     assert_eq!(kept, newest);
-    bench.connections.close_those_of(OWNER);
+    bench.connections.close_those_of(OWNER, |_| false);
     assert!(bench.connections.connections.is_empty());
     Ok(())
 }

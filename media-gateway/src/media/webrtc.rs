@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod browser;
+mod negotiation;
 mod path;
 #[cfg(test)]
 mod tests;
@@ -18,17 +19,14 @@ use std::time::{Duration, Instant};
 use dsp::SampleRate;
 use dsp::g711::Law;
 use protocol::gateway::Transport;
-use protocol::visitor::Quality;
-use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
-use str0m::format::{Codec, FormatParams};
-use str0m::media::{Direction, Frequency, Mid, Pt};
+use str0m::media::{Mid, Pt};
 use str0m::net::{Protocol, TcpType, Transmit};
-use str0m::rtp::{Extension, ExtensionMap, RtpWrite, Ssrc};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
+use str0m::rtp::{RtpWrite, Ssrc};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tracing::{debug, trace};
 
-use super::quality::with_quality;
+use negotiation::Agreed;
 pub(crate) use path::Way;
 use path::{Path, Via, is_stun, transport_of};
 
@@ -45,16 +43,6 @@ const MAX_REMOTE_CANDIDATES: usize = 64;
 
 /// How often str0m is asked whether the browser has reported; browsers report audio every 5 s.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
-
-/// Payload types that we would prefer; the browser's offer decides (RFC 3264 section 6.1).
-const PREFERRED_EVENT_PT_48K: u8 = 110;
-const PREFERRED_EVENT_PT_8K: u8 = 126;
-
-/// RFC 4733 section 2.3.2: 0–9, *, #, A–D. Flash (16) is no key.
-const HIGHEST_EVENT: u8 = 15;
-
-/// The RTP header extension id of `urn:ietf:params:rtp-hdrext:sdes:mid` that we would prefer.
-const PREFERRED_MID_EXTENSION: u8 = 4;
 
 /// What all visitors' legs of a gateway share.
 pub(crate) struct WebRtcSettings {
@@ -190,8 +178,7 @@ pub(crate) struct WebRtcLeg {
     next_timeout: Instant,
     connect_deadline: Option<Instant>,
     is_down: bool,
-    /// Of the browser's DTLS certificate, as its offer names it: who offers again under it wants another path for this leg.
-    fingerprint: Option<String>,
+    agreed: Agreed,
     /// When the browser was heard last, once its audio has come.
     heard: Option<Instant>,
     /// It was told to be down.
@@ -207,79 +194,6 @@ pub(crate) struct WebRtcLeg {
 }
 
 impl WebRtcLeg {
-    /// Makes a leg from the browser's offer, and the SDP answer with our candidates inside.
-    ///
-    /// # Errors
-    /// [`WebRtcError`] when the offer is no SDP, lacks fingerprint or ICE credentials, or has no Opus to send and receive.
-    pub(crate) fn answer(
-        settings: &WebRtcSettings,
-        offer: &str,
-        quality: Quality,
-        now: Instant,
-    ) -> Result<(Self, String), WebRtcError> {
-        let fingerprint = fingerprint(offer).map(str::to_owned);
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| WebRtcError::Syntax(error.to_string()))?;
-        let mut rtc = rtc_config(settings).build(now);
-        for candidate in settings.host_candidates() {
-            rtc.add_local_candidate(candidate);
-        }
-        let answer = rtc.sdp_api().accept_offer(offer)?.to_sdp_string();
-        let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
-        let mid = first_audio(&rtc, &answer).ok_or(WebRtcError::NoAudio)?;
-        let pending = drain(&mut rtc)?;
-        let remote_pts = rtc.media(mid).map(|media| media.remote_pts().to_vec()).unwrap_or_default();
-        let negotiated = || rtc.codec_config().params().iter().filter(|params| remote_pts.contains(&params.pt()));
-        let opus = negotiated().find(|params| params.spec().codec == Codec::Opus).ok_or(WebRtcError::NoAudio)?.pt();
-        let answer = with_quality(&answer, &mid.to_string(), *opus, quality);
-        let events = negotiated().filter(|params| params.spec().codec.is_tele());
-        let events = events.map(|params| (params.pt(), event_clock(params.spec().clock_rate))).collect();
-        let leg = Self {
-            rtc,
-            ufrag,
-            mid,
-            opus,
-            events,
-            pending,
-            next_timeout: now,
-            connect_deadline: Some(now + CONNECT_DEADLINE),
-            is_down: false,
-            fingerprint,
-            heard: None,
-            is_silent: false,
-            tells_up: false,
-            remote_candidates: 0,
-            path: Path::default(),
-            carried: None,
-            last_over: Transport::Udp,
-        };
-        Ok((leg, answer))
-    }
-
-    /// Whether the offer is of the peer connection that this leg belongs to, and can be answered by it: then DTLS and SRTP go
-    /// on over whichever path ICE finds (RFC 8842 section 5.5).
-    pub(crate) fn is_of_same_peer(&self, offer: &str) -> bool {
-        !self.is_down
-            && self.rtc.is_alive()
-            && self.fingerprint.is_some()
-            && fingerprint(offer) == self.fingerprint.as_deref()
-    }
-
-    /// Answers another offer of the same peer connection: an ICE restart (RFC 8445 section 2.4).
-    ///
-    /// # Errors
-    /// [`WebRtcError`] when the offer is no SDP or contradicts what was agreed.
-    pub(crate) fn answer_again(&mut self, offer: &str, quality: Quality, now: Instant) -> Result<String, WebRtcError> {
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| WebRtcError::Syntax(error.to_string()))?;
-        let answer = self.rtc.sdp_api().accept_offer(offer)?.to_sdp_string();
-        let answer = with_quality(&answer, &self.mid.to_string(), *self.opus, quality);
-        self.ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
-        self.remote_candidates = 0;
-        self.path = Path::default();
-        self.tells_up = self.connect_deadline.is_none();
-        self.next_timeout = now;
-        Ok(answer)
-    }
-
     /// The username fragment by which the browser's STUN requests name this leg (RFC 8445 section 7.2.2).
     pub(crate) fn ufrag(&self) -> &str {
         &self.ufrag
@@ -513,65 +427,14 @@ impl WebRtcLeg {
     }
 }
 
-/// The username fragment of ours that a STUN request names, without any check of its integrity. `None` for what is no
-/// STUN request.
-pub(crate) fn stun_ufrag(datagram: &[u8]) -> Option<String> {
+/// The username fragments that a STUN request names, ours and the browser's, without any check of its integrity. `None` for what is
+/// no STUN request.
+pub(crate) fn stun_ufrags(datagram: &[u8]) -> Option<(String, String)> {
     if !is_stun(datagram) {
         return None;
     }
     let message = str0m::ice::StunMessage::parse(datagram).ok()?;
-    message.split_username().map(|(local, _)| local.to_owned())
-}
-
-fn rtc_config(settings: &WebRtcSettings) -> RtcConfig {
-    codecs(Rtc::builder().set_ice_lite(true).set_rtp_mode(true).set_dtls_cert(settings.certificate.clone()))
-        .set_stats_interval(Some(REPORT_INTERVAL))
-}
-
-fn codecs(config: RtcConfig) -> RtcConfig {
-    let mut extensions = ExtensionMap::empty();
-    extensions.set(PREFERRED_MID_EXTENSION, Extension::RtpMid);
-    let mut config = config.clear_codecs().enable_opus(true, false).set_extension_map(extensions);
-    for (pt, clock) in
-        [(PREFERRED_EVENT_PT_48K, Frequency::FORTY_EIGHT_KHZ), (PREFERRED_EVENT_PT_8K, Frequency::EIGHT_KHZ)]
-    {
-        let format = FormatParams { telephone_event_max: Some(HIGHEST_EVENT), ..FormatParams::default() };
-        config.codec_config().add_config(pt.into(), None, Codec::Tele, clock, None, format);
-    }
-    config
-}
-
-/// The first audio section of our answer that sends and receives. str0m names its sections in an event only when DTLS is
-/// done.
-fn first_audio(rtc: &Rtc, answer: &str) -> Option<Mid> {
-    let mids = answer.split("\nm=").skip(1).filter(|section| section.starts_with("audio ")).filter_map(|section| {
-        section.lines().find_map(|line| line.strip_prefix("a=mid:")).map(|mid| Mid::from(mid.trim_end()))
-    });
-    mids.into_iter().find(|&mid| rtc.media(mid).is_some_and(|media| media.direction() == Direction::SendRecv))
-}
-
-/// The browser's certificate as its offer names it, with its hash function (RFC 8122 section 5).
-fn fingerprint(offer: &str) -> Option<&str> {
-    offer.lines().find_map(|line| line.strip_prefix("a=fingerprint:")).map(str::trim_end)
-}
-
-/// What str0m has to send at once.
-fn drain(rtc: &mut Rtc) -> Result<VecDeque<WebRtcOutput>, WebRtcError> {
-    let mut pending = VecDeque::new();
-    loop {
-        match rtc.poll_output()? {
-            Output::Timeout(_) => return Ok(pending),
-            Output::Event(_) => {}
-            Output::Transmit(Transmit { proto, destination, contents, .. }) => {
-                let (transport, datagram) = (transport_of(proto), Vec::from(contents));
-                pending.push_back(WebRtcOutput::Transmit { transport, destination, datagram });
-            }
-        }
-    }
-}
-
-fn event_clock(rate: Frequency) -> SampleRate {
-    if rate == Frequency::EIGHT_KHZ { SampleRate::HZ_8000 } else { SampleRate::HZ_48000 }
+    message.split_username().map(|(local, remote)| (local.to_owned(), remote.to_owned()))
 }
 
 fn ssrc_number(ssrc: Ssrc) -> u32 {

@@ -3,6 +3,7 @@
 
 mod echo;
 mod handover;
+mod legs;
 mod over_tcp;
 mod seed;
 
@@ -19,16 +20,14 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use protocol::CallId;
 use protocol::gateway::CallFrame;
-use protocol::visitor::Quality;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tracing::{debug, error};
 
-use super::bridge::Bridge;
 use super::call::{AgentSockets, Call, Counters, Shared};
 use super::ports::RtpSockets;
 use super::tcp::{self, Connections};
-use super::webrtc::{Way, WebRtcError, WebRtcLeg, WebRtcSettings, stun_ufrag};
+use super::webrtc::{Way, WebRtcError, WebRtcSettings, stun_ufrags};
 use super::{MediaCommand, MediaEvent};
 use crate::config::{AwayTone, Dtmf, Ringback};
 use handover::Neighbours;
@@ -329,19 +328,15 @@ impl Worker {
     /// Whose datagram it is. A STUN request is believed when its integrity is right, and then its source is known.
     fn owner(&mut self, way: Way, datagram: &[u8], now: Instant) -> Option<Slot> {
         let source = way.source;
-        let Some(ufrag) = stun_ufrag(datagram) else { return self.by_address.get(&source).copied() };
-        let slot = *self.by_ufrag.get(&ufrag)?;
+        let Some((local, remote)) = stun_ufrags(datagram) else { return self.by_address.get(&source).copied() };
+        let slot = *self.by_ufrag.get(&local)?;
         if self.by_address.get(&source) == Some(&slot) {
             return Some(slot);
         }
-        let call = self.calls.get_mut(&slot)?;
-        if !call.webrtc.accepts(way, datagram, now) {
-            return None;
+        let addresses = self.calls.get_mut(&slot)?.believes(way, &local, &remote, datagram, now)?;
+        if let Some(forgotten) = remember(addresses, source) {
+            self.by_address.remove(&forgotten);
         }
-        if call.addresses.len() == MAX_ADDRESSES {
-            self.by_address.remove(&call.addresses.remove(0));
-        }
-        call.addresses.push(source);
         self.by_address.insert(source, slot);
         Some(slot)
     }
@@ -389,6 +384,11 @@ impl Worker {
         };
         match command {
             MediaCommand::Offer { call, sdp, quality } => self.offer(&call, &sdp, quality, now),
+            MediaCommand::Prepare { call, fingerprint } => {
+                if let Some(slot) = slot(&call) {
+                    self.prepare(slot, fingerprint, now);
+                }
+            }
             MediaCommand::Echo { call, sdp } => self.echo(&call, &sdp, now),
             MediaCommand::Attach { call, sockets, dtmf } => {
                 if let Some(slot) = slot(&call) {
@@ -410,70 +410,6 @@ impl Worker {
             MediaCommand::LetGo => self.let_go(),
             MediaCommand::Shutdown => {}
         }
-    }
-
-    fn offer(&mut self, id: &CallId, sdp: &str, quality: Quality, now: Instant) {
-        if let Some(&slot) = self.by_id.get(id)
-            && self.calls.get(&slot).is_some_and(|call| call.webrtc.is_of_same_peer(sdp))
-        {
-            return self.restart(slot, sdp, quality, now);
-        }
-        // str0m promises not to panic on what comes from outside; should it, one call is lost and not all of them.
-        let made = catch_unwind(AssertUnwindSafe(|| WebRtcLeg::answer(&self.webrtc, sdp, quality, now)));
-        let (leg, answer) = match made {
-            Ok(Ok(made)) => made,
-            Ok(Err(error)) => return self.refuse(id, error.to_string(), now),
-            Err(_) => return self.refuse(id, "reading the offer panicked".to_owned(), now),
-        };
-        if let Some(&slot) = self.by_id.get(id) {
-            return self.replace(slot, leg, answer, quality, now);
-        }
-        let mut bridge = match Bridge::new(seed(), self.ringback, self.away_tone, now) {
-            Ok(bridge) => bridge,
-            Err(error) => return self.refuse(id, error.to_string(), now),
-        };
-        bridge.set_quality(quality);
-        bridge.limit_silence(self.far_end_silence);
-        let slot = self.next_slot;
-        self.next_slot += SLOT_STEP;
-        self.by_id.insert(id.clone(), slot);
-        self.by_ufrag.insert(leg.ufrag().to_owned(), slot);
-        self.calls.insert(slot, Call::new(id.clone(), leg, bridge));
-        self.shared.report(MediaEvent::Answer { call: id.clone(), sdp: answer });
-        self.show();
-        self.with_call(slot, now, |_| {});
-    }
-
-    /// The call goes on with another leg of the visitor. What was known of the old one leads nowhere any more.
-    fn replace(&mut self, slot: Slot, leg: WebRtcLeg, answer: String, quality: Quality, now: Instant) {
-        let Some(call) = self.calls.get_mut(&slot) else { return };
-        self.shared.tcp.close_those_of(slot);
-        self.by_ufrag.insert(leg.ufrag().to_owned(), slot);
-        self.by_ufrag.remove(call.replace(leg, quality, rand::random(), now).ufrag());
-        for address in call.addresses.drain(..) {
-            if self.by_address.get(&address) == Some(&slot) {
-                self.by_address.remove(&address);
-            }
-        }
-        self.shared.report(MediaEvent::Answer { call: call.id.clone(), sdp: answer });
-        self.with_call(slot, now, |_| {});
-    }
-
-    /// The call's browser looks for another path for the leg that it has.
-    fn restart(&mut self, slot: Slot, sdp: &str, quality: Quality, now: Instant) {
-        let Some(call) = self.calls.get_mut(&slot) else { return };
-        let (id, before) = (call.id.clone(), call.webrtc.ufrag().to_owned());
-        let answered = catch_unwind(AssertUnwindSafe(|| call.webrtc.answer_again(sdp, quality, now)));
-        let answer = match answered {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return self.refuse(&id, error.to_string(), now),
-            Err(_) => return self.refuse(&id, "reading the offer panicked".to_owned(), now),
-        };
-        call.visitor_returns(now);
-        self.by_ufrag.remove(&before);
-        self.by_ufrag.insert(call.webrtc.ufrag().to_owned(), slot);
-        self.shared.report(MediaEvent::Answer { call: id, sdp: answer });
-        self.with_call(slot, now, |_| {});
     }
 
     /// There is no leg for the offer, and the call, if there is one, is of no further use.
@@ -507,14 +443,10 @@ impl Worker {
     }
 
     fn forget(&mut self, slot: Slot, call: &mut Call) {
-        self.shared.tcp.close_those_of(slot);
+        self.shared.tcp.close_those_of(slot, |_| false);
         self.by_id.remove(&call.id);
-        self.by_ufrag.remove(call.webrtc.ufrag());
-        for address in call.addresses.drain(..) {
-            if self.by_address.get(&address) == Some(&slot) {
-                self.by_address.remove(&address);
-            }
-        }
+        call.retire_all();
+        self.settle(slot, call);
         if let Some(at) = call.timer.take() {
             self.timers.remove(&(at, slot));
         }
@@ -543,6 +475,8 @@ impl Worker {
             self.shared.report(MediaEvent::Closed { call: call.id, stats: protocol::gateway::CallStats::default() });
             return self.show();
         }
+        self.settled(slot);
+        let Some(call) = self.calls.get_mut(&slot) else { return };
         let due = call.poll_timeout(now);
         if call.timer != Some(due) {
             if let Some(before) = call.timer.replace(due) {
@@ -571,6 +505,13 @@ impl Worker {
         gauge!("ringlet_legs", "kind" => "webrtc").set(self.calls.len() as f64);
         gauge!("ringlet_timers", "of" => "media").set(self.timers.len() as f64);
     }
+}
+
+/// Adds an address of the browser's; the oldest of too many is given back.
+fn remember(addresses: &mut Vec<SocketAddr>, source: SocketAddr) -> Option<SocketAddr> {
+    let forgotten = (addresses.len() == MAX_ADDRESSES).then(|| addresses.remove(0));
+    addresses.push(source);
+    forgotten
 }
 
 /// Whether a failed read says nothing about what else there is. ICMP errors of earlier sends surface here.

@@ -38,13 +38,14 @@ pub(crate) struct Hello {
     takeover: bool,
     session: Option<String>,
     seen: u32,
+    fingerprint: Option<String>,
 }
 
 /// A running call that a page asks for.
 #[derive(Debug)]
 pub(crate) enum Standing {
     /// That of the page before it.
-    Resume { call: CallId, epoch: Epoch, takeover: bool },
+    Resume { call: CallId, epoch: Epoch, takeover: bool, fingerprint: Option<String> },
     /// Its own, over another socket.
     Reconnect { call: CallId, session: Session, seen: u32 },
 }
@@ -82,6 +83,7 @@ impl Hello {
                 takeover,
                 session,
                 seen,
+                fingerprint,
             } => Ok(Self {
                 token,
                 origin,
@@ -92,6 +94,7 @@ impl Hello {
                 takeover: takeover.unwrap_or_default(),
                 session,
                 seen: seen.unwrap_or_default(),
+                fingerprint,
             }),
             VisitorRequest::Hello { .. } => Err(Refusal::of(ErrorCode::VersionUnknown)),
             VisitorRequest::Offer { .. }
@@ -102,6 +105,7 @@ impl Hello {
             | VisitorRequest::Hangup {}
             | VisitorRequest::Ping { .. }
             | VisitorRequest::Failed { .. }
+            | VisitorRequest::Next { .. }
             | VisitorRequest::Shown { .. }
             | VisitorRequest::Settings { .. } => {
                 Err(Refusal::because(ErrorCode::MessageInvalid, "the first message is no `hello`".to_owned()))
@@ -120,8 +124,8 @@ pub(crate) fn standing(app: &App, hello: &Hello) -> Result<Option<Standing>, Ref
         (claims.origin, Standing::Reconnect { call: claims.call, session, seen })
     } else if let Some(token) = &hello.resume {
         let claims = app.resume_tokens.verify(token).ok_or_else(foreign)?;
-        let (epoch, takeover) = (claims.epoch(), hello.takeover);
-        (claims.origin, Standing::Resume { call: claims.call, epoch, takeover })
+        let (epoch, takeover, fingerprint) = (claims.epoch(), hello.takeover, hello.fingerprint.clone());
+        (claims.origin, Standing::Resume { call: claims.call, epoch, takeover, fingerprint })
     } else {
         return Ok(None);
     };

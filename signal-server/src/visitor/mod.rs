@@ -117,9 +117,9 @@ async fn enter(
     link: PageLink,
 ) -> Result<(CallId, Message), Refusal> {
     match admission::standing(app, &hello)? {
-        Some(Standing::Resume { call, epoch, takeover }) => {
+        Some(Standing::Resume { call, epoch, takeover, fingerprint }) => {
             tracing::debug!(%call, client = %client.0, takeover, "a page asks for the call");
-            return Ok((call.clone(), Message::Resume { call, page, epoch, takeover, link }));
+            return Ok((call.clone(), Message::Resume { call, page, epoch, takeover, fingerprint, link }));
         }
         Some(Standing::Reconnect { call, session, seen }) => {
             tracing::debug!(%call, client = %client.0, seen, "a page comes back to the call");

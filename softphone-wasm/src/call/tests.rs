@@ -1,5 +1,7 @@
 //! The call's rules, one by one.
 
+mod prepared;
+
 use super::path::*;
 use super::*;
 use crate::link::{MAX_KEPT, PING_AFTER, RECONNECT_WITHIN, WELCOME_WITHIN};
@@ -23,6 +25,7 @@ fn hello_with(resume: Option<String>) -> VisitorRequest {
         takeover: None,
         session: None,
         seen: None,
+        fingerprint: None,
     }
 }
 

@@ -59,6 +59,7 @@ async fn forged_hello(scene: &mut Scene) -> Result<()> {
         takeover: None,
         session: None,
         seen: None,
+        fingerprint: None,
     };
     for (request, expected) in [
         (hello(&token, pages::STRANGE_ORIGIN, None), ErrorCode::OriginNotAllowed),

@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 const CALL: &str = "01JD4ZT8E4X6Q7M2B9K3R5V1HC";
+const FINGERPRINT: &str =
+    "sha-256 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF";
 
 pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
     let mut requests = vec![
@@ -28,6 +30,7 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
             takeover: None,
             session: None,
             seen: None,
+            fingerprint: None,
         },
         VisitorRequest::Hello {
             version: u32::MAX,
@@ -40,6 +43,7 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
             takeover: Some(true),
             session: None,
             seen: None,
+            fingerprint: Some(FINGERPRINT.to_owned()),
         },
         VisitorRequest::Hello {
             version: 1,
@@ -52,6 +56,7 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
             takeover: None,
             session: Some("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned()),
             seen: Some(17),
+            fingerprint: None,
         },
         VisitorRequest::Offer { sdp: "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n".to_owned(), quality: Some(Quality::Best) },
         VisitorRequest::Candidate {
@@ -77,6 +82,7 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
 /// What the panel says of pages and settings from afar.
 fn reports() -> Vec<VisitorRequest> {
     vec![
+        VisitorRequest::Next { fingerprint: FINGERPRINT.to_owned() },
         VisitorRequest::Shown { done: true },
         VisitorRequest::Settings {
             microphone_db: Some(-4),
@@ -119,6 +125,10 @@ pub(super) fn visitor_events() -> Vec<VisitorEvent> {
         VisitorEvent::Resume { token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned() },
         VisitorEvent::Resumed { state: CallState::Answered, answered_ms: 83_500 },
         VisitorEvent::Digit { digit: "#".to_owned(), duration_ms: 120 },
+        VisitorEvent::Prepared {
+            fingerprint: FINGERPRINT.to_owned(),
+            sdp: "v=0\r\no=- 3 1 IN IP4 192.0.2.2\r\n".to_owned(),
+        },
         VisitorEvent::Page { url: "https://shop.example/returns?customer=4711".to_owned(), by: By::Agent },
         Change { speaker_db: Some(-8), ..Change::default() }.into_event(By::Agent),
         Change {
@@ -172,6 +182,7 @@ fn commands() -> Vec<Command> {
             headers: Vec::new(),
         },
         Command::VisitorAway { call: call.clone() },
+        Command::Prepare { call: call.clone(), fingerprint: FINGERPRINT.to_owned() },
         Command::Frames { call: call.clone(), codec: Some(FrameCodec::Opus) },
         Command::Frames { call: call.clone(), codec: None },
         Command::Press { call: call.clone(), digits: "*76#".to_owned() },
@@ -197,6 +208,7 @@ fn gateway_events() -> Vec<Event> {
             ],
         },
         Event::Answer { call: call(), sdp: "v=0\r\n".to_owned() },
+        Event::Prepared { call: call(), fingerprint: FINGERPRINT.to_owned(), sdp: "v=0\r\n".to_owned() },
         Event::MediaUp { call: call() },
         Event::MediaDown { call: call(), detail: "ICE disconnected".to_owned() },
         Event::Ringing { call: call() },

@@ -66,26 +66,26 @@ fn requests() -> impl Strategy<Value = VisitorRequest> {
     prop_oneof![
         (
             (any::<u32>(), text(), text()),
-            [maybe(), maybe(), maybe(), maybe(), maybe()],
+            [maybe(), maybe(), maybe(), maybe(), maybe(), maybe()],
             prop::option::of(any::<bool>()),
             prop::option::of(any::<u32>())
         )
-            .prop_map(
-                |((version, token, origin), [page, customer, destination_token, resume, session], takeover, seen)| {
-                    VisitorRequest::Hello {
-                        version,
-                        token,
-                        origin,
-                        page,
-                        customer,
-                        destination_token,
-                        resume,
-                        takeover,
-                        session,
-                        seen,
-                    }
+            .prop_map(|((version, token, origin), texts, takeover, seen)| {
+                let [page, customer, destination_token, resume, session, fingerprint] = texts;
+                VisitorRequest::Hello {
+                    version,
+                    token,
+                    origin,
+                    page,
+                    customer,
+                    destination_token,
+                    resume,
+                    takeover,
+                    session,
+                    seen,
+                    fingerprint,
                 }
-            ),
+            }),
         any::<u32>().prop_map(|seen| VisitorRequest::Ping { seen }),
         (text(), proptest::option::of(proptest::sample::select(Quality::ALL)))
             .prop_map(|(sdp, quality)| VisitorRequest::Offer { sdp, quality }),

@@ -164,6 +164,7 @@ fn visitor_line(event: &VisitorEvent) -> String {
             assert_eq!(message, code.map_or(reason.shopper(), ErrorCode::shopper));
             format!("ended {reason}{}", code.map(|code| format!(" {code}")).unwrap_or_default())
         }
+        VisitorEvent::Prepared { fingerprint, sdp } => format!("prepared {sdp} for {}", short(fingerprint)),
         VisitorEvent::Page { url, by } => format!("page {url} by {by}"),
         VisitorEvent::Set { by, microphone_db, muted, speaker_db, echo, quality_test, .. } => {
             let mut line = format!("set by {by}");
@@ -177,12 +178,18 @@ fn visitor_line(event: &VisitorEvent) -> String {
     }
 }
 
+/// The end of a fingerprint.
+fn short(fingerprint: &str) -> &str {
+    fingerprint.rsplit(':').next().unwrap_or_default()
+}
+
 fn command_line(command: &Command) -> String {
     match command {
         Command::Offer { sdp, .. } => format!("offer {sdp}"),
         Command::Candidate { candidate, .. } => format!("candidate {candidate}"),
         Command::Dial { trunk, address, .. } => format!("dial {trunk} {address}"),
         Command::VisitorAway { call } => format!("away {call}"),
+        Command::Prepare { call, fingerprint } => format!("prepare {call} for {}", short(fingerprint)),
         Command::Frames { codec: Some(codec), .. } => format!("frames {codec}"),
         Command::Frames { codec: None, .. } => "frames off".to_owned(),
         Command::Press { digits, .. } => format!("press {digits}"),
@@ -273,11 +280,16 @@ pub(super) fn says_at(page: Page, request: VisitorRequest) -> Input {
 }
 
 pub(super) fn resumes(page: u64, epoch: u32) -> Input {
-    Input::Resume { call: call(), page: Page(page), epoch: Epoch(epoch), takeover: false }
+    Input::Resume { call: call(), page: Page(page), epoch: Epoch(epoch), takeover: false, fingerprint: None }
+}
+
+pub(super) fn certified(page: u64, epoch: u32, fingerprint: &str) -> Input {
+    let fingerprint = Some(fingerprint.to_owned());
+    Input::Resume { call: call(), page: Page(page), epoch: Epoch(epoch), takeover: false, fingerprint }
 }
 
 pub(super) fn takes_over(page: u64, epoch: u32) -> Input {
-    Input::Resume { call: call(), page: Page(page), epoch: Epoch(epoch), takeover: true }
+    Input::Resume { call: call(), page: Page(page), epoch: Epoch(epoch), takeover: true, fingerprint: None }
 }
 
 pub(super) fn broken(page: u64) -> Input {

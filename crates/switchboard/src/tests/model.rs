@@ -3,10 +3,11 @@
 
 mod again;
 mod keyed;
+mod pages;
 
 use crate::keys::{Key, Keys};
 use crate::resume::MAX_ASIDE;
-use crate::{Config, Epoch, Input, Page, Plan};
+use crate::{Config, Input, Page, Plan};
 use keyed::{Harmless, Running};
 use protocol::error::ErrorCode;
 use protocol::gateway::{Event, Failure, Side, Transport, VERSION};
@@ -66,6 +67,8 @@ pub(super) struct Facts {
     pub(super) pages: u32,
     /// The token that it asks with.
     contender_token: u32,
+    /// When a page first said which certificate the next will have.
+    pub(super) bound: Option<Instant>,
     /// The tokens of pages that were told the call is elsewhere.
     pub(super) aside: Vec<u32>,
     /// The tokens that were sent, from the oldest that counts to the newest.
@@ -220,7 +223,9 @@ impl Model {
             Input::Reconnect { call, page, session, .. } => self.reconnect(call, *page, session.0, now),
             Input::VisitorBroken { call, page } => self.break_page(call, *page, now),
             Input::Visitor { request: VisitorRequest::Ping { .. }, .. } => {}
-            Input::Resume { call, page, epoch, takeover } => self.resume(call, *page, *epoch, *takeover, now),
+            Input::Resume { call, page, epoch, takeover, fingerprint } => {
+                self.resume(call, *page, *epoch, *takeover, fingerprint.is_some(), now);
+            }
             Input::Visitor { call, page, request } => {
                 let Some(facts) = self.calls.get_mut(call) else { return };
                 let has_call = facts.page == *page && facts.is_here();
@@ -319,41 +324,6 @@ impl Model {
     }
 
     /// A page is turned away unless the call is answered, the token counts, and nobody else has it.
-    fn resume(&mut self, call: &CallId, page: Page, epoch: Epoch, takeover: bool, now: Instant) {
-        let counts = |call: &Facts| call.tokens.contains(&epoch.0) || takeover && call.aside.contains(&epoch.0);
-        let admits = |call: &&mut Facts| call.ended.is_none() && call.answered.is_some() && counts(call);
-        let Some(facts) = self.calls.get_mut(call).filter(admits) else {
-            self.closed.insert(page);
-            return;
-        };
-        self.closed.extend(facts.dismiss());
-        facts.aside.retain(|token| *token != epoch.0 || !takeover);
-        if !facts.is_here() {
-            self.seat(call, page, Vec::new(), now);
-        } else if takeover {
-            facts.set_aside(facts.pages);
-            self.closed.insert(facts.page);
-            self.seat(call, page, Vec::new(), now);
-        } else {
-            facts.contender = Some((page, now, Vec::new()));
-            facts.contender_token = epoch.0;
-        }
-    }
-
-    fn seat(&mut self, call: &CallId, page: Page, held: Vec<VisitorRequest>, now: Instant) {
-        let Some(facts) = self.calls.get_mut(call) else { return };
-        (facts.page, facts.frames) = (page, None);
-        facts.pages += 1;
-        facts.tokens.push(facts.pages);
-        (facts.away, facts.unreached, facts.judged) = (None, None, false);
-        (facts.received, facts.digits) = (0, 0);
-        (facts.page_offered, facts.heard, facts.page_transport) = (false, false, None);
-        (facts.unheard, facts.broken) = (Some(now), None);
-        for request in held {
-            self.request(call, &request, now);
-        }
-    }
-
     fn lose_page(&mut self, call: &CallId, page: Page, now: Instant) {
         let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
         facts.contender.take_if(|(contender, ..)| *contender == page);
@@ -424,6 +394,7 @@ impl Model {
             contender: None,
             pages: 1,
             contender_token: 0,
+            bound: None,
             aside: Vec::new(),
             tokens: Vec::new(),
             page_offered: false,
@@ -480,6 +451,10 @@ impl Model {
                 if facts.muted || *refused == Some(true) {
                     facts.conclude(&Running::Mute, *refused != Some(true));
                 }
+                None
+            }
+            VisitorRequest::Next { fingerprint } => {
+                facts.bound = facts.bound.or((answered && fingerprint != "none").then_some(now));
                 None
             }
             VisitorRequest::Hello { .. }
@@ -558,6 +533,7 @@ impl Model {
             | Event::EarlyMedia { .. }
             | Event::Answered { .. }
             | Event::Registered { .. }
+            | Event::Prepared { .. }
             | Event::Transport { .. }
             | Event::Closed { .. } => {}
         }

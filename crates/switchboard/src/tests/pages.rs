@@ -1,9 +1,10 @@
 //! An answered call that goes from page to page, in two columns as in `walkthroughs.rs`.
 
 use super::bench::*;
+use super::turns::{self, FINGERPRINT};
 use crate::resume::MAX_ASIDE;
 use crate::{Config, Input, MAX_HELD_REQUESTS, Page};
-use protocol::gateway::Side;
+use protocol::gateway::{Event, Side};
 use protocol::visitor::VisitorRequest;
 use std::time::Duration;
 
@@ -227,4 +228,43 @@ fn the_longest_duration_counts_from_the_answer_over_all_pages() {
         (Step::Wait(10), "g1 release c1 too_long"),
         (Input::Stop.into(), ""),
     ]);
+}
+
+#[test]
+fn a_page_prepares_its_successor_and_from_then_on_nobody_elses_page_gets_the_call() {
+    let mut bench = in_call();
+    let next =
+        |page, fingerprint: &str| says_at(Page(page), VisitorRequest::Next { fingerprint: fingerprint.to_owned() });
+    let prepared = Event::Prepared { call: call(), fingerprint: FINGERPRINT.to_owned(), sdp: "P".to_owned() };
+    let from_gateway = |event| Input::Gateway { gateway: "g1".into(), event };
+    bench.walk([
+        (next(1, "sha-256 4A"), "visitor error RL-405"),
+        (next(1, FINGERPRINT), "g1 prepare c1 for DF"),
+        (from_gateway(prepared), "visitor prepared P for DF"),
+    ]);
+    bench.walk([
+        (Step::Wait(6), ""),
+        (lost(1).into(), "g1 away c1"),
+        (resumes(2, 1).into(), "page 2 ended visitor_gone RL-309 · page 2 closed"),
+        (takes_over(3, 1).into(), "page 3 ended visitor_gone RL-309 · page 3 closed"),
+        (
+            certified(4, 1, FINGERPRINT).into(),
+            "page 4 welcome Acme/Sales · page 4 resumed answered 6000 · page 4 token 2",
+        ),
+        (offer_of(4).into(), "page 4 error RL-405"),
+        (
+            says_at(Page(4), turns::offer()).into(),
+            concat!(
+                "g1 offer a=fingerprint:sha-256 ",
+                "4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF"
+            ),
+        ),
+    ]);
+}
+
+#[test]
+fn a_call_that_nobody_has_answered_prepares_for_no_other_page() {
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), sdp_answer(), ready()]);
+    bench.walk([(says(VisitorRequest::Next { fingerprint: FINGERPRINT.to_owned() }), "visitor error RL-405")]);
 }

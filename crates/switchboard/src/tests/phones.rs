@@ -67,6 +67,7 @@ impl Phones {
             | VisitorEvent::Error { .. }
             | VisitorEvent::Session { .. }
             | VisitorEvent::Page { .. }
+            | VisitorEvent::Prepared { .. }
             | VisitorEvent::Set { .. }
             | VisitorEvent::Ended { .. } => drop(phone.take(format!("{event:?}"))),
         }

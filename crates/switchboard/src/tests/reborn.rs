@@ -149,7 +149,7 @@ impl World {
                 let Some(epoch) = self.phones[slot].epoch else { return };
                 self.take(Op::Leave(slot));
                 let page = self.open(slot);
-                self.input(Input::Resume { call: self.call(slot), page, epoch, takeover: false });
+                self.input(Input::Resume { call: self.call(slot), page, epoch, takeover: false, fingerprint: None });
             }
             Op::Leave(slot) => {
                 if let Some(page) = self.phones[slot].page.take() {
@@ -371,6 +371,7 @@ impl World {
             Command::Candidate { .. }
             | Command::Echo { .. }
             | Command::VisitorAway { .. }
+            | Command::Prepare { .. }
             | Command::Frames { .. }
             | Command::Press { .. }
             | Command::Tone { .. } => {}

@@ -6,7 +6,7 @@ mod moves;
 use super::bench::Bench;
 use super::model::Model;
 use super::phones::Phones;
-use super::turns::{Op, SLOTS, TRUNKS, Which, schedules};
+use super::turns::{FINGERPRINT, Op, SLOTS, TRUNKS, Which, offer, schedules};
 use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Outcome, Output, Page, Question};
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
@@ -113,11 +113,12 @@ impl World {
                 let input = self.reconnection(slot, older, lost);
                 self.input(input);
             }
-            Op::Resume { slot, older, takeover } => {
+            Op::Resume { slot, older, takeover, certified } => {
                 let (call, page) = (self.call(slot), self.fresh_page());
                 let newest = self.model.calls.get(&call).map_or(1, |facts| facts.pages);
                 let epoch = Epoch(newest.saturating_sub(older));
-                self.input(Input::Resume { call, page, epoch, takeover });
+                let fingerprint = certified.then(|| FINGERPRINT.to_owned());
+                self.input(Input::Resume { call, page, epoch, takeover, fingerprint });
             }
             Op::MoveBack(slot, which) => self.move_back(slot, which),
             Op::Report { slot, stranger, event } => {
@@ -166,7 +167,8 @@ impl World {
             let aside = facts.and_then(|facts| facts.aside.iter().rev().nth(which));
             let epoch = if back { aside.copied() } else { facts.map(|facts| facts.pages) };
             let epoch = Epoch(epoch.unwrap_or_default());
-            self.input(Input::Resume { call: call.clone(), page, epoch, takeover: true });
+            let fingerprint = Some(FINGERPRINT.to_owned());
+            self.input(Input::Resume { call: call.clone(), page, epoch, takeover: true, fingerprint });
             self.input(Input::Visitor { call, page, request: VisitorRequest::Ready {} });
         }
     }
@@ -298,7 +300,9 @@ impl World {
             }
             Output::Frames { call, gateway, page } => {
                 let told = self.told.entry(call).or_default();
-                assert_eq!(told.offered_to.as_ref(), Some(&gateway));
+                // A call that is placed again carries no more of them to the gateway that it had.
+                let had_another = told.offered_to.is_none() && page.is_none();
+                assert!(had_another || told.offered_to.as_ref() == Some(&gateway), "frames for {gateway}");
                 told.frames.0 = page;
             }
             Output::Gateway { gateway, command } => self.audit_command(gateway, command),
@@ -349,6 +353,7 @@ impl World {
             | VisitorEvent::Digit { .. }
             | VisitorEvent::Resume { .. }
             | VisitorEvent::Page { .. }
+            | VisitorEvent::Prepared { .. }
             | VisitorEvent::Set { .. }
             | VisitorEvent::Error { .. } => assert!(shown.welcomed),
         }
@@ -390,6 +395,10 @@ impl World {
                 told.frames.1 = codec.is_some();
             }
             Command::Candidate { .. } | Command::Press { .. } => assert_eq!(told.offered_to.as_ref(), Some(&gateway)),
+            Command::Prepare { .. } => {
+                assert_eq!(told.offered_to.as_ref(), Some(&gateway));
+                assert!(self.model.calls.get(&call).is_some_and(|facts| facts.bound.is_some()), "nobody has asked");
+            }
             Command::Dial { .. } => {
                 assert_eq!(told.offered_to.as_ref(), Some(&gateway), "dialed before the offer");
                 assert!(self.model.calls.get(&call).is_some_and(|facts| facts.ready), "dialed before the microphone");
@@ -528,7 +537,7 @@ fn a_stopped_switchboard_with_many_calls_runs_dry() {
         if n == 50 {
             bench.prepare([super::bench::registered("g1", 1000, &[])]);
         }
-        let request = VisitorRequest::Offer { sdp: String::new(), quality: None };
+        let request = offer();
         bench.prepare([Input::Visitor { call: CallId::new(format!("c{n}")), page: super::bench::PAGE, request }]);
     }
     assert_eq!(bench.board.calls(), 50);

@@ -12,6 +12,15 @@ pub(super) const SLOTS: usize = 4;
 pub(super) const GATEWAYS: usize = 3;
 pub(super) const TRUNKS: [&str; 2] = ["pstn", "pbx"];
 
+/// That of the visitor's browser, as SDP writes it.
+pub(super) const FINGERPRINT: &str = "sha-256 \
+    4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF";
+
+/// What the visitor's browser offers.
+pub(super) fn offer() -> VisitorRequest {
+    VisitorRequest::Offer { sdp: format!("a=fingerprint:{FINGERPRINT}"), quality: None }
+}
+
 /// One turn of a schedule. Slots hold the latest call of a line; `Progress` takes it the ordinary next step.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
@@ -47,6 +56,8 @@ pub(super) enum Op {
         slot: usize,
         older: u32,
         takeover: bool,
+        /// Of the visitor's own browser.
+        certified: bool,
     },
     /// Another tab moves the call to itself; one that was told so before moves it back: which of those, from the last.
     MoveBack(usize, usize),
@@ -150,7 +161,9 @@ fn events() -> impl Strategy<Value = EventOf> {
 fn requests() -> impl Strategy<Value = VisitorRequest> {
     let failed = |code| VisitorRequest::Failed { code, detail: None };
     prop::sample::select(vec![
-        VisitorRequest::Offer { sdp: String::new(), quality: None },
+        offer(),
+        VisitorRequest::Next { fingerprint: FINGERPRINT.to_owned() },
+        VisitorRequest::Next { fingerprint: "none".to_owned() },
         VisitorRequest::Candidate { candidate: String::new() },
         VisitorRequest::Candidate { candidate: "host".to_owned() },
         VisitorRequest::Ready {},
@@ -227,10 +240,16 @@ pub(super) fn schedules() -> impl Strategy<Value = Vec<Op>> {
         6 => (0..SLOTS, pages()).prop_map(|(slot, which)| Op::BreakVisitor { slot, which }),
         6 => (0..SLOTS, prop_oneof![6 => Just(0), 1 => 0..3_u32], 0..5_usize)
             .prop_map(|(slot, older, lost)| Op::Reconnect { slot, older, lost }),
-        6 => (0..SLOTS, prop_oneof![6 => Just(0), 1 => 0..3_u32])
-            .prop_map(|(slot, older)| Op::Resume { slot, older, takeover: false }),
+        6 => (0..SLOTS, prop_oneof![6 => Just(0), 1 => 0..3_u32], prop::bool::weighted(0.8))
+            .prop_map(|(slot, older, certified)| Op::Resume { slot, older, takeover: false, certified }),
+        2 => (0..SLOTS).prop_map(|slot| Op::Say {
+            slot,
+            from: Which::Current,
+            request: VisitorRequest::Next { fingerprint: FINGERPRINT.to_owned() },
+        }),
         4 => (0..SLOTS, 0..3_usize).prop_map(|(slot, which)| Op::MoveBack(slot, which)),
-        4 => (0..SLOTS, 0..3_u32).prop_map(|(slot, older)| Op::Resume { slot, older, takeover: true }),
+        4 => (0..SLOTS, 0..3_u32, prop::bool::weighted(0.8))
+            .prop_map(|(slot, older, certified)| Op::Resume { slot, older, takeover: true, certified }),
         12 => (0..SLOTS, prop::option::weighted(0.1, 0..GATEWAYS), events())
             .prop_map(|(slot, stranger, event)| Op::Report { slot, stranger, event }),
         16 => (0..SLOTS).prop_map(|slot| Op::Answer { slot }),

@@ -425,6 +425,7 @@ fn messages_out_of_order_are_answered_with_an_error_and_the_call_goes_on() {
         takeover: None,
         session: None,
         seen: None,
+        fingerprint: None,
     };
     bench.walk([
         (ready(), "visitor error RL-405"),

@@ -17,7 +17,7 @@ use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
-use super::{PREFERRED_EVENT_PT_48K, codecs};
+use super::negotiation::{PREFERRED_EVENT_PT_48K, codecs};
 
 /// 20 ms at 48 kHz.
 const FRAME: usize = 960;
@@ -56,6 +56,8 @@ impl Browser {
         let mut rtc = codecs(Rtc::builder().set_rtp_mode(true)).build(Instant::now());
         let udp = if transport == Transport::Udp { Some(udp_socket(&mut rtc)?) } else { None };
         let mut change = rtc.sdp_api();
+        // str0m draws them at random; real browsers count from 0, so that of two pages of one browser they are alike.
+        fastrand::seed(0);
         let mid = change.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
         let (offer, pending) = change.apply().ok_or("no offer")?;
         let browser = Self {

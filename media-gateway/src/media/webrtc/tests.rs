@@ -2,6 +2,7 @@
 
 use super::browser::TestResult;
 use super::*;
+use protocol::visitor::Quality;
 
 /// The answer, with what is random or of this machine left out.
 fn answer(offer: &str) -> TestResult<(WebRtcLeg, String)> {

@@ -7,9 +7,9 @@ use mio::Token;
 use protocol::gateway::Transport;
 use tracing::trace;
 
-use super::{Slot, Worker};
+use super::{Slot, Worker, remember};
 use crate::media::tcp::Received;
-use crate::media::webrtc::{Way, stun_ufrag};
+use crate::media::webrtc::{Way, stun_ufrags};
 
 /// Datagrams of one connection in one turn, as many as of one RTP socket.
 const CONNECTION_BUDGET: usize = 8;
@@ -53,8 +53,11 @@ impl Worker {
 
     /// Whose a connection is, by its first datagram: a STUN request that names a leg, its integrity checked.
     fn introduced(&mut self, token: Token, way: Way, datagram: &[u8], now: Instant) -> Option<Slot> {
-        let slot = *self.by_ufrag.get(&stun_ufrag(datagram)?)?;
-        let call = self.calls.get(&slot).filter(|call| call.webrtc.accepts(way, datagram, now))?;
+        let (local, remote) = stun_ufrags(datagram)?;
+        let slot = *self.by_ufrag.get(&local)?;
+        let call = self.calls.get_mut(&slot)?;
+        // With the address goes the connection, when its leg does.
+        remember(call.believes(way, &local, &remote, datagram, now)?, way.source);
         trace!(call = %call.id, peer = %way.source, "a connection of the browser");
         self.shared.tcp.claim(token, slot);
         Some(slot)

@@ -2,7 +2,7 @@
 //! registers. What is expected of it is the parent's.
 
 use super::super::bench::{plan, table};
-use super::super::turns::{Op, TRUNKS, Which};
+use super::super::turns::{FINGERPRINT, Op, TRUNKS, Which, offer};
 use super::{STEPS_TO_ANSWER, World, gateway, trunks_of};
 use crate::{Epoch, Input, Session};
 use protocol::GatewayId;
@@ -96,11 +96,11 @@ impl World {
             _ if facts.ended.is_some() => Event::Closed { call, stats: CallStats::default() },
             _ if facts.unreached.is_some() => return self.reconnection(slot, 0, 0),
             CallState::Answered if facts.away.is_some() => {
-                let epoch = Epoch(facts.pages);
-                return Input::Resume { call, page: self.fresh_page(), epoch, takeover: false };
+                let (epoch, fingerprint) = (Epoch(facts.pages), Some(FINGERPRINT.to_owned()));
+                return Input::Resume { call, page: self.fresh_page(), epoch, takeover: false, fingerprint };
             }
             CallState::Connecting | CallState::Answered if !facts.page_offered => {
-                return says(VisitorRequest::Offer { sdp: "O".to_owned(), quality: None });
+                return says(offer());
             }
             _ if facts.unanswered > 0 => Event::Answer { call, sdp: String::new() },
             CallState::Connecting => return says(VisitorRequest::Ready {}),

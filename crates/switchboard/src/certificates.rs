@@ -1,0 +1,147 @@
+//! The certificates of a call's pages: what binds the call to the browser that began it. A page says which its successor will have,
+//! and its key never leaves the browser; whoever has a token but no such certificate has nothing.
+//!
+//! Browsers whose storage is closed to the panel say nothing, and their calls go by the token alone. Not here: whether the key is
+//! really there, which the DTLS handshake shows.
+
+use crate::MAX_OFFERS;
+use crate::call::{Call, Effects, Stage};
+use protocol::fingerprint::{is_same, is_sha256, of_sdp};
+use protocol::gateway::Command;
+use protocol::visitor::CallState;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Certificates that count, the newest last: of the page that has the call, of its successor, and of some that were told the call is
+/// elsewhere and may move it back ([`MAX_ASIDE`](crate::resume::MAX_ASIDE)), each with its successor's.
+const MAX_CERTIFICATES: usize = 2 * (crate::resume::MAX_ASIDE + 1);
+
+/// How often one page may say which its successor will have; once is enough.
+const MAX_ANNOUNCED: usize = 4;
+
+/// How long after the first word any page is still believed: the page may have gone before the shop's page could keep what it had said.
+/// Afterwards there is always a certificate that was kept before.
+const BELIEVED_FOR: Duration = Duration::from_secs(5);
+
+/// Whose the call is.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates {
+    /// Fingerprints, as in SDP (RFC 8122 section 5).
+    known: VecDeque<String>,
+    /// When the first was announced.
+    since: Option<Instant>,
+    /// That of the page that has the call, as it said in `hello`.
+    of_page: Option<String>,
+    /// How often that page has announced one.
+    announced: usize,
+}
+
+impl Certificates {
+    /// Whether a page that says it has this certificate may ask for the call.
+    pub(crate) fn admit(&self, fingerprint: Option<&str>, now: Instant) -> bool {
+        let is_bound = self.since.is_some_and(|since| now.saturating_duration_since(since) > BELIEVED_FOR);
+        !is_bound || fingerprint.is_some_and(|told| self.known.iter().any(|known| is_same(known, told)))
+    }
+
+    /// A page has the call that said it has this certificate.
+    pub(crate) fn seat(&mut self, fingerprint: Option<String>) {
+        (self.of_page, self.announced) = (fingerprint.filter(|told| is_sha256(told)), 0);
+    }
+
+    /// Whether the offer is under the certificate that its page said it has.
+    pub(crate) fn are_of_page(&self, offer: &str) -> bool {
+        let Some(told) = &self.of_page else { return true };
+        of_sdp(offer).is_some_and(|offered| is_same(told, offered))
+    }
+
+    /// The page that has the call says which its successor will have. `false` if that is no fingerprint, or too many.
+    pub(crate) fn announce(&mut self, fingerprint: &str, now: Instant) -> bool {
+        if !is_sha256(fingerprint) || self.announced == MAX_ANNOUNCED {
+            return false;
+        }
+        self.announced += 1;
+        self.since.get_or_insert(now);
+        for one in self.of_page.clone().into_iter().chain([fingerprint.to_owned()]) {
+            self.known.retain(|known| !is_same(known, &one));
+            if self.known.len() == MAX_CERTIFICATES {
+                self.known.pop_front();
+            }
+            self.known.push_back(one);
+        }
+        true
+    }
+}
+
+impl Call {
+    /// Whether one more offer of the page goes to the gateway.
+    pub(crate) fn takes_offer(&self, sdp: &str) -> bool {
+        self.said.offers < MAX_OFFERS && self.certificates.are_of_page(sdp)
+    }
+
+    /// Notes down which certificate the page's successor will have. `false` if it may not have one, or this is none.
+    pub(crate) fn awaits(&mut self, fingerprint: &str, now: Instant) -> bool {
+        matches!(self.stage, Stage::Live(CallState::Answered)) && self.certificates.announce(fingerprint, now)
+    }
+
+    /// Lets the gateway make a leg for the page's successor.
+    pub(crate) fn prepare(&self, fingerprint: String, fx: &mut Effects<'_>) {
+        self.command(Command::Prepare { call: self.id.clone(), fingerprint }, fx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fingerprint(octet: u8) -> String {
+        format!("sha-256 {}", vec![format!("{octet:02X}"); 32].join(":"))
+    }
+
+    #[test]
+    fn until_a_page_has_spoken_any_is_believed_and_then_only_those_that_were_announced() {
+        let (mut certificates, begin) = (Certificates::default(), Instant::now());
+        assert!(certificates.admit(None, begin));
+        assert!(certificates.announce(&fingerprint(1), begin));
+        let (soon, later) = (begin + BELIEVED_FOR, begin + BELIEVED_FOR + Duration::from_millis(1));
+        assert!(certificates.admit(None, soon), "the page may have gone before this was kept");
+        assert!(!certificates.admit(None, later));
+        assert!(!certificates.admit(Some(&fingerprint(2)), later));
+        assert!(certificates.admit(Some(&fingerprint(1).to_lowercase()), later));
+    }
+
+    #[test]
+    fn a_page_that_was_left_at_once_leaves_its_own_certificate_to_its_successor() {
+        let (mut certificates, begin) = (Certificates::default(), Instant::now());
+        let later = begin + Duration::from_secs(60);
+        assert!(certificates.announce(&fingerprint(1), begin));
+        for page in 1..100 {
+            certificates.seat(Some(fingerprint(page)));
+            assert!(certificates.announce(&fingerprint(page + 1), begin));
+            assert!(certificates.admit(Some(&fingerprint(page)), later));
+            assert!(certificates.admit(Some(&fingerprint(page + 1)), later));
+            assert!(certificates.known.len() <= MAX_CERTIFICATES);
+        }
+        assert!(!certificates.admit(Some(&fingerprint(1)), later), "long gone");
+    }
+
+    #[test]
+    fn what_is_no_fingerprint_binds_nothing_and_one_page_does_not_announce_for_ever() {
+        let (mut certificates, now) = (Certificates::default(), Instant::now());
+        assert!(!certificates.announce("sha-256 00", now));
+        assert!(certificates.admit(None, now + Duration::from_secs(60)));
+        for octet in 0..4 {
+            assert!(certificates.announce(&fingerprint(octet), now));
+        }
+        assert!(!certificates.announce(&fingerprint(9), now));
+    }
+
+    #[test]
+    fn an_offer_must_be_under_the_certificate_that_hello_named() {
+        let mut certificates = Certificates::default();
+        let offer = |octet| format!("v=0\r\na=fingerprint:{}\r\n", fingerprint(octet));
+        assert!(certificates.are_of_page(&offer(1)));
+        certificates.seat(Some(fingerprint(1)));
+        assert!(certificates.are_of_page(&offer(1)));
+        assert!(!certificates.are_of_page(&offer(2)) && !certificates.are_of_page("v=0\r\n"));
+    }
+}
