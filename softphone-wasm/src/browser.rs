@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use js_sys::{ArrayBuffer, Function, Promise};
+use js_sys::{Array, ArrayBuffer, Function, Promise};
 use protocol::ReadError;
 use protocol::error::ErrorCode;
 use protocol::visitor::{Quality, VERSION, VisitorRequest};
@@ -95,7 +95,7 @@ extern "C" {
     #[wasm_bindgen(extends = RtcConfiguration)]
     type Configuration;
     #[wasm_bindgen(method, setter, js_name = certificates)]
-    fn set_certificates(this: &Configuration, certificates: Vec<Certificate>);
+    fn set_certificates(this: &Configuration, certificates: &Array);
 
     // web-sys lacks the form without an argument, which makes offer and description in one step.
     #[wasm_bindgen(extends = RtcPeerConnection)]
@@ -194,7 +194,7 @@ impl Phone {
         let configuration: Configuration = RtcConfiguration::new().unchecked_into();
         configuration.set_bundle_policy(RtcBundlePolicy::MaxBundle);
         if let Some(certificate) = certificate {
-            configuration.set_certificates(vec![certificate]);
+            configuration.set_certificates(&Array::of1(&certificate));
         }
         let peer: Peer = RtcPeerConnection::new_with_configuration(&configuration)?.unchecked_into();
         // sendrecv by default, and with a sender whose track may come later: nothing waits for the microphone.

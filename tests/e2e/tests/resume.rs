@@ -65,6 +65,9 @@ async fn over_pages(scene: &mut Scene) -> Result<()> {
     each_heard_the_other(scene, &heard).await?;
     let invites = scene.phone()?.invites();
     ensure!(invites == 1, "the phone was sent {invites} INVITEs");
+    // Each of the pages was there long enough to have a path made ready for its successor.
+    let taken = scene.server.metric("ringlet_prepared_legs_total{what=\"taken\"}").await?.unwrap_or_default();
+    ensure!(taken == 6.0, "{taken} of 6 pages found their path ready");
     Ok(())
 }
 
@@ -203,7 +206,7 @@ pub(crate) async fn call(scene: &mut Scene) -> Result<Instant> {
 }
 
 /// Follows a link of the shop's navigation.
-async fn follow(scene: &Scene, page: &str) -> Result<()> {
+pub(crate) async fn follow(scene: &Scene, page: &str) -> Result<()> {
     let selector = format!("nav a[href=\"{page}\"]");
     turn(scene, async |browser| browser.click_in_page(&selector).await).await
 }
@@ -226,7 +229,7 @@ async fn turn(scene: &Scene, leave: impl AsyncFnOnce(&Browser) -> Result<()>) ->
 }
 
 /// What the tab keeps of the call.
-async fn entry_of(browser: &Browser) -> Result<Option<String>> {
+pub(crate) async fn entry_of(browser: &Browser) -> Result<Option<String>> {
     Ok(browser.in_page("return sessionStorage.ringlet ?? null").await?.as_str().map(str::to_owned))
 }
 

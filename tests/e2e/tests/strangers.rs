@@ -1,10 +1,10 @@
 //! Who may not call does not: pages of strangers, forged messages, numbers that no link names. The far end is a SIPp that
 //! plays its scenario only if it is rung, which the record and SIPp's log would tell.
 
-use crate::Program;
+use crate::{Program, resume};
 use anyhow::{Context as _, Result, bail, ensure};
 use e2e::pages;
-use e2e::ringlet::PUBLIC_URL;
+use e2e::ringlet::{PUBLIC_URL, SHOP_URL};
 use e2e::scene::{FarEnd, Scene, Stage};
 use futures_util::{SinkExt as _, StreamExt as _};
 use protocol::error::ErrorCode;
@@ -23,6 +23,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("a_link_that_does_not_exist_cannot_be_called", nobody(), unknown_link);
     program.test("a_forged_hello_reaches_no_number", nobody(), forged_hello);
     program.test("a_socket_from_another_website_is_refused", nobody(), foreign_socket);
+    program.test("a_token_taken_from_the_shops_page_takes_no_call", Stage::with(FarEnd::Phone), stolen_token);
 }
 
 async fn strange_page(scene: &mut Scene) -> Result<()> {
@@ -88,6 +89,36 @@ async fn foreign_socket(scene: &mut Scene) -> Result<()> {
     no_call(scene).await
 }
 
+/// What stands in the shop page's storage is read by every script of the shop, and is worth nothing without the key that stands in ours.
+async fn stolen_token(scene: &mut Scene) -> Result<()> {
+    resume::call(scene).await?;
+    // So long the first page is believed without.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let entry = resume::entry_of(&scene.browser).await?.context("nothing is kept")?;
+    let kept: serde_json::Value = serde_json::from_str(&entry)?;
+    let token = kept.get("token").and_then(serde_json::Value::as_str).context("no token")?;
+    for takeover in [None, Some(true)] {
+        let request = VisitorRequest::Hello {
+            version: VERSION,
+            token: String::new(),
+            origin: SHOP_URL.to_owned(),
+            page: None,
+            customer: None,
+            destination_token: None,
+            resume: Some(token.to_owned()),
+            takeover,
+            session: None,
+            seen: None,
+            fingerprint: None,
+        };
+        let code = refusal(&request).await?;
+        ensure!(code == ErrorCode::CallOver, "{takeover:?} was refused with {code}");
+    }
+    resume::follow(scene, "/returns.html").await?;
+    resume::hang_up(scene).await?;
+    Ok(())
+}
+
 /// No record, and so nothing dialled.
 async fn no_call(scene: &Scene) -> Result<()> {
     let calls = scene.server.calls().await?;
@@ -125,6 +156,7 @@ async fn refusal(request: &VisitorRequest) -> Result<ErrorCode> {
         | VisitorEvent::Session { .. }
         | VisitorEvent::Reconnected { .. }
         | VisitorEvent::Pong { .. }
+        | VisitorEvent::Prepared { .. }
         | VisitorEvent::Page { .. }
         | VisitorEvent::Set { .. }
         | VisitorEvent::Ended { .. } => bail!("the server said {text}"),

@@ -22,6 +22,10 @@ pub(super) struct Standby {
     is_up: bool,
 }
 
+fn counted(what: &'static str) {
+    metrics::counter!("ringlet_prepared_legs_total", "what" => what).increment(1);
+}
+
 /// A leg that the call does not have any more, and what leads to it.
 pub(crate) struct Retired {
     /// The username fragment that names it.
@@ -34,6 +38,7 @@ impl Call {
     /// Keeps a leg for the next page, in place of one that was kept before.
     pub(crate) fn keep_prepared(&mut self, leg: WebRtcLeg, sequence: u16) {
         self.retire_standby();
+        counted("made");
         self.standby = Some(Standby { leg, addresses: Vec::new(), sequence, is_up: false });
     }
 
@@ -41,6 +46,7 @@ impl Call {
     pub(crate) fn take_prepared(&mut self, offer: &str, now: Instant) -> Option<String> {
         let standby = self.standby.as_mut().filter(|standby| standby.leg.is_prepared_for(offer))?;
         let answer = standby.leg.offered(offer, now);
+        debug!(call = %self.id, is_up = standby.is_up, "the page that asks has its leg ready");
         self.promote(now);
         Some(answer)
     }
@@ -125,6 +131,7 @@ impl Call {
         let Some(Standby { leg, addresses, sequence, is_up }) = self.standby.take() else { return };
         self.replace(leg, addresses, sequence, now);
         self.webrtc_up = is_up;
+        counted("taken");
     }
 
     /// Notes down that the call has not that leg any more.
