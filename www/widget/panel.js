@@ -289,6 +289,7 @@ function startGraph() {
       },
       onDigit: (digit) => phone?.keyHeard(digit),
       onFrame: (frame) => phone?.sendFrame(frame),
+      onOpus: (runs) => phone?.useOpus(runs),
       onUsable(usable) {
         engineUsable = usable;
         send();
@@ -502,10 +503,7 @@ function press(digit) {
 function sendKeys() {
   clearTimeout(keysTimer);
   if (!keysWaiting || !heard()) return;
-  if (!phone?.digits(keysWaiting)) {
-    keysTimer = setTimeout(sendKeys, KEYS_AGAIN_MS);
-    return;
-  }
+  if (!phone?.digits(keysWaiting)) return void (keysTimer = setTimeout(sendKeys, KEYS_AGAIN_MS));
   const sent = part("sent");
   sent.textContent = (sent.textContent + keysWaiting).slice(-KEYS_SHOWN);
   keysWaiting = "";
