@@ -67,7 +67,7 @@ impl<T> FrameQueue<T> {
     }
 
     /// Loses what waits.
-    pub(crate) fn clear(&self) {
+    fn clear(&self) {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
@@ -77,11 +77,16 @@ impl<T> FrameQueue<T> {
 pub(crate) struct Listeners(Arc<Mutex<BTreeMap<CallId, FrameQueue<Bytes>>>>);
 
 impl Listeners {
-    /// The call's frames go to this queue from now on, or nowhere.
+    /// The call's frames go to this queue from now on, without what may wait there of before, or nowhere. To the queue that they go to
+    /// already, they go on as they did.
     pub(crate) fn set(&self, call: &CallId, queue: Option<FrameQueue<Bytes>>) {
         let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match queue {
-            Some(queue) => drop(listeners.insert(call.clone(), queue)),
+            Some(queue) if listeners.get(call).is_some_and(|before| Arc::ptr_eq(&before.0, &queue.0)) => {}
+            Some(queue) => {
+                queue.clear();
+                listeners.insert(call.clone(), queue);
+            }
             None => drop(listeners.remove(call)),
         }
     }
@@ -123,6 +128,18 @@ mod tests {
         assert_eq!((queue.pop().await, queue.pop().await), (2, 3));
         let (popped, ()) = tokio::join!(queue.pop(), async { queue.push(4) });
         assert_eq!(popped, 4);
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_begins_to_listen_is_empty_and_one_that_goes_on_loses_nothing() {
+        let (listeners, queue, call) = (Listeners::default(), FrameQueue::new(2), CallId::from("c"));
+        let frame = |n: u8| Bytes::from(vec![n]);
+        queue.push(frame(1));
+        listeners.set(&call, Some(queue.clone()));
+        listeners.deliver(&call, frame(2));
+        listeners.set(&call, Some(queue.clone()));
+        listeners.deliver(&call, frame(3));
+        assert_eq!((queue.pop().await, queue.pop().await), (frame(2), frame(3)));
     }
 
     #[test]

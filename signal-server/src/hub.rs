@@ -469,7 +469,6 @@ impl Hub {
         let ends = page.and_then(|page| Some((page, self.pages.get(&page)?, self.gateways.get(gateway)?)));
         let Some((page, visitor, gateway)) = ends else { return self.listeners.set(call, None) };
         let sink = gateway.frames.clone();
-        visitor.frames.clear();
         self.listeners.set(call, Some(visitor.frames.clone()));
         self.tell_page(call, page, ToPage::Frames(Some(sink)));
     }

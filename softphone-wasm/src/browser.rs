@@ -12,7 +12,7 @@ use core::time::Duration;
 use js_sys::{Array, ArrayBuffer, Function, Promise};
 use protocol::ReadError;
 use protocol::error::ErrorCode;
-use protocol::visitor::{Quality, VERSION, VisitorRequest};
+use protocol::visitor::{FrameCodec, Quality, VERSION, VisitorRequest};
 use wasm_bindgen::prelude::*;
 use web_sys::{
     BinaryType, CloseEvent, Event, EventTarget, MediaStreamTrack, MessageEvent, RtcBundlePolicy, RtcConfiguration,
@@ -259,6 +259,12 @@ impl Phone {
         if self.0.call.borrow().is_frames() && socket.buffered_amount() < MAX_BUFFERED {
             let _ = socket.send_with_array_buffer(frame);
         }
+    }
+
+    /// Opus runs, or does so no longer: what frames are to be of.
+    #[wasm_bindgen(js_name = useOpus)]
+    pub fn use_opus(&self, runs: bool) {
+        self.0.handle(Input::Codec(if runs { FrameCodec::Opus } else { FrameCodec::G711 }));
     }
 
     /// A page before this one found that WebRTC does not pass: to be said at the beginning.

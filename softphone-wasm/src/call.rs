@@ -13,7 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use protocol::error::ErrorCode;
-use protocol::visitor::{CallState, EndReason, Quality, Transport, VisitorEvent, VisitorRequest};
+use protocol::visitor::{CallState, EndReason, FrameCodec, Quality, Transport, VisitorEvent, VisitorRequest};
 
 /// From `offer` to `answer`: the gateway needs no more than two round trips.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -65,6 +65,8 @@ pub(crate) enum Input {
     Rejected(String),
     /// The shopper has pressed keys while audio goes as frames.
     Pressed(String),
+    /// What frames can be of has changed.
+    Codec(FrameCodec),
     /// The shopper hangs up.
     HungUp,
     /// The page goes, and leaves the call to the next one.
@@ -155,6 +157,8 @@ pub(crate) struct Call {
     was_up: bool,
     /// Audio goes as frames.
     is_frames: bool,
+    /// Of what.
+    codec: FrameCodec,
     /// A page before this one found that WebRTC does not pass.
     was_slow: bool,
     /// The answer that the gateway has prepared, until it is the answer.
@@ -191,6 +195,7 @@ impl Call {
             has_path: false,
             was_up: false,
             is_frames: false,
+            codec: FrameCodec::G711,
             was_slow: false,
             prepared: None,
             heard: (0, None),
@@ -327,6 +332,7 @@ impl Call {
             Input::Rejected(_) if self.prepared.take().is_some() => {}
             Input::Rejected(_) if self.is_answered => self.start(Timer::Restart, now + RESTART_AGAIN),
             Input::Rejected(why) => self.fail(ErrorCode::MediaPathFailed, why),
+            Input::Codec(codec) => self.recode(codec),
             Input::Pressed(digits) => self.send(VisitorRequest::Keys { digits }),
             Input::MicrophoneAllowed => {
                 self.stop(Timer::Microphone);

@@ -295,6 +295,7 @@ function startGraph() {
       },
       onDigit: (digit) => phone?.keyHeard(digit),
       onFrame: (frame) => phone?.sendFrame(frame),
+      onOpus: (runs) => phone?.useOpus(runs),
       onUsable(usable) {
         engineUsable = usable;
         send();

@@ -17,12 +17,14 @@ const FILES: [(&str, Option<f64>, Option<f64>); 7] = [
 ];
 
 /// What is fetched when it is first needed, and never by a first call where UDP passes.
-const LATER: [(&str, Option<f64>, Option<f64>); 5] = [
+const LATER: [(&str, Option<f64>, Option<f64>); 7] = [
     ("a/canceller.wasm", None, Some(100_000.0)),
     ("a/sound.js", None, Some(8_000.0)),
     ("a/line.js", None, Some(1_000.0)),
     ("a/line-worklet.js", None, Some(1_000.0)),
     ("a/line.wasm", None, Some(20_000.0)),
+    ("a/opus-worker.js", None, Some(500.0)),
+    ("a/opus.wasm", None, Some(220_000.0)),
 ];
 
 /// The sum of `FILES`, gzip, in bytes.

@@ -175,7 +175,8 @@ messages! {
         /// Audio goes as [`frame`]s over this socket from now on, whatever becomes of the WebRTC path, which is kept; or
         /// over the WebRTC path again.
         Frames = "frames" {
-            /// What the browser wants to hear and will send; absent: the WebRTC path works again.
+            /// What the browser wants to hear, which it may change while frames go; each frame says what it is, and all are understood.
+            /// Absent: the WebRTC path works again.
             codec: Option<FrameCodec>,
         },
         /// The shopper pressed keys while audio goes as frames.

@@ -14,11 +14,13 @@ use rtp_types::{RtpPacket, RtpPacketBuilder};
 
 use super::bridge::{Bridge, Seed};
 use super::outbox::BridgeOutput;
+use super::transcode::Coding;
 use super::webrtc::browser::TestResult;
 use super::webrtc::{VisitorPacket, VisitorPayload};
 use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
 
+mod frames;
 mod playout;
 mod tones;
 mod torture;
@@ -48,6 +50,7 @@ struct Sent {
 /// A packet for the visitor.
 #[derive(Debug, PartialEq, Eq)]
 struct Played {
+    coding: Coding,
     sequence: u64,
     timestamp: u32,
     marker: bool,
@@ -118,6 +121,7 @@ impl Bench {
         while let Some(output) = self.bridge.poll_output() {
             match output {
                 BridgeOutput::ToVisitor(coded) => self.played.push(Played {
+                    coding: coded.coding,
                     sequence: coded.sequence,
                     timestamp: coded.timestamp,
                     marker: coded.marker,

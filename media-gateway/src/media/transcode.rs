@@ -195,7 +195,11 @@ impl Encoder {
 
     /// Codes packets in another way; they go where they went.
     pub(crate) fn recode(&mut self, coding: Coding) {
-        self.coding = coding;
+        let before = std::mem::replace(&mut self.coding, coding);
+        if coding == Coding::Opus && before != coding {
+            // Who hears the first packet may have heard none before, and none of what was coded since. It fails for no encoder.
+            let _ = self.opus.reset_state();
+        }
         self.set_size();
     }
 

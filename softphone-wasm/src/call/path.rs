@@ -103,7 +103,15 @@ impl Call {
     /// Asks the gateway for frames; without its word that audio goes so, there is no audio.
     pub(super) fn ask_for_frames(&mut self, now: Duration) {
         self.start(Timer::Path, now + FRAMES_WITHIN);
-        self.send(VisitorRequest::Frames { codec: Some(FrameCodec::G711) });
+        self.send(VisitorRequest::Frames { codec: Some(self.codec) });
+    }
+
+    /// Frames are of this from now on. Each says what it is, so that nothing waits for the gateway to follow.
+    pub(super) fn recode(&mut self, codec: FrameCodec) {
+        self.codec = codec;
+        if self.is_frames {
+            self.send(VisitorRequest::Frames { codec: Some(codec) });
+        }
     }
 
     /// Looks whether audio still comes. The far end may be silent for its own reasons, so this alone ends nothing.

@@ -194,6 +194,22 @@ fn without_webrtc_audio_goes_as_frames_the_shopper_is_told_and_webrtc_is_taken_w
     assert_eq!(drain(&mut call), [Output::Frames(false), frames(None)]);
 }
 
+#[test]
+fn frames_are_of_g711_until_opus_runs_and_of_opus_from_then_on() {
+    let frames = |codec| say(VisitorRequest::Frames { codec: Some(codec) });
+    for (early, codec) in [(false, FrameCodec::G711), (true, FrameCodec::Opus)] {
+        let mut call = welcomed();
+        feed(&mut call, Input::Received(VisitorEvent::Answer { sdp: String::new() }));
+        if early {
+            assert_eq!(feed(&mut call, Input::Codec(FrameCodec::Opus)), [], "nothing goes as frames");
+        }
+        call.handle_timeout(T0 + SLOW_AFTER);
+        assert!(drain(&mut call).contains(&frames(codec)));
+        assert_eq!(feed(&mut call, Input::Codec(FrameCodec::Opus)), [frames(FrameCodec::Opus)]);
+        assert_eq!(feed(&mut call, Input::Codec(FrameCodec::G711)), [frames(FrameCodec::G711)], "it has failed");
+    }
+}
+
 /// An answered call whose audio is heard, with its path.
 fn heard() -> Call {
     let mut call = welcomed();

@@ -9,7 +9,7 @@ use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
 use e2e::tone::Recording;
 use e2e::wait::eventually;
 use protocol::error::ErrorCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The gateway's, for browsers.
 const MEDIA_PORT: u16 = 4433;
@@ -19,6 +19,19 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// What is cut off at both ends of a stretch of the far end's recording, in samples: what is heard comes late.
 const BLURRED: usize = 4_000;
+
+/// What frames say that they are.
+const G711: &str = "0";
+const OPUS: &str = "111";
+
+/// How Opus comes to the panel.
+#[derive(Clone, Copy)]
+enum Opus {
+    /// When the test lets it.
+    Held,
+    /// Never: the server does not have it.
+    Missing,
+}
 
 /// Keys with a double one.
 const KEYS: &str = "*7700#";
@@ -31,7 +44,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
 
 async fn no_media(scene: &mut Scene) -> Result<()> {
     let _blocked = [Dropped::udp(MEDIA_PORT)?, Dropped::tcp(MEDIA_PORT)?];
-    prepare(&scene.browser).await?;
+    prepare(&scene.browser, Opus::Held).await?;
     scene.browser.show(SHOP_URL).await?;
     scene.browser.click_button().await?;
     scene.browser.says(ErrorCode::UdpBlocked.shopper(), SOON).await?;
@@ -40,6 +53,7 @@ async fn no_media(scene: &mut Scene) -> Result<()> {
     scene.browser.is_answered().await?;
     scene.phone()?.event("CALL_ESTABLISHED", SOON).await?;
     let first = both(scene).await?;
+    let moved = moves_to_opus(scene).await?;
 
     nothing_moves_under_the_pointer(&scene.browser).await?;
     scene.browser.press(KEYS).await?;
@@ -69,8 +83,13 @@ async fn no_media(scene: &mut Scene) -> Result<()> {
     })
     .await?;
     scene.browser.is_answered().await?;
-    let second = both(scene).await?;
-    each_heard_the_other(scene, &[first, second]).await?;
+    come(&scene.browser, G711).await?;
+    let opus = traffic(&scene.browser, OPUS).await?;
+    ensure!(opus.iter().all(|bytes| *bytes == 0.0), "the next page does not begin with G.711: {opus:?}");
+    scene.browser.in_panel("letOpus()").await?;
+    come(&scene.browser, OPUS).await?;
+    let next_page = both(scene).await?;
+    each_heard_the_other(scene, &[first, moved, next_page]).await?;
     let heard = scene.phone()?.keys();
     ensure!(heard == KEYS, "pressed {KEYS:?}, heard {heard:?}");
     ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
@@ -79,8 +98,32 @@ async fn no_media(scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
+/// Lets Opus come, and proves that the move to it leaves no gap and that it takes less of the socket than G.711 did.
+async fn moves_to_opus(scene: &mut Scene) -> Result<Stretch> {
+    let of_g711 = rate(&scene.browser, G711).await?;
+    listen(&scene.browser).await?;
+    scene.browser.in_panel("letOpus()").await?;
+    come(&scene.browser, OPUS).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let over_the_move = scene.browser.heard(1).await?;
+    over_the_move.write_wav(&scene.directory().join("over-the-move-to-opus.wav"))?;
+    ensure!(gap(&over_the_move) < 0.2, "the move to Opus left {:.2} s of silence", gap(&over_the_move));
+    let of_opus = rate(&scene.browser, OPUS).await?;
+    eprintln!("bytes a second, sent and received: {of_g711:.0?} of G.711, {of_opus:.0?} of Opus");
+    for (g711, opus) in of_g711.into_iter().zip(of_opus) {
+        // 50 frames a second; half of them, were the machine that busy.
+        ensure!(g711 > 4_000.0, "G.711 took {g711:.0} bytes a second");
+        ensure!(opus > 500.0 && opus < 0.65 * g711, "{opus:.0} bytes a second, of G.711 {g711:.0}");
+    }
+    let stretch = both(scene).await?;
+    let before = traffic(&scene.browser, G711).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    ensure!(traffic(&scene.browser, G711).await? == before, "some frames are of G.711 still");
+    Ok(stretch)
+}
+
 async fn loses_udp(scene: &mut Scene) -> Result<()> {
-    prepare(&scene.browser).await?;
+    prepare(&scene.browser, Opus::Missing).await?;
     scene.browser.show(SHOP_URL).await?;
     scene.browser.click_button().await?;
     scene.browser.is_answered().await?;
@@ -96,6 +139,12 @@ async fn loses_udp(scene: &mut Scene) -> Result<()> {
     over_the_loss.write_wav(&scene.directory().join("over-the-loss.wav"))?;
     scene.browser.says("(WebSocket)", SOON).await?;
     let during = both(scene).await?;
+    let asked = scene
+        .browser
+        .in_panel("return performance.getEntriesByType('resource').some((it) => /opus-.*gone/.test(it.name))");
+    ensure!(asked.await? == true, "Opus was not asked for");
+    let opus = traffic(&scene.browser, OPUS).await?;
+    ensure!(opus.iter().all(|bytes| *bytes == 0.0), "frames of Opus without its module: {opus:?}");
     listen(&scene.browser).await?;
     drop(blocked);
     is_slow(&scene.browser, false).await?;
@@ -127,9 +176,38 @@ async fn nothing_moves_under_the_pointer(browser: &Browser) -> Result<()> {
     Ok(())
 }
 
-/// Lets the test hear everything that the panel plays: its audio element and what its worklet sends to the speakers.
-async fn prepare(browser: &Browser) -> Result<()> {
+/// Lets the test hear everything that the panel plays: its audio element and what its worklet sends to the speakers. And count the frames that
+/// pass through its socket, and hold back Opus.
+async fn prepare(browser: &Browser, opus: Opus) -> Result<()> {
     browser.leave_the_microphone_unprocessed().await?;
+    let address = match opus {
+        Opus::Held => "await held, address",
+        Opus::Missing => "address + '.gone'",
+    };
+    browser
+        .before_every_page(&format!(
+            "const held = new Promise((resolve) => {{ window.letOpus = resolve; }}), get = window.fetch;
+             window.fetch = async (address, ...rest) =>
+               get(String(address).includes('/opus-') ? ({address}) : address, ...rest);
+             window.counted = {{ sent: {{}}, received: {{}} }};
+             const count = (side, data) => {{
+               if (!(data instanceof ArrayBuffer)) return;
+               const kind = new Uint8Array(data)[0] & 127;
+               side[kind] = (side[kind] ?? 0) + data.byteLength;
+             }};
+             const send = WebSocket.prototype.send;
+             WebSocket.prototype.send = function (data) {{
+               count(counted.sent, data);
+               return send.call(this, data);
+             }};
+             window.WebSocket = class extends WebSocket {{
+               constructor(...of) {{
+                 super(...of);
+                 this.addEventListener('message', ({{ data }}) => count(counted.received, data));
+               }}
+             }};"
+        ))
+        .await?;
     browser
         .before_every_page(
             "const connect = AudioNode.prototype.connect;
@@ -185,6 +263,32 @@ async fn listen(browser: &Browser) -> Result<()> {
         .await?;
     ensure!(begun == true, "the panel plays nothing");
     Ok(())
+}
+
+/// How many bytes of frames of a kind the panel has sent, and has received.
+async fn traffic(browser: &Browser, kind: &str) -> Result<[f64; 2]> {
+    let bytes = browser.in_panel(&format!("return [counted.sent[{kind}] ?? 0, counted.received[{kind}] ?? 0]")).await?;
+    let side = |at: usize| bytes.get(at).and_then(serde_json::Value::as_f64).context("no count");
+    Ok([side(0)?, side(1)?])
+}
+
+/// The same, in bytes a second.
+async fn rate(browser: &Browser, kind: &str) -> Result<[f64; 2]> {
+    let (began, before) = (Instant::now(), traffic(browser, kind).await?);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (after, seconds) = (traffic(browser, kind).await?, began.elapsed().as_secs_f64());
+    let mut sides = before.into_iter().zip(after).map(|(before, after)| (after - before) / seconds);
+    Ok([sides.next().unwrap_or_default(), sides.next().unwrap_or_default()])
+}
+
+/// Waits for frames of a kind, both ways.
+async fn come(browser: &Browser, kind: &str) -> Result<()> {
+    eventually(&format!("frames of kind {kind} pass"), SOON, async || {
+        let bytes = traffic(browser, kind).await?;
+        ensure!(bytes.iter().all(|bytes| *bytes > 0.0), "{bytes:?}");
+        Ok(())
+    })
+    .await
 }
 
 async fn is_slow(browser: &Browser, wanted: bool) -> Result<()> {

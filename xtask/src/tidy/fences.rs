@@ -50,7 +50,7 @@ pub(super) static RULES: [Rule; 7] = [
 ];
 
 /// What the AudioWorklet instantiates.
-pub(super) const MODULES: [&str; 2] = ["engine", "canceller"];
+pub(super) const MODULES: [&str; 4] = ["engine", "canceller", "line", "opus"];
 
 /// Runtimes, sockets, browsers, and what brings them along.
 const IMPURE: [&str; 14] = [

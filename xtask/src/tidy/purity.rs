@@ -42,10 +42,11 @@ pub(super) static RULES: [Rule; 6] = [
     },
 ];
 
-const ABIS: [&str; 3] = [
+const ABIS: [&str; 4] = [
     "softphone-wasm/engine/src/abi.rs",
     "softphone-wasm/modules/canceller/src/abi.rs",
     "softphone-wasm/modules/line/src/abi.rs",
+    "softphone-wasm/modules/opus/src/abi.rs",
 ];
 
 const PURE: [&str; 4] = ["crates/dsp/src", "crates/frame/src", "crates/protocol/src", "crates/switchboard/src"];

@@ -14,10 +14,13 @@
 //! | `max_frame() -> i32` | capacity of that buffer in bytes: 1,282 |
 //! | `push(length) -> i32` | takes a frame of so many bytes from the buffer; 1 when it can be played, else 0 |
 //! | `take() -> i32` | puts the next frame that is to go into the buffer; its length, 0 when there is none |
+//! | `__indirect_function_table` | the table, which may grow: the worklet puts the Opus module's functions there |
+//! | `use_opus(first)` | speaks and understands Opus from now on, with the eleven functions of [`Opus`], in its order, that stand in the table from entry `first` on; with 0, G.711 again |
 
 #![expect(unsafe_code, reason = "exported names, and mutable statics, which a worklet's single thread owns")]
 
 use crate::Line;
+use crate::opus::Opus;
 use core::cell::UnsafeCell;
 use dsp::SampleRate;
 use frame::MAX_FRAME_BYTES;
@@ -109,6 +112,30 @@ extern "C" fn push(length: usize) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn take() -> usize {
     FRAME.with(|frame| with_line(|line| line.take(frame))).unwrap_or(0)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn use_opus(first: usize) {
+    let opus = (first != 0).then(|| Opus {
+        set_word: entry(first),
+        word: entry(first + 1),
+        set_sample: entry(first + 2),
+        sample: entry(first + 3),
+        encode: entry(first + 4),
+        decode: entry(first + 5),
+        recover: entry(first + 6),
+        has_redundancy: entry(first + 7),
+        conceal: entry(first + 8),
+        reset_encoder: entry(first + 9),
+        reset_decoder: entry(first + 10),
+    });
+    with_line(|line| line.use_opus(opus));
+}
+
+/// The function at an entry of the table. It must be the worklet's; where another stands, or none, its call is a trap and no more.
+fn entry<F: Copy>(index: usize) -> F {
+    // SAFETY: on wasm32 a function pointer is the index of an entry, never 0; `call_indirect` compares the signature at each call.
+    unsafe { core::mem::transmute_copy(&index) }
 }
 
 /// Nothing in the line panics; were it to, the worklet sees a `RuntimeError`, and goes on without the line.
