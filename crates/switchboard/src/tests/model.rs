@@ -231,6 +231,11 @@ impl Model {
                 }
             }
             Input::VisitorLost { call, page } => self.lose_page(call, *page, now),
+            Input::Gateway { gateway, event: Event::Registered { version, capacity, trunks, .. } }
+                if *version == VERSION && self.gateways.contains_key(gateway) =>
+            {
+                self.gateways.insert(gateway.clone(), (*capacity, trunks.clone()));
+            }
             Input::Gateway { gateway, event: Event::Registered { version, capacity, trunks, calls, .. } } => {
                 self.lose(gateway, now);
                 if *version == VERSION {

@@ -168,6 +168,30 @@ fn a_restarted_server_joins_its_calls_with_what_gateways_carry() {
 }
 
 #[test]
+fn a_gateway_that_takes_no_more_calls_keeps_those_that_it_has() {
+    for gateway in [Duration::ZERO, Config::default().gateway] {
+        let mut bench = Bench::new(Config { gateway, ..Config::default() });
+        bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), sdp_answer(), ready(), ringing()]);
+        let rings = registers("g1", 0, vec![carried("c1", TrunkLeg::Ringing, false)]);
+        bench.walk([
+            (rings.into(), ""),
+            (Step::Wait(1), ""),
+            (answered().into(), "record answered at 1 · visitor answered · visitor token 1"),
+        ]);
+        let offers = |page| Input::Visitor {
+            call: "c2".into(),
+            page,
+            request: VisitorRequest::Offer { sdp: "O".to_owned(), quality: None },
+        };
+        bench.prepare([Input::Arrived { call: "c2".into(), page: Page(2), plan: plan("pstn") }]);
+        bench.walk([(
+            offers(Page(2)),
+            "page 2 ended no_capacity RL-402 · page 2 closed · record ended no_capacity RL-402 at 1",
+        )]);
+    }
+}
+
+#[test]
 fn the_page_of_a_call_goes_on_over_a_socket_of_the_next_server() {
     let mut bench = Bench::new(Config::default());
     bench.prepare([record(Some(bench.now)), registered("g1", 10, &["c1"])]);
