@@ -201,14 +201,19 @@ impl Call {
 
     /// The page neither answers nor is heard: the far end learns it, and waits.
     pub(crate) fn leave(&mut self, fx: &mut Effects<'_>) {
+        self.await_return(fx);
+        if !fx.config.resume.is_zero() {
+            self.command(Command::VisitorAway { call: self.id.clone() }, fx);
+        }
+    }
+
+    /// The visitor is away, which the gateway knows.
+    pub(crate) fn await_return(&mut self, fx: &mut Effects<'_>) {
         self.visitor = Visitor::Away;
         self.media_up = false;
         self.timers.disarm(Timer::Media);
-        if fx.config.resume.is_zero() {
-            return self.arm(Timer::Visitor, fx.config.visitor_grace, fx);
-        }
-        self.command(Command::VisitorAway { call: self.id.clone() }, fx);
-        self.arm(Timer::Visitor, fx.config.resume, fx);
+        let window = if fx.config.resume.is_zero() { fx.config.visitor_grace } else { fx.config.resume };
+        self.arm(Timer::Visitor, window, fx);
     }
 }
 

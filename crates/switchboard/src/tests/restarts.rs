@@ -168,6 +168,30 @@ fn a_restarted_server_joins_its_calls_with_what_gateways_carry() {
 }
 
 #[test]
+fn a_visitor_who_was_away_is_away_after_the_restart_whatever_the_path_that_was_still_carries() {
+    let away = || registers("g1", 10, vec![Carried { away: true, ..carried("c1", TrunkLeg::Answered, true) }]);
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (record(Some(bench.now)).into(), ""),
+        // The far end has heard the tone.
+        (away().into(), "no frames · g1 frames off"),
+        (media_up().into(), ""),
+        (Step::Wait(59), ""),
+        (Step::Wait(1), "g1 release c1 visitor_gone"),
+    ]);
+    // Its page is there again before its gateway.
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([record(Some(bench.now)), reconnects(2, 1, 7)]);
+    bench.walk([
+        (away().into(), "no frames · g1 frames off · page 2 resumed answered 0"),
+        (offer_of(2).into(), "g1 offer O2"),
+        (sdp_answer().into(), "page 2 answer A"),
+        (media_up().into(), ""),
+        (Step::Wait(600), ""),
+    ]);
+}
+
+#[test]
 fn a_gateway_that_takes_no_more_calls_keeps_those_that_it_has() {
     for gateway in [Duration::ZERO, Config::default().gateway] {
         let mut bench = Bench::new(Config { gateway, ..Config::default() });
