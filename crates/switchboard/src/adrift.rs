@@ -122,6 +122,9 @@ impl Call {
             Stage::Live(state) => {
                 self.say_what_waited(fx);
                 self.catch_up(state, carried, fx);
+                if state != CallState::Answered {
+                    self.settle_contest(fx);
+                }
                 self.settle_path(carried, fx);
             }
             Stage::Releasing { .. } => self.release(fx),

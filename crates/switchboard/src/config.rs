@@ -56,6 +56,8 @@ pub struct Config {
     /// How long a page that asks for a call waits for the page that has it to be lost: the old page's socket may close
     /// after the new one's has opened.
     pub contest: Duration,
+    /// The same where the old page has no socket and is still heard: longer than a gateway takes to notice that a page is heard no more.
+    pub contest_heard: Duration,
     /// How long a gateway may take to release a call. Longer than RFC 3261's timer F (32 s), which a BYE or CANCEL to a
     /// dead trunk runs into.
     pub release: Duration,
@@ -83,6 +85,7 @@ impl Default for Config {
             resume: Duration::from_secs(60),
             visitor_grace: Duration::from_secs(10),
             contest: Duration::from_secs(1),
+            contest_heard: Duration::from_secs(3),
             release: Duration::from_secs(40),
             gateway: Duration::from_secs(30),
             max_duration: Duration::from_secs(4 * 60 * 60),

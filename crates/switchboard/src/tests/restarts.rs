@@ -157,7 +157,9 @@ fn a_restarted_server_joins_its_calls_with_what_gateways_carry() {
         (Step::Wait(5), ""),
         // Audio that went as frames went through the server.
         (registered("g1", 10, &["c1"]).into(), "no frames · g1 frames off"),
-        (resumes(2, 1).into(), "page 2 welcome Acme/Sales · page 2 resumed answered 105000 · page 2 token 18"),
+        (resumes(2, 1).into(), ""),
+        // The page before it has gone without a word.
+        (media_down().into(), "page 2 welcome Acme/Sales · page 2 resumed answered 105000 · page 2 token 18"),
         (offer_of(2).into(), "g1 offer O2"),
         (ready_of(2).into(), ""),
         (sdp_answer().into(), "page 2 answer A"),
@@ -248,6 +250,41 @@ fn a_token_that_was_sent_and_not_written_works_after_the_restart_and_a_spent_one
     };
     let (taken_up, turned_away) = (5, 2);
     assert_eq!([0, 1, 3, 17, 18].map(restored), [turned_away, taken_up, taken_up, taken_up, turned_away]);
+}
+
+#[test]
+fn a_page_that_knows_of_an_answer_which_its_server_could_not_write_waits_for_the_gateway() {
+    let restored = || {
+        let mut bench = Bench::new(Config::default());
+        bench.walk([(unanswered(Some("g1"), true, true), ""), (resumes(2, 1), ""), (offer_of(2), "")]);
+        bench
+    };
+    let mut bench = restored();
+    bench.walk([
+        (
+            registers("g1", 10, vec![carried("c1", TrunkLeg::Answered, false)]).into(),
+            "no frames · g1 frames off · record answered at 0 · page 2 welcome Acme/Sales · page 2 resumed answered 0 · page 2 token 2 · g1 offer O2",
+        ),
+        (sdp_answer().into(), "page 2 answer A"),
+        (media_up().into(), ""),
+        (Step::Wait(600), ""),
+    ]);
+    // Nobody has, for all that the gateway knows; there is no gateway; another page asks; it goes.
+    let mut bench = restored();
+    let rings = registers("g1", 10, vec![carried("c1", TrunkLeg::Ringing, false)]);
+    bench.walk([(rings, "no frames · g1 frames off · page 2 ended visitor_gone RL-309 · page 2 closed")]);
+    let mut bench = restored();
+    bench.walk([(Step::Wait(9), ""), (Step::Wait(1), "page 2 ended visitor_gone RL-309 · page 2 closed")]);
+    let mut bench = restored();
+    bench.walk([(resumes(3, 2), "page 2 error RL-308 · page 2 closed")]);
+    let mut bench = restored();
+    bench.walk([
+        (lost(2), ""),
+        (
+            registers("g1", 10, vec![carried("c1", TrunkLeg::Answered, true)]),
+            "no frames · g1 frames off · record answered at 0",
+        ),
+    ]);
 }
 
 #[test]
