@@ -26,7 +26,35 @@ fn the_server_is_looked_for_with_growing_pauses_and_the_shopper_is_told_once() {
     assert_eq!(warnings, 1);
     assert!(tries.iter().take(4).is_sorted_by(|a, b| a < b) && tries.first() == Some(&0), "{tries:?}");
     assert!(tries.iter().filter(|at| **at < 1_000).count() >= 3, "{tries:?}");
-    assert!((12..25).contains(&tries.len()), "{tries:?}");
+    assert!((40..60).contains(&tries.len()), "{tries:?}");
+    let longest = tries.windows(2).filter_map(|pair| Some(pair.last()? - pair.first()?)).max();
+    assert!(longest.is_some_and(|longest| (1_000..=1_600).contains(&longest)), "{tries:?}");
+}
+
+#[test]
+fn while_somebody_listens_each_try_gives_way_to_the_next_before_a_lost_syn_is_repeated_again() {
+    let mut call = in_call();
+    feed(&mut call, Input::SocketClosed(1006));
+    let mut tries = Vec::new();
+    // Nothing answers: each try lasts for as long as it may.
+    while let Some(now) = call.poll_timeout().filter(|now| *now < T0 + RECONNECT_WITHIN) {
+        call.handle_timeout(now);
+        tries.extend(drain(&mut call).contains(&Output::Connect).then_some(now));
+    }
+    let gaps: Vec<_> = tries.windows(2).filter_map(|pair| Some((*pair.last()? - *pair.first()?).as_millis())).collect();
+    assert!(gaps.len() > 10, "{gaps:?}");
+    for (n, gap) in gaps.iter().enumerate() {
+        let longest = if n % 4 == 3 { 7_500 } else { 4_100 };
+        assert!(*gap <= longest, "{n}: {gaps:?}");
+    }
+    // One that has opened may take its time.
+    let mut call = in_call();
+    feed(&mut call, Input::SocketClosed(1006));
+    assert!(wait(&mut call, T0, Duration::ZERO).contains(&Output::Connect));
+    let now = T0 + Duration::from_millis(2_400);
+    call.handle_input(Input::SocketOpened, now);
+    drain(&mut call);
+    assert!(!wait(&mut call, now, Duration::from_millis(2_400)).contains(&Output::Connect));
 }
 
 #[test]
