@@ -284,7 +284,11 @@ impl Call {
                     // Made where the page is no more, and another follows.
                     self.unanswered = self.unanswered.saturating_sub(self.link.drop_offers(*received));
                 }
+                let is_forgotten = matches!(event, VisitorEvent::Reconnected { received: None, .. });
                 let event = self.link.receive(event, now);
+                if is_forgotten && self.is_frames && !self.ended {
+                    self.ask_for_frames(now);
+                }
                 if let Some(event) = event.filter(|_| !self.ended) {
                     self.receive(event, now);
                 }

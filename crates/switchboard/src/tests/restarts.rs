@@ -4,7 +4,7 @@ use super::bench::*;
 use crate::{Change, Config, Epoch, Input, Output, Page, Restored};
 use protocol::GatewayId;
 use protocol::gateway::{Carried, Side, TrunkLeg};
-use protocol::visitor::VisitorRequest;
+use protocol::visitor::{FrameCodec, VisitorRequest};
 use std::time::{Duration, Instant};
 
 fn in_call() -> Bench {
@@ -190,6 +190,27 @@ fn a_visitor_who_was_away_is_away_after_the_restart_whatever_the_path_that_was_s
         (sdp_answer().into(), "page 2 answer A"),
         (media_up().into(), ""),
         (Step::Wait(600), ""),
+    ]);
+}
+
+#[test]
+fn audio_goes_on_as_frames_when_the_page_is_back_before_its_gateway() {
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (record(Some(bench.now)), ""),
+        (reconnects(2, 1, 7), "page 2 reconnected ? 0 · page 2 answered · page 2 token 17"),
+        (says_at(Page(2), VisitorRequest::Frames { codec: Some(FrameCodec::G711) }), ""),
+        (registered("g1", 10, &["c1"]), "frames between page 2 and g1 · g1 frames g711"),
+    ]);
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (record(Some(bench.now)), ""),
+        (registered("g1", 10, &["c1"]), "no frames · g1 frames off"),
+        (reconnects(2, 1, 7), "page 2 reconnected ? 0 · page 2 answered · page 2 token 17"),
+        (
+            says_at(Page(2), VisitorRequest::Frames { codec: Some(FrameCodec::G711) }),
+            "frames between page 2 and g1 · g1 frames g711",
+        ),
     ]);
 }
 

@@ -150,3 +150,24 @@ fn the_first_path_has_as_long_as_its_server_is_far_but_the_shopper_knows_within_
         assert!(wait(&mut call, now, slow).contains(&Output::Frames(true)), "{round_trip_ms} ms");
     }
 }
+
+#[test]
+fn frames_are_asked_for_anew_of_a_server_that_has_forgotten_them() {
+    let mut call = heard();
+    feed(&mut call, Input::Path(Path::Interrupted));
+    let Some(now) = frames_begin(&mut call, T0 + 4 * SECOND) else { panic!("no frames") };
+    let back = |call: &mut Call, received| {
+        call.handle_input(Input::SocketClosed(1006), now);
+        wait(call, now, Duration::ZERO);
+        call.handle_input(Input::SocketOpened, now);
+        drain(call);
+        call.handle_input(Input::Received(VisitorEvent::Reconnected { received, sent: 0 }), now);
+        drain(call)
+    };
+    let asked = say(VisitorRequest::Frames { codec: Some(FrameCodec::G711) });
+    assert!(!back(&mut call, Some(99)).contains(&asked), "it knows");
+    assert!(back(&mut call, None).contains(&asked), "it does not");
+    let mut call = heard();
+    feed(&mut call, Input::Path(Path::Up));
+    assert!(!back(&mut call, None).contains(&asked), "nobody wanted frames");
+}
