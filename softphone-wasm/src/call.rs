@@ -128,6 +128,7 @@ enum Timer {
     Path,
     Frames,
     Believed,
+    Slow,
     Microphone,
 }
 
@@ -157,6 +158,8 @@ pub(crate) struct Call {
     is_frames: bool,
     /// A page before this one found that WebRTC does not pass.
     was_slow: bool,
+    /// The shopper knows that UDP does not pass.
+    is_slow_told: bool,
     /// The RTP timestamp that was heard last, and when it was new; `None` when its age was noticed.
     heard: (u32, Option<Duration>),
     /// Since when no audio comes, as far as that was noticed.
@@ -190,6 +193,7 @@ impl Call {
             was_up: false,
             is_frames: false,
             was_slow: false,
+            is_slow_told: false,
             heard: (0, None),
             silent_since: None,
             wants_path: false,
@@ -247,6 +251,7 @@ impl Call {
             Timer::Frames if self.link.is_broken() => return self.start(Timer::Frames, now + FRAMES_AGAIN),
             Timer::Frames => return self.use_frames(now),
             Timer::Believed => return self.path_is_up(),
+            Timer::Slow => return self.slow(now),
             // Of another path: the one before may still work, and if not, that has a deadline of its own.
             Timer::Answer if self.is_answered => {
                 self.unanswered = 0;
@@ -369,9 +374,7 @@ impl Call {
             }
             VisitorEvent::Resume { token } => self.outputs.push_back(Output::Keep(token)),
             VisitorEvent::Transport { transport } => {
-                if transport == Transport::WebSocket && self.is_frames {
-                    self.stop(Timer::Path);
-                }
+                self.carried(transport, now);
                 self.outputs.push_back(Output::Transport(transport));
             }
             VisitorEvent::Resumed { state, answered_ms } => {

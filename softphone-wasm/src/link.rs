@@ -304,6 +304,11 @@ impl Link {
         self.session.is_some() && self.socket != Socket::Open
     }
 
+    /// How long the server's last answer took.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
     /// Somebody has answered: the call is worth a longer search.
     pub(crate) fn call_answered(&mut self) {
         self.patience = RECONNECT_WITHIN;

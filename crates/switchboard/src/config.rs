@@ -19,9 +19,9 @@ pub const MAX_CANDIDATE_BYTES: usize = 512;
 /// Messages of a page that are kept while it waits for the call: an offer, its candidates and a handful of others.
 pub const MAX_HELD_REQUESTS: usize = MAX_CANDIDATES + 8;
 
-/// Offers of one page: the first, and one each time that it finds itself in another network. Who roams more than that in one
-/// call floods the gateway.
-pub const MAX_OFFERS: usize = 256;
+/// Offers of one page: the first, one each time that it finds itself in another network, and one each half minute of the longest call
+/// ([`Config::max_duration`]) where UDP does not pass. Who makes more than that floods the gateway.
+pub const MAX_OFFERS: usize = 1_024;
 
 /// Events that are kept for a page whose socket may break, until it has acknowledged them: a page whose socket is broken for
 /// as long as [`Config::resume`] misses a few, and one for each key that the far end presses.

@@ -135,21 +135,6 @@ fn the_next_page_of_a_slow_call_loses_no_time() {
         feed(&mut call, Input::Received(VisitorEvent::Answer { sdp: String::new() })).contains(&Output::Frames(true))
     );
 }
-#[test]
-fn the_first_path_has_as_long_as_its_server_is_far_but_the_shopper_knows_within_three_seconds() {
-    for (round_trip_ms, slow_ms) in [(20, 2_000), (300, 2_500), (600, 2_800), (3_000, 2_800)] {
-        let mut call = Call::new(hello(), 1, T0);
-        feed(&mut call, Input::SocketOpened);
-        let now = T0 + Duration::from_millis(round_trip_ms);
-        for input in [welcome(), session(), Input::Received(VisitorEvent::Answer { sdp: String::new() })] {
-            call.handle_input(input, now);
-        }
-        drain(&mut call);
-        let slow = Duration::from_millis(slow_ms);
-        assert!(!wait(&mut call, now, slow - Duration::from_millis(1)).contains(&Output::Frames(true)));
-        assert!(wait(&mut call, now, slow).contains(&Output::Frames(true)), "{round_trip_ms} ms");
-    }
-}
 
 #[test]
 fn frames_are_asked_for_anew_of_a_server_that_has_forgotten_them() {
@@ -170,4 +155,55 @@ fn frames_are_asked_for_anew_of_a_server_that_has_forgotten_them() {
     let mut call = heard();
     feed(&mut call, Input::Path(Path::Up));
     assert!(!back(&mut call, None).contains(&asked), "nobody wanted frames");
+}
+
+fn over(transport: Transport) -> Input {
+    Input::Received(VisitorEvent::Transport { transport })
+}
+
+#[test]
+fn over_tcp_the_shopper_is_told_once_and_udp_is_tried_until_it_passes() {
+    let mut call = heard();
+    assert_eq!(feed(&mut call, over(Transport::Tcp)), [Output::Transport(Transport::Tcp)]);
+    let told = Output::Warn(ErrorCode::UdpBlocked, ErrorCode::UdpBlocked.shopper().to_owned());
+    let done = wait(&mut call, T0, TCP_FOR);
+    assert!(done.contains(&told) && !done.contains(&Output::Restart), "{done:?}");
+    let (mut now, mut restarts) = (T0 + TCP_FOR, 0);
+    for _ in 0..10 {
+        // Audio comes all the while, and the server answers.
+        call.handle_input(Input::Heard(now.as_secs() as u32), now);
+        call.handle_input(Input::Received(VisitorEvent::Pong { received: 0 }), now);
+        let done = wait(&mut call, now, 9 * SECOND);
+        now += 9 * SECOND;
+        restarts += done.iter().filter(|output| **output == Output::Restart).count();
+        assert!(!done.contains(&told), "{done:?}");
+    }
+    assert_eq!(restarts, 3, "each half minute");
+    call.handle_input(over(Transport::Udp), now);
+    assert!(!call.runs(Timer::Slow));
+}
+
+#[test]
+fn tcp_that_carries_the_audio_only_until_udp_does_is_no_matter() {
+    let mut call = heard();
+    feed(&mut call, over(Transport::Tcp));
+    call.handle_input(over(Transport::Udp), T0 + TCP_FOR / 2);
+    drain(&mut call);
+    assert!(!wait(&mut call, T0, SECOND).iter().any(|output| matches!(output, Output::Warn(..))));
+}
+
+#[test]
+fn the_first_path_has_as_long_as_its_server_is_far_but_the_shopper_knows_within_three_seconds() {
+    for (round_trip_ms, slow_ms) in [(20, 2_000), (300, 2_500), (600, 2_800), (3_000, 2_800)] {
+        let mut call = Call::new(hello(), 1, T0);
+        feed(&mut call, Input::SocketOpened);
+        let now = T0 + Duration::from_millis(round_trip_ms);
+        for input in [welcome(), session(), Input::Received(VisitorEvent::Answer { sdp: String::new() })] {
+            call.handle_input(input, now);
+        }
+        drain(&mut call);
+        let slow = Duration::from_millis(slow_ms);
+        assert!(!wait(&mut call, now, slow - Duration::from_millis(1)).contains(&Output::Frames(true)));
+        assert!(wait(&mut call, now, slow).contains(&Output::Frames(true)), "{round_trip_ms} ms");
+    }
 }
