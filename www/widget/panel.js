@@ -121,23 +121,7 @@ function begin(origin, context) {
 
 /** @typedef {Navigator & {connection?: {saveData?: boolean, effectiveType?: string}}} Connected */
 
-/**
- * @typedef {object} Before what the page before this one has kept of its call
- * @property {string} token
- * @property {settings.Settings} [panel]
- */
-
-/**
- * What the shop's page hands over.
- * @typedef {object} Context
- * @property {string} [page] its address
- * @property {string} [customer]
- * @property {string} [token] names a destination
- * @property {string} [quality] what the audio may cost
- * @property {Before} [call]
- * @property {boolean} [blocked] the call was to have a window of its own
- * @property {boolean} [clicked]
- */
+/** @typedef {import("./context").Context} Context */
 
 /** @param {Context} context */
 async function call({ page, customer, token: destination, quality, call: before, blocked }) {
@@ -247,7 +231,7 @@ async function withSound(does) {
     sentence,
     keypad,
     settings,
-    graph: () => graph,
+    graph: () => (engineUsable ? graph : undefined),
     microphone: () => microphone,
     replace(/** @type {MediaStreamTrack} */ track) {
       if (ended) return track.stop();
@@ -292,8 +276,8 @@ function startGraph() {
       onUsable(usable) {
         engineUsable = usable;
         send();
-        // What the page before had set, or who asked before there was an engine.
-        if (usable && settings.current().sound) withSound((sound) => sound.restore());
+        // What the page before had set, or who asked before there was an engine; without one less of it is really so.
+        if (settings.current().sound) withSound((sound) => (usable ? sound.restore() : sound.tell()));
       },
     });
     if (microphone) graph.setMicrophone(microphone);
@@ -317,6 +301,8 @@ const listener = {
   onState(state, answeredMs) {
     resuming = false;
     show(state, answeredMs);
+    // Said again by a server that has forgotten all.
+    if (state === "answered") tellSound();
   },
   /** @param {string} next */
   onKeep(next) {
@@ -443,6 +429,13 @@ function tell() {
 /** @param {VisitorRequest} message what the phone does not care about */
 function report(message) {
   phone?.tell(JSON.stringify(message));
+}
+
+/** Tells what is set of the sound; where nothing ever was, it is as every call begins. */
+function tellSound() {
+  const { muted = false, sound: kept } = settings.current();
+  if (loading || kept) withSound((sound) => sound.tell());
+  else report({ type: "settings", microphone_db: 0, muted, speaker_db: 0, echo: "browser" });
 }
 
 /**
