@@ -81,7 +81,7 @@ addEventListener("message", ({ data, origin, source, ports }) => {
   // A window of its own outlives the shop's page, and belongs to the next one.
   if (!first && !(isWindow && origin === shopOrigin)) return;
   port = ports[0];
-  port.onmessage = ({ data: { shown: done } }) => (done === undefined ? minimise(false) : pageShown(done));
+  port.onmessage = ({ data: { shown: done, here } }) => (done === undefined ? minimise(false) : pageShown(done, here));
   if (first && !early) return begin(origin, data);
   port.postMessage({ state: panel.dataset.state, keep: forgets });
   keep();
@@ -441,14 +441,14 @@ function tellSound() {
 /**
  * What the shop's page has made of the address that the call centre named. It may stay the same page, at another place.
  * @param {boolean} done
+ * @param {boolean} here the shopper was there already: back leads elsewhere
  */
-function pageShown(done) {
+function pageShown(done, here) {
   report({ type: "shown", done });
+  part("back").hidden = here && (part("shown").hidden || part("back").hidden);
   part("shown").hidden = !done;
-  if (!done) {
-    settings.set("shown", false);
-    note(`${sentence("RL-120")} (RL-120)`);
-  }
+  if (!done || here) settings.set("shown", false);
+  if (!done) note(`${sentence("RL-120")} (RL-120)`);
 }
 
 /** Gives microphone and audio back; the browser's recording sign goes out. */

@@ -128,6 +128,8 @@ export class Sound {
   /** The microphone is gone: another one takes its place. */
   lost() {
     return this.#next(async () => {
+      // Its end and the change of devices both tell; the first has done it.
+      if (this.#host.microphone()?.readyState !== "ended") return true;
       this.#keep({ microphone: undefined });
       const found = await opened(this.#host, undefined);
       const code = found ? "RL-125" : "RL-126";
