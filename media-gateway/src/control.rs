@@ -364,6 +364,9 @@ impl Controller {
                 self.fail(&call, Failure::OfferUnusable, detail);
                 self.finish(&call);
             }
+            // What the path does over which nobody is to be heard any more is nothing to report.
+            MediaEvent::Up { call } | MediaEvent::Down { call, .. }
+                if self.calls.get(&call).is_some_and(|entry| entry.is_away) => {}
             MediaEvent::Up { call } => {
                 self.media_is_up(&call, true);
                 // A path that broke is made up for.
@@ -381,7 +384,6 @@ impl Controller {
                     self.fail(&call, Failure::FarEndSilent, detail);
                 }
             }
-            MediaEvent::Down { call, .. } if self.calls.get(&call).is_some_and(|entry| entry.is_away) => {}
             MediaEvent::Down { call, detail } => {
                 self.media_is_up(&call, false);
                 if let Some(entry) = self.calls.get_mut(&call) {

@@ -29,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 /// Messages that may wait for the hub: a burst of the largest configuration. Whoever has more to say waits.
 const QUEUE: usize = 4_096;
 
-/// Messages that may wait for one visitor's socket: a call has some twenty in all, and one a key.
-pub(crate) const VISITOR_QUEUE: usize = 64;
+/// Messages that may wait for one visitor's socket: all that is said again at once to a page that is back, and as much that comes
+/// meanwhile. A call has some twenty in all, and one a key.
+pub(crate) const VISITOR_QUEUE: usize = 2 * switchboard::MAX_REPLAY;
 
 /// Commands that may wait for one gateway: a release for each call of the largest gateway, with room for set-ups.
 pub(crate) const GATEWAY_QUEUE: usize = 16_384;

@@ -130,6 +130,7 @@ enum Timer {
     Path,
     Frames,
     Believed,
+    Slow,
     Microphone,
 }
 
@@ -163,6 +164,8 @@ pub(crate) struct Call {
     was_slow: bool,
     /// The answer that the gateway has prepared, until it is the answer.
     prepared: Option<String>,
+    /// The shopper knows that UDP does not pass.
+    is_slow_told: bool,
     /// The RTP timestamp that was heard last, and when it was new; `None` when its age was noticed.
     heard: (u32, Option<Duration>),
     /// Since when no audio comes, as far as that was noticed.
@@ -198,6 +201,7 @@ impl Call {
             codec: FrameCodec::G711,
             was_slow: false,
             prepared: None,
+            is_slow_told: false,
             heard: (0, None),
             silent_since: None,
             wants_path: false,
@@ -260,6 +264,7 @@ impl Call {
             Timer::Frames if self.link.is_broken() => return self.start(Timer::Frames, now + FRAMES_AGAIN),
             Timer::Frames => return self.use_frames(now),
             Timer::Believed => return self.path_is_up(),
+            Timer::Slow => return self.slow(now),
             // Of another path: the one before may still work, and if not, that has a deadline of its own.
             Timer::Answer if self.is_answered => {
                 self.unanswered = 0;
@@ -297,7 +302,11 @@ impl Call {
                     // Made where the page is no more, and another follows.
                     self.unanswered = self.unanswered.saturating_sub(self.link.drop_offers(*received));
                 }
+                let is_forgotten = matches!(event, VisitorEvent::Reconnected { received: None, .. });
                 let event = self.link.receive(event, now);
+                if is_forgotten && self.is_frames && !self.ended {
+                    self.ask_for_frames(now);
+                }
                 if let Some(event) = event.filter(|_| !self.ended) {
                     self.receive(event, now);
                 }
@@ -389,9 +398,7 @@ impl Call {
             }
             VisitorEvent::Resume { token } => self.outputs.push_back(Output::Keep(token)),
             VisitorEvent::Transport { transport } => {
-                if transport == Transport::WebSocket && self.is_frames {
-                    self.stop(Timer::Path);
-                }
+                self.carried(transport, now);
                 self.outputs.push_back(Output::Transport(transport));
             }
             VisitorEvent::Resumed { state, answered_ms } => {

@@ -12,7 +12,8 @@ use protocol::visitor::{VisitorEvent, VisitorRequest};
 /// From the start to `welcome`: DNS, TCP, TLS and one round trip, on a poor mobile network. Also how long a goodbye may look
 /// for a socket.
 pub(crate) const WELCOME_WITHIN: Duration = Duration::from_secs(10);
-/// How long the page looks for its server before it calls an answered call lost: as long as servers keep it by default.
+/// How long the page looks for its server before it calls an answered call lost, its own or that of the page before it: as long as
+/// servers keep it by default.
 pub(crate) const RECONNECT_WITHIN: Duration = Duration::from_secs(60);
 /// The same before the answer, for which servers wait less.
 const RECONNECT_UNANSWERED_WITHIN: Duration = Duration::from_secs(12);
@@ -22,6 +23,13 @@ const PAUSES_MS: [u32; 7] = [0, 100, 300, 1_000, 2_000, 4_000, 5_000];
 /// How long one try may take: a lost SYN is repeated after 1 s (RFC 6298 section 2.1), and TCP, TLS, upgrade and `hello` take
 /// five round trips. Later tries have more time.
 const TRIES_MS: [u32; 4] = [2_500, 4_000, 6_000, 10_000];
+/// The same while somebody is at the other end, who shall hear the shopper within 3 s of the network's return: a SYN is repeated after
+/// 1 s, and then not before 3 s. Each fourth is for slow networks.
+const HASTY_TRIES_MS: [u32; 4] = [2_500, 2_500, 2_500, 6_000];
+/// For the same reason, the last of [`PAUSES_MS`] that is taken then.
+const LAST_HASTY_PAUSE: usize = 3;
+/// What a socket that has opened has more at least: the network is there.
+const GREETING_WITHIN: Duration = Duration::from_millis(2_500);
 /// A socket that breaks before that is as good as one that does not open.
 const STEADY_AFTER: Duration = Duration::from_secs(5);
 /// How long a socket may be silent before the server is asked whether it is there.
@@ -104,6 +112,12 @@ pub(crate) struct Link {
 impl Link {
     /// A link whose first socket is being opened. `seed` is random.
     pub(crate) fn new(hello: VisitorRequest, seed: u32, now: Duration) -> Self {
+        let (patience, give_up) = if let VisitorRequest::Hello { resume: Some(_), .. } = hello {
+            // The server may be restarting, and keeps the call.
+            (RECONNECT_WITHIN, RECONNECT_WITHIN)
+        } else {
+            (RECONNECT_UNANSWERED_WITHIN, WELCOME_WITHIN)
+        };
         Self {
             hello,
             session: None,
@@ -120,8 +134,8 @@ impl Link {
             turn: None,
             ping_at: None,
             pong_until: None,
-            give_up: Some(now + WELCOME_WITHIN),
-            patience: RECONNECT_UNANSWERED_WITHIN,
+            give_up: Some(now + give_up),
+            patience,
             hurry_until: None,
             steps: VecDeque::new(),
         }
@@ -158,6 +172,7 @@ impl Link {
     /// The socket is open.
     pub(crate) fn opened(&mut self, now: Duration) {
         self.socket = Socket::Greeting;
+        self.turn = self.turn.map(|turn| turn.max(now + GREETING_WITHIN));
         self.asked = Some(now);
         self.said = 0;
         if self.session.is_none() {
@@ -289,6 +304,11 @@ impl Link {
         self.session.is_some() && self.socket != Socket::Open
     }
 
+    /// How long the server's last answer took.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
     /// Somebody has answered: the call is worth a longer search.
     pub(crate) fn call_answered(&mut self) {
         self.patience = RECONNECT_WITHIN;
@@ -320,7 +340,13 @@ impl Link {
 
     fn connect(&mut self, now: Duration) {
         self.socket = Socket::Opening;
-        self.turn = Some(now + step_of(&TRIES_MS, self.tries.saturating_sub(1)));
+        let before = self.tries.saturating_sub(1);
+        let within = if self.is_hasty() && self.session.is_some() {
+            step_of(&HASTY_TRIES_MS, before % HASTY_TRIES_MS.len())
+        } else {
+            step_of(&TRIES_MS, before)
+        };
+        self.turn = Some(now + within);
         self.steps.push_back(Step::Connect);
     }
 
@@ -357,6 +383,11 @@ impl Link {
         }
     }
 
+    /// Somebody has answered, who hears nothing meanwhile.
+    fn is_hasty(&self) -> bool {
+        self.patience == RECONNECT_WITHIN
+    }
+
     fn doubted(&self) -> Duration {
         (DOUBTED_PONG_DELAY + self.round_trip * 2).min(DOUBTED_PONG_WITHIN)
     }
@@ -378,7 +409,7 @@ impl Link {
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 17;
         self.seed ^= self.seed << 5;
-        let pause = step_of(&PAUSES_MS, self.tries);
+        let pause = step_of(&PAUSES_MS, if self.is_hasty() { self.tries.min(LAST_HASTY_PAUSE) } else { self.tries });
         pause + pause / 2 * (self.seed % 1_024) / 1_024
     }
 }

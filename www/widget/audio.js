@@ -23,6 +23,8 @@ export const asset = (id) => /** @type {HTMLLinkElement} */ (document.getElement
 
 export class AudioGraph {
   context = new AudioContext({ latencyHint: "interactive" });
+  /** Plays frames, as loud as `sound/speaker.js` sets it. */
+  output = new GainNode(this.context);
   /** @type {AudioWorkletNode | undefined} */
   #node;
   /** By input of the node. Kept, that they be not collected, and that they be connected once the node is there. @type {(MediaStreamAudioSourceNode | undefined)[]} */
@@ -42,6 +44,7 @@ export class AudioGraph {
   constructor(reports) {
     this.#reports = reports;
     const { context } = this;
+    this.output.connect(context.destination);
     const usable = () => reports.onUsable(!!this.#node && context.state === "running");
     context.onstatechange = usable;
     const engine = fetch(asset("engine-wasm")).then((response) => response.arrayBuffer());
@@ -102,7 +105,7 @@ export class AudioGraph {
     if (!engine) return;
     if (open) {
       this.#fetching ??= import(asset("line-js"))
-        .then(({ connect }) => connect(this.context, engine, asset, this.#reports))
+        .then(({ connect }) => connect(this.output, engine, asset, this.#reports))
         .then((line) => {
           this.#line = line;
           this.frames(this.#open);

@@ -10,13 +10,14 @@ const TRIED_WITHIN_MS = 20000;
 
 /**
  * Makes the line's node behind the engine's.
- * @param {BaseAudioContext} context
+ * @param {AudioNode} output plays what is heard
  * @param {AudioNode} engine its output is spoken, its second input hears what is played
  * @param {(id: string) => string} asset finds addresses
  * @param {Pick<import("./audio.js").Reports, "onFrame" | "onOpus">} reports
  * @returns {Promise<MessagePort>} takes frames that came, and whether the line is open; it begins closed
  */
-export async function connect(context, engine, asset, { onFrame, onOpus }) {
+export async function connect(output, engine, asset, { onFrame, onOpus }) {
+  const { context } = output;
   const [response] = await Promise.all([
     fetch(asset("line-wasm")),
     context.audioWorklet.addModule(asset("line-worklet-js")),
@@ -36,14 +37,7 @@ export async function connect(context, engine, asset, { onFrame, onOpus }) {
     onOpus(data);
   };
   engine.connect(line);
-  const volume = new GainNode(context);
-  line.connect(volume).connect(context.destination);
-  // As loud as the element that plays the far end over WebRTC. That one is at 0 where the graph plays louder than it comes (sound/speaker.js),
-  // which frames are not played.
-  const audio = /** @type {HTMLAudioElement} */ (document.getElementById("audio"));
-  const follow = () => { volume.gain.value = audio.volume || 1; };
-  audio.onvolumechange = follow;
-  follow();
+  line.connect(output);
   // For its level, its keys and the canceller. A circle of nodes is silent unless there is a delay in it; a block is the least.
   line.connect(new DelayNode(context)).connect(engine, 0, 1);
   addOpus(asset, line.port).then(

@@ -79,7 +79,7 @@ addEventListener("message", ({ data, origin, source, ports }) => {
   // A window of its own outlives the shop's page, and belongs to the next one.
   if (!first && !(isWindow && origin === shopOrigin)) return;
   port = ports[0];
-  port.onmessage = ({ data: { shown: done } }) => (done === undefined ? minimise(false) : pageShown(done));
+  port.onmessage = ({ data: { shown: done, here } }) => (done === undefined ? minimise(false) : pageShown(done, here));
   if (first && !early) return begin(origin, data);
   port.postMessage({ state: panel.dataset.state, keep: forgets });
   keep();
@@ -119,23 +119,7 @@ function begin(origin, context) {
 
 /** @typedef {Navigator & {connection?: {saveData?: boolean, effectiveType?: string}}} Connected */
 
-/**
- * @typedef {object} Before what the page before this one has kept of its call
- * @property {string} token
- * @property {settings.Settings} [panel]
- */
-
-/**
- * What the shop's page hands over.
- * @typedef {object} Context
- * @property {string} [page] its address
- * @property {string} [customer]
- * @property {string} [token] names a destination
- * @property {string} [quality] what the audio may cost
- * @property {Before} [call]
- * @property {boolean} [blocked] the call was to have a window of its own
- * @property {boolean} [clicked]
- */
+/** @typedef {import("./context").Context} Context */
 
 /** @param {Context} context */
 async function call({ page, customer, token: destination, quality, call: before, blocked }) {
@@ -253,7 +237,7 @@ async function withSound(does) {
     sentence,
     keypad,
     settings,
-    graph: () => graph,
+    graph: () => (engineUsable ? graph : undefined),
     microphone: () => microphone,
     replace(/** @type {MediaStreamTrack} */ track) {
       if (ended) return track.stop();
@@ -299,8 +283,8 @@ function startGraph() {
       onUsable(usable) {
         engineUsable = usable;
         send();
-        // What the page before had set, or who asked before there was an engine.
-        if (usable && settings.current().sound) withSound((sound) => sound.restore());
+        // What the page before had set, or who asked before there was an engine; without one less of it is really so.
+        if (settings.current().sound) withSound((sound) => (usable ? sound.restore() : sound.tell()));
       },
     });
     if (microphone) graph.setMicrophone(microphone);
@@ -325,7 +309,11 @@ const listener = {
   onState(state, answeredMs) {
     resuming = false;
     show(state, answeredMs);
-    if (state === "answered") successor.announce(id, report);
+    if (state === "answered") {
+      successor.announce(id, report);
+      // Said again by a server that has forgotten all.
+      tellSound();
+    }
   },
   /** @param {string} next */
   onKeep(next) {
@@ -456,17 +444,24 @@ function report(message) {
   phone?.tell(JSON.stringify(message));
 }
 
+/** Tells what is set of the sound; where nothing ever was, it is as every call begins. */
+function tellSound() {
+  const { muted = false, sound: kept } = settings.current();
+  if (loading || kept) withSound((sound) => sound.tell());
+  else report({ type: "settings", microphone_db: 0, muted, speaker_db: 0, echo: "browser" });
+}
+
 /**
  * What the shop's page has made of the address that the call centre named. It may stay the same page, at another place.
  * @param {boolean} done
+ * @param {boolean} here the shopper was there already: back leads elsewhere
  */
-function pageShown(done) {
+function pageShown(done, here) {
   report({ type: "shown", done });
+  part("back").hidden = here && (part("shown").hidden || part("back").hidden);
   part("shown").hidden = !done;
-  if (!done) {
-    settings.set("shown", false);
-    note(`${sentence("RL-120")} (RL-120)`);
-  }
+  if (!done || here) settings.set("shown", false);
+  if (!done) note(`${sentence("RL-120")} (RL-120)`);
 }
 
 /** Gives microphone and audio back; the browser's recording sign goes out. */

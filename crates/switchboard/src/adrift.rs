@@ -122,6 +122,9 @@ impl Call {
             Stage::Live(state) => {
                 self.say_what_waited(fx);
                 self.catch_up(state, carried, fx);
+                if state != CallState::Answered {
+                    self.settle_contest(fx);
+                }
                 self.settle_path(carried, fx);
             }
             Stage::Releasing { .. } => self.release(fx),
@@ -187,7 +190,8 @@ impl Call {
     }
 
     fn settle_path(&mut self, carried: &Carried, fx: &mut Effects<'_>) {
-        self.media_up = carried.media_up && self.has_path();
+        // Of a visitor who is away the far end hears nothing, whatever comes over the path that was.
+        self.media_up = carried.media_up && !carried.away && self.has_path();
         if self.media_up {
             return self.timers.disarm(Timer::Media);
         }
@@ -195,7 +199,13 @@ impl Call {
             return;
         }
         match self.visitor {
+            Visitor::Here(_) if carried.away && self.has_path() => {
+                // The page does not know that the gateway has let go of its path.
+                self.await_path(fx);
+                self.tell_resumed(fx);
+            }
             Visitor::Here(_) => self.arm(Timer::Media, fx.config.media_setup, fx),
+            Visitor::Unreached if carried.away && self.contender.is_none() => self.await_return(fx),
             // Who is heard is there, with or without a socket; this one is not.
             Visitor::Unreached => self.leave(fx),
             Visitor::Away if carried.away || fx.config.resume.is_zero() => {}

@@ -5,7 +5,7 @@ use crate::call::{Call, Effects};
 use crate::gateways::Gateways;
 use crate::resume::{self, Page};
 use crate::{Config, Input, Output, Plan, Restored};
-use protocol::gateway::{Carried, Command, Event};
+use protocol::gateway::{Carried, Command, Event, VERSION};
 use protocol::settings::State;
 use protocol::visitor::EndReason;
 use protocol::{CallId, GatewayId, TrunkName};
@@ -50,6 +50,10 @@ impl Switchboard {
             }
             Input::VisitorLost { call, page } => self.with(&call, now, |call, fx| call.handle_page_lost(page, fx)),
             Input::Gateway { gateway, event: Event::Registered { version, gateway: _, capacity, trunks, calls } } => {
+                if version == VERSION && self.gateways.has(&gateway) {
+                    // Over the connection that it has: nothing is lost, it only takes more calls or fewer.
+                    return self.gateways.renew(&gateway, capacity, trunks);
+                }
                 self.gateway_lost(&gateway, now);
                 match self.gateways.register(gateway.clone(), version, capacity, trunks) {
                     Ok(()) => self.join(&gateway, calls, now),

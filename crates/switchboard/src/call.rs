@@ -396,7 +396,9 @@ impl Call {
                 self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
                 fx.outputs.push_back(Output::ProbeVisitor { call: self.id.clone(), page });
             }
-            Visitor::Unreached if self.timers.get(Timer::Visitor).is_none() => self.leave(fx),
+            Visitor::Unreached if self.contender.is_some() || self.timers.get(Timer::Visitor).is_none() => {
+                self.leave(fx);
+            }
             Visitor::Here(_) | Visitor::Unreached | Visitor::Away => {}
         }
     }

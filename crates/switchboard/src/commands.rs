@@ -7,7 +7,7 @@ use crate::keys::{Heard, Key};
 use crate::resume::Visitor;
 use crate::timers::Timer;
 use protocol::gateway::{Command, Tone};
-use protocol::settings::{By, Change, EchoLayer, MAX_DB, MIN_DB, STEP_DB, State};
+use protocol::settings::{By, Change, MAX_DB, MIN_DB, STEP_DB, State};
 use protocol::visitor::{CallState, VisitorEvent, VisitorRequest};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -260,10 +260,11 @@ impl Call {
         fx.outputs.push_back(Output::Commanded { call: self.id.clone(), sequence, outcome });
     }
 
-    /// What a step comes to from what is set now; `None` where there is no further one.
+    /// What a step comes to from what is set now; `None` where there is no further one, or where that is not known: a panel tells it at
+    /// the answer, and again to a server that has forgotten.
     fn after(&self, step: Step) -> Option<Change> {
         let level = |now: Option<i32>, steps: i32| {
-            let now = now.unwrap_or_default();
+            let now = now?;
             Some(now.saturating_add(steps * STEP_DB).clamp(MIN_DB, MAX_DB)).filter(|then| *then != now)
         };
         let (settings, none) = (&self.settings, Change::default());
@@ -271,7 +272,7 @@ impl Call {
             Step::Speaker(steps) => Change { speaker_db: Some(level(settings.speaker_db, steps)?), ..none },
             Step::Microphone(steps) => Change { microphone_db: Some(level(settings.microphone_db, steps)?), ..none },
             Step::Echo { up } => {
-                let layer = settings.echo.unwrap_or(EchoLayer::Browser).step(up)?;
+                let layer = settings.echo?.step(up)?;
                 Change { echo: Some(layer), ..none }
             }
             Step::Mute => Change { muted: Some(true), ..none },

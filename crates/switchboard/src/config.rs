@@ -19,9 +19,9 @@ pub const MAX_CANDIDATE_BYTES: usize = 512;
 /// Messages of a page that are kept while it waits for the call: an offer, its candidates and a handful of others.
 pub const MAX_HELD_REQUESTS: usize = MAX_CANDIDATES + 8;
 
-/// Offers of one page: the first, and one each time that it finds itself in another network. Who roams more than that in one
-/// call floods the gateway.
-pub const MAX_OFFERS: usize = 256;
+/// Offers of one page: the first, one each time that it finds itself in another network, and one each half minute of the longest call
+/// ([`Config::max_duration`]) where UDP does not pass. Who makes more than that floods the gateway.
+pub const MAX_OFFERS: usize = 1_024;
 
 /// Events that are kept for a page whose socket may break, until it has acknowledged them: a page whose socket is broken for
 /// as long as [`Config::resume`] misses a few, and one for each key that the far end presses.
@@ -56,6 +56,8 @@ pub struct Config {
     /// How long a page that asks for a call waits for the page that has it to be lost: the old page's socket may close
     /// after the new one's has opened.
     pub contest: Duration,
+    /// The same where the old page has no socket and is still heard: longer than a gateway takes to notice that a page is heard no more.
+    pub contest_heard: Duration,
     /// How long a gateway may take to release a call. Longer than RFC 3261's timer F (32 s), which a BYE or CANCEL to a
     /// dead trunk runs into.
     pub release: Duration,
@@ -83,6 +85,7 @@ impl Default for Config {
             resume: Duration::from_secs(60),
             visitor_grace: Duration::from_secs(10),
             contest: Duration::from_secs(1),
+            contest_heard: Duration::from_secs(3),
             release: Duration::from_secs(40),
             gateway: Duration::from_secs(30),
             max_duration: Duration::from_secs(4 * 60 * 60),

@@ -46,6 +46,18 @@ impl Gateways {
         Ok(())
     }
 
+    /// Whether it is registered.
+    pub(crate) fn has(&self, gateway: &GatewayId) -> bool {
+        self.0.contains_key(gateway)
+    }
+
+    /// A gateway that is registered says anew what it can take.
+    pub(crate) fn renew(&mut self, gateway: &GatewayId, capacity: u32, trunks: Vec<TrunkName>) {
+        if let Some(gateway) = self.0.get_mut(gateway) {
+            (gateway.capacity, gateway.trunks) = (capacity, trunks);
+        }
+    }
+
     /// Forgets a gateway; gives back the calls that it carried.
     pub(crate) fn remove(&mut self, gateway: &GatewayId) -> BTreeSet<CallId> {
         self.0.remove(gateway).map(|gateway| gateway.calls).unwrap_or_default()

@@ -59,18 +59,52 @@ impl Call {
         fingerprint: Option<String>,
         fx: &mut Effects<'_>,
     ) {
-        if !matches!(self.stage, Stage::Live(CallState::Answered))
-            || !self.admits(epoch, takeover)
-            || !self.certificates.admit(fingerprint.as_deref(), fx.now)
-        {
-            return refuse_as_over(&self.id, page, fx.outputs);
+        let is_ours = self.certificates.admit(fingerprint.as_deref(), fx.now);
+        let contender = Contender { page, epoch, fingerprint, held: Vec::new() };
+        match self.stage {
+            Stage::Live(CallState::Answered) if is_ours && self.admits(epoch, takeover) => {}
+            Stage::Live(CallState::Answered) if is_ours && self.aside.contains(&epoch) => {
+                return refuse_as_elsewhere(&self.id, page, fx.outputs);
+            }
+            // The server before this one may have known of an answer; if so, the gateway does.
+            Stage::Live(_) if self.is_adrift && self.answered_at.is_none() && epoch > Epoch::default() => {
+                self.refuse_contender(fx);
+                self.contender = Some(contender);
+                return;
+            }
+            Stage::Live(_) | Stage::Releasing { .. } | Stage::Over => {
+                return refuse_as_over(&self.id, page, fx.outputs);
+            }
         }
         if takeover {
             self.aside.retain(|spent| *spent != epoch);
         }
-        let contender = Contender { page, epoch, fingerprint, held: Vec::new() };
+        self.contend(contender, takeover, fx);
+    }
+
+    /// The gateway has told how far the call is: what becomes of the page that asked before.
+    pub(crate) fn settle_contest(&mut self, fx: &mut Effects<'_>) {
+        let Some(contender) = self.contender.take() else { return };
+        if self.answered_at.is_none() {
+            return refuse_as_over(&self.id, contender.page, fx.outputs);
+        }
+        // We have signed it, and forgotten.
+        self.epoch = self.epoch.max(contender.epoch);
+        self.contend(contender, false, fx);
+    }
+
+    fn contend(&mut self, contender: Contender, takeover: bool, fx: &mut Effects<'_>) {
         match self.visitor {
-            Visitor::Away | Visitor::Unreached => self.seat(contender, fx),
+            // Who is heard is there: the far end must cease to hear the old page, or the new one is a duplicated tab.
+            Visitor::Unreached if !takeover && self.media_up && self.said.frames.is_none() => {
+                self.refuse_contender(fx);
+                self.contender = Some(contender);
+                self.arm(Timer::Contest, fx.config.contest_heard, fx);
+            }
+            Visitor::Away | Visitor::Unreached => {
+                self.refuse_contender(fx);
+                self.seat(contender, fx);
+            }
             Visitor::Here(old) if takeover => {
                 refuse_as_elsewhere(&self.id, old, fx.outputs);
                 self.refuse_contender(fx);
@@ -214,14 +248,22 @@ impl Call {
 
     /// The page neither answers nor is heard: the far end learns it, and waits.
     pub(crate) fn leave(&mut self, fx: &mut Effects<'_>) {
+        if let Some(contender) = self.contender.take() {
+            return self.seat(contender, fx);
+        }
+        self.await_return(fx);
+        if !fx.config.resume.is_zero() {
+            self.command(Command::VisitorAway { call: self.id.clone() }, fx);
+        }
+    }
+
+    /// The visitor is away, which the gateway knows.
+    pub(crate) fn await_return(&mut self, fx: &mut Effects<'_>) {
         self.visitor = Visitor::Away;
         self.media_up = false;
         self.timers.disarm(Timer::Media);
-        if fx.config.resume.is_zero() {
-            return self.arm(Timer::Visitor, fx.config.visitor_grace, fx);
-        }
-        self.command(Command::VisitorAway { call: self.id.clone() }, fx);
-        self.arm(Timer::Visitor, fx.config.resume, fx);
+        let window = if fx.config.resume.is_zero() { fx.config.visitor_grace } else { fx.config.resume };
+        self.arm(Timer::Visitor, window, fx);
     }
 }
 

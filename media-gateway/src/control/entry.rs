@@ -18,7 +18,7 @@ pub(crate) struct Call {
     pub(super) media_is_up: bool,
     /// Why the far end's leg is gone: told again at each registration, since it may have been on its way when the connection broke.
     pub(super) last_word: Option<Event>,
-    /// The visitor's page is gone: that its path breaks is nothing to report.
+    /// The visitor's page is gone: that its path breaks, or comes back, is nothing to report.
     pub(super) is_away: bool,
     /// Why the SIP leg is released once the far end has heard the farewell.
     pub(super) farewell: Option<String>,

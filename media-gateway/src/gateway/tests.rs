@@ -218,6 +218,28 @@ async fn the_next_page_of_the_visitor_goes_on_with_the_far_end_that_stands() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_was_called_away_is_not_up_because_something_comes_over_the_old_path() -> TestResult {
+    let mut bench = Bench::new(39_568..=39_571).await?;
+    let mut browser = bench.browser().await?;
+    let (far, offer) = bench.dial().await?;
+    bench.far_end.answer(&far, &offer)?;
+    let call = bench.call.clone();
+    assert_eq!(bench.event().await?, Event::Answered { call: call.clone() });
+    browser.speak(440.0);
+    assert!(block_in_place(|| browser.live(PATIENCE, |browser| browser.heard.len() > 4_000))?);
+    bench.tell(Command::VisitorAway { call: call.clone() }).await?;
+    // Longer than a gateway takes to notice that nothing comes.
+    sleep(Duration::from_secs(3)).await;
+    block_in_place(|| browser.live(Duration::from_millis(300), |_| false))?;
+    let registration = bench.gateway.handle.registration().await.unwrap_or_default();
+    let carried = Carried { call, far_end: TrunkLeg::Answered, media_up: false, away: true };
+    let [Event::Registered { calls, .. }] = registration.as_slice() else { return Err("no registration".into()) };
+    assert_eq!(calls, &[carried]);
+    bench.release().await?;
+    bench.ends_clean(39_568).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_far_end_whose_visitor_does_not_come_back_hears_so_and_is_released() -> TestResult {
     let mut bench = Bench::new(39_528..=39_531).await?;
     let mut browser = bench.browser().await?;

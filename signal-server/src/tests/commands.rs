@@ -79,6 +79,9 @@ async fn keys_push_the_page_that_the_table_names_at_this_moment() {
         keys(&app, &call, sequence).await;
         assert_eq!(tone(&mut app).await, Tone::Refused, "{sequence}");
     }
+    visitor.say(&json!({"type": "settings", "microphone_db": 0})).await;
+    visitor.request(&VisitorRequest::Ping { seen: 0 }).await;
+    while !matches!(visitor.event().await, VisitorEvent::Pong { .. }) {}
     keys(&app, &call, "*88").await;
     assert!(matches!(effect(&mut visitor).await, VisitorEvent::Set { microphone_db: Some(4), .. }));
 }

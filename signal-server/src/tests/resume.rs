@@ -1,12 +1,13 @@
 //! An answered call over page loads, as browsers see it: tokens, duplicated tabs, pages that come too late.
 
-use super::harness::{Client, SHOP, TestApp, closed};
+use super::harness::{Client, SHOP, TestApp, closed, eventually};
 use crate::Limits;
 use protocol::CallId;
 use protocol::error::ErrorCode;
 use protocol::gateway::{Command, Event};
 use protocol::visitor::{CallState, EndReason, Quality, VisitorEvent, VisitorRequest};
 use serde_json::{Value, json};
+use switchboard::MAX_REPLAY;
 
 /// A visitor in an answered call, and the token for the next page.
 pub(super) async fn in_call(app: &mut TestApp) -> (Client, CallId, String) {
@@ -183,6 +184,30 @@ async fn a_page_whose_socket_breaks_goes_on_over_the_next_one_and_misses_nothing
     next.request(&VisitorRequest::Hangup {}).await;
     assert_eq!(next.ended().await, (EndReason::VisitorHungUp, None));
     assert!(matches!(app.gateway.command().await, Command::Release { .. }), "the far end noticed nothing");
+}
+
+#[tokio::test]
+async fn a_page_is_told_all_that_is_kept_for_it_at_once() {
+    let mut app = TestApp::start().await;
+    let (visitor, call, _) = in_call(&mut app).await;
+    let session = visitor.session.clone().expect("a session");
+    drop(visitor);
+    let key = Event::Digit { call, from: protocol::gateway::Side::Agent, digit: '5', duration_ms: 100 };
+    for _ in 0..MAX_REPLAY {
+        app.gateway.say(key.clone()).await;
+    }
+    // What was said last has come to the hub before the page comes back.
+    eventually("the keys are kept", async || {
+        (app.gateway.events.capacity() == app.gateway.events.max_capacity()).then_some(())
+    })
+    .await;
+    let mut visitor = comes_back(&app, &session, 6, &Value::Null).await;
+    assert_eq!(visitor.event().await, VisitorEvent::Reconnected { received: Some(2), sent: 6 });
+    for _ in 0..MAX_REPLAY {
+        assert_eq!(visitor.event().await, VisitorEvent::Digit { digit: "5".to_owned(), duration_ms: 100 });
+    }
+    visitor.request(&VisitorRequest::Hangup {}).await;
+    assert_eq!(visitor.ended().await, (EndReason::VisitorHungUp, None));
 }
 
 #[tokio::test]

@@ -3,12 +3,18 @@
 use super::{Call, Output, Path, RESTART_AGAIN, Timer};
 use core::time::Duration;
 use protocol::error::ErrorCode;
-use protocol::visitor::{FrameCodec, VisitorRequest};
+use protocol::visitor::{FrameCodec, Transport, VisitorRequest};
 
 /// How long a path may be interrupted; RFC 7675 section 5.1 lets consent expire after 30 s, shoppers hang up sooner.
 pub(super) const PATH_BACK_WITHIN: Duration = Duration::from_secs(15);
-/// From the answer to audio as frames: where UDP passes, ICE and DTLS take five round trips, less than a second nearly everywhere.
+/// From the answer to audio as frames, at least: where UDP passes, ICE and DTLS take less than a second nearly everywhere.
 pub(super) const SLOW_AFTER: Duration = Duration::from_secs(2);
+/// Where the server is far away: this and five round trips, which ICE and DTLS take, …
+const SLOW_DELAY: Duration = Duration::from_secs(1);
+/// … and no more than that, since within 3 s the shopper is to know.
+pub(super) const SLOW_AT_MOST: Duration = Duration::from_millis(2_800);
+/// How long TCP must have carried the audio before the shopper is told: UDP, which is tried beside it, may come a little later.
+pub(super) const TCP_FOR: Duration = Duration::from_millis(700);
 /// From the first sign of a break to audio as frames: so long another path may take.
 const SLOW_AFTER_BREAK: Duration = Duration::from_millis(1_500);
 /// From the wish for audio as frames to the gateway's word that it goes so: one round trip.
@@ -18,8 +24,8 @@ pub(super) const FRAMES_AGAIN: Duration = Duration::from_millis(250);
 /// A browser that for so long calls a path connected after it seemed broken is right: the loss of a real one shows within half of it
 /// (RFC 7675 section 5.1 has it checked every 5 s).
 pub(super) const BELIEVED_AFTER: Duration = Duration::from_secs(10);
-/// How often another path is asked for while audio goes as frames: offers are counted, and a network that blocks UDP goes on to.
-const RESTART_ON_FRAMES: Duration = Duration::from_secs(30);
+/// How often another path is asked for while audio goes as frames or over TCP: offers are counted, and a network that blocks UDP goes on to.
+pub(super) const RESTART_ON_FRAMES: Duration = Duration::from_secs(30);
 /// How long no audio may come before there is reason to doubt its path.
 const SILENCE: Duration = Duration::from_millis(1_200);
 /// From `answer` to the first working candidate pair and the end of the DTLS handshake.
@@ -51,7 +57,30 @@ impl Call {
         if self.was_slow {
             self.use_frames(now);
         } else if !self.runs(Timer::Frames) {
-            self.start(Timer::Frames, now + SLOW_AFTER);
+            let slow = SLOW_DELAY + 5 * self.link.round_trip();
+            self.start(Timer::Frames, now + slow.clamp(SLOW_AFTER, SLOW_AT_MOST));
+        }
+    }
+
+    /// The gateway tells what carries the audio.
+    pub(super) fn carried(&mut self, transport: Transport, now: Duration) {
+        if transport == Transport::WebSocket && self.is_frames {
+            self.stop(Timer::Path);
+        }
+        if transport != Transport::Tcp {
+            self.stop(Timer::Slow);
+        } else if !self.runs(Timer::Slow) {
+            self.start(Timer::Slow, now + TCP_FOR);
+        }
+    }
+
+    /// TCP carries the audio: the shopper is told once, and UDP is tried again and again.
+    pub(super) fn slow(&mut self, now: Duration) {
+        self.start(Timer::Slow, now + RESTART_ON_FRAMES);
+        if core::mem::replace(&mut self.is_slow_told, true) {
+            self.restart(now);
+        } else {
+            self.warn(ErrorCode::UdpBlocked);
         }
     }
 
@@ -88,7 +117,8 @@ impl Call {
     pub(super) fn use_frames(&mut self, now: Duration) {
         self.stop(Timer::Frames);
         let why = if self.was_up { ErrorCode::AudioPathBroken } else { ErrorCode::UdpBlocked };
-        self.is_frames = true;
+        (self.is_frames, self.is_slow_told) = (true, true);
+        self.stop(Timer::Slow);
         if self.has_path {
             self.start(Timer::Believed, now + BELIEVED_AFTER);
         }

@@ -89,6 +89,17 @@ fn preflights(program: &mut Program<'_>) {
             Ok(())
         },
     );
+    program.test(
+        "a_shop_that_has_made_a_preflight_can_still_be_called_from",
+        Stage::with(FarEnd::Phone),
+        async |scene| {
+            preflight(scene, &format!("{ALLOWED_ORIGIN}/plain.html")).await?;
+            scene.browser.click_button().await?;
+            scene.browser.is_answered().await?;
+            scene.browser.hang_up().await?;
+            scene.recorded("visitor_hung_up").await.map(drop)
+        },
+    );
     let refusals = [
         ("whose_policy_forbids_the_microphone", ALLOWED_ORIGIN, "refuses/microphone.html", "policy", "RL-104"),
         ("whose_policy_forbids_the_frame", ALLOWED_ORIGIN, "refuses/frame.html", "page", "RL-513"),

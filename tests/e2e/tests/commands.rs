@@ -61,10 +61,19 @@ async fn push(scene: &mut Scene) -> Result<()> {
     scene.phone()?.press("*76").await?;
     is_at(scene, "/shoes.html").await?;
     scene.browser.says(SHOWN, SOON).await?;
+    // Shown once more where the shopper is, it leaves the way back to the page before.
+    scene.phone()?.press("*76").await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    is_at(scene, "/shoes.html").await?;
     scene.browser.click_in_panel("#back").await?;
     is_at(scene, "/returns.html?by=%2A76").await?;
     let words = scene.browser.panel_words().await?;
     ensure!(!words.contains(SHOWN), "gone back, the panel says {words:?}");
+    scene.server.command("*76", &json!({"action": "page", "url": "/returns.html?by={sequence}"})).await?;
+    scene.phone()?.press("*76").await?;
+    scene.browser.says(SHOWN, SOON).await?;
+    let back = scene.browser.in_panel("return document.getElementById('back').checkVisibility()").await?;
+    ensure!(back == false, "there is a way back from where the shopper was already");
     // A call that is answered may still wait for the microphone; the end of what the phone records is listened to below.
     scene.browser.listen().await?;
     scene.browser.heard(4).await?;

@@ -9,6 +9,7 @@ use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
 use e2e::tone::Recording;
 use e2e::wait::eventually;
 use protocol::error::ErrorCode;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// The gateway's, for browsers.
@@ -40,6 +41,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     let phone = || Stage::with(FarEnd::Phone);
     program.test("without_udp_and_tcp_audio_goes_as_frames", phone(), no_media);
     program.test("a_call_that_loses_udp_goes_on_as_frames", phone(), loses_udp);
+    program.test("frames_are_as_loud_and_where_the_desk_has_them_played", phone(), set);
 }
 
 async fn no_media(scene: &mut Scene) -> Result<()> {
@@ -120,6 +122,37 @@ async fn moves_to_opus(scene: &mut Scene) -> Result<Stretch> {
     tokio::time::sleep(Duration::from_millis(500)).await;
     ensure!(traffic(&scene.browser, G711).await? == before, "some frames are of G.711 still");
     Ok(stretch)
+}
+
+async fn set(scene: &mut Scene) -> Result<()> {
+    let _blocked = [Dropped::udp(MEDIA_PORT)?, Dropped::tcp(MEDIA_PORT)?];
+    prepare(&scene.browser, Opus::Missing).await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    scene.browser.says("(WebSocket)", SOON).await?;
+    let agent = f64::from(AGENT_TONE);
+    let usual = both(scene).await?.browser.steady(2.0)?.level(agent);
+    let told = async |scene: &Scene, name: &str, wanted: &Value| {
+        eventually("the desk is told", SOON, async || {
+            let settings = scene.server.settings().await?;
+            ensure!(settings.get(name) == Some(wanted), "the settings are {settings}");
+            Ok(())
+        })
+        .await
+    };
+    scene.server.set(&json!({"speaker_db": 4})).await?;
+    told(scene, "speaker_db", &json!(4)).await?;
+    let louder = both(scene).await?.browser.steady(2.0)?.level(agent);
+    ensure!((louder - usual - 4.0).abs() < 1.0, "4 dB louder than {usual:.1} dBFS are {louder:.1}");
+
+    let outputs = scene.server.settings().await?.get("output_devices").cloned();
+    let output = outputs.as_ref().and_then(Value::as_array).and_then(|all| all.last()).context("no loudspeaker")?;
+    scene.server.set(&json!({"output_device": output})).await?;
+    told(scene, "output_device", output).await?;
+    let sink = scene.browser.in_panel("return window.speaker.context.sinkId").await?;
+    ensure!(sink.as_str().is_some_and(|id| !id.is_empty()), "frames are played on {sink}");
+    scene.browser.hang_up().await
 }
 
 async fn loses_udp(scene: &mut Scene) -> Result<()> {
@@ -212,7 +245,7 @@ async fn prepare(browser: &Browser, opus: Opus) -> Result<()> {
         .before_every_page(
             "const connect = AudioNode.prototype.connect;
              AudioNode.prototype.connect = function (to, ...rest) {
-               if (to instanceof AudioDestinationNode && this instanceof GainNode) window.speaker = this;
+               if (to instanceof AudioDestinationNode && (this instanceof GainNode || this instanceof WaveShaperNode)) window.speaker = this;
                return connect.call(this, to, ...rest);
              }",
         )

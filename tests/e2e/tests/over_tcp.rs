@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::firewall::Dropped;
 use e2e::ringlet::SHOP_URL;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
+use protocol::error::ErrorCode;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use std::time::Duration;
 const MEDIA_PORT: u16 = 4433;
 
 const LISTEN_SECONDS: u64 = 4;
+
+/// UDP is tried again every half minute; a busy machine takes longer.
+const MOVED_WITHIN: Duration = Duration::from_secs(50);
 
 pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("where_udp_is_dropped_both_hear_each_other_over_tcp", Stage::with(FarEnd::Phone), async |scene| {
@@ -22,6 +26,19 @@ pub(crate) fn tests(program: &mut Program<'_>) {
         let _udp = Dropped::udp(MEDIA_PORT)?;
         let _tcp = Dropped::tcp(MEDIA_PORT)?;
         hear_each_other(scene, "tcp").await
+    });
+    program.test("a_call_over_tcp_moves_to_udp_once_that_passes", Stage::with(FarEnd::Phone), async |scene| {
+        let dropped = Dropped::udp(MEDIA_PORT)?;
+        scene.browser.show(SHOP_URL).await?;
+        scene.browser.click_button().await?;
+        scene.browser.is_answered().await?;
+        scene.browser.says("(TCP)", MOVED_WITHIN).await?;
+        drop(dropped);
+        scene.browser.says("(UDP)", MOVED_WITHIN).await?;
+        scene.browser.hang_up().await?;
+        let record = scene.recorded("visitor_hung_up").await?;
+        ensure!(record.get("transport").and_then(Value::as_str) == Some("udp"), "{record}");
+        Ok(())
     });
     program.test(
         "where_udp_passes_it_carries_the_audio_although_tcp_would",
@@ -48,6 +65,9 @@ async fn hear_each_other(scene: &mut Scene, transport: &str) -> Result<()> {
     scene.browser.click_button().await?;
     scene.browser.is_answered().await?;
     scene.phone()?.event("CALL_ESTABLISHED", Duration::from_secs(5)).await?;
+    if transport == "tcp" {
+        scene.browser.says(ErrorCode::UdpBlocked.shopper(), Duration::from_secs(10)).await?;
+    }
     scene.browser.listen().await?;
     let browser_heard = scene.browser.heard(LISTEN_SECONDS).await?;
     scene.browser.hang_up().await?;
@@ -56,6 +76,8 @@ async fn hear_each_other(scene: &mut Scene, transport: &str) -> Result<()> {
     let (visitor, agent) = (f64::from(VISITOR_TONE), f64::from(AGENT_TONE));
     phone_heard.steady(2.0)?.require_only(visitor, VISITOR_DBFS, agent).context("the far end")?;
     browser_heard.steady(2.0)?.require_only(agent, said.steady(2.0)?.level(agent), visitor).context("the shopper")?;
+    let words = scene.browser.panel_words().await?;
+    ensure!(transport == "tcp" || !words.contains("RL-110"), "over {transport} the panel says {words:?}");
     let record = scene.recorded("visitor_hung_up").await?;
     let carried = record.get("transport").and_then(Value::as_str);
     ensure!(carried == Some(transport), "it went over {carried:?}: {record}");

@@ -3,6 +3,7 @@
 use crate::Program;
 use crate::resume::{both, call};
 use anyhow::{Context as _, Result, ensure};
+use e2e::pages::ALLOWED_ORIGIN;
 use e2e::ringlet::{PUBLIC_URL, SHOP_URL};
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage};
 use e2e::wait::eventually;
@@ -24,9 +25,34 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     stage.setup.deadlines = "resume_seconds = 120";
     program.test("fifty_calls_outlive_the_signal_server", stage, outlive);
     let mut stage = Stage::with(FarEnd::Phone);
+    (stage.setup.split, stage.limit) = (true, Duration::from_secs(150));
+    program.test("a_page_that_is_turned_while_there_is_no_server_takes_its_call_up_without_a_click", stage, turned);
+    let mut stage = Stage::with(FarEnd::Phone);
     (stage.setup.split, stage.setup.second_gateway, stage.limit) = (true, true, Duration::from_secs(150));
     stage.setup.merchant = "on_gateway_loss = \"call_again\"";
     program.test("a_call_whose_gateway_is_killed_is_placed_again_over_another", stage, placed_again);
+}
+
+async fn turned(scene: &mut Scene) -> Result<()> {
+    scene.browser.show(&format!("{ALLOWED_ORIGIN}/plain.html")).await?;
+    scene.browser.click_button().await?;
+    scene.browser.reaches("answered", SOON).await?;
+    // A token is written a moment after it is sent.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    scene.server.kill_signal()?;
+    scene.browser.show(&format!("{ALLOWED_ORIGIN}/no-async.html")).await?;
+    // The first frame is an error page by then.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    scene.server.start_signal().await?;
+    scene.browser.reaches("answered", SOON).await?;
+    eventually("the shopper hears the agent again", SOON, async || {
+        ensure!(both(scene).await?.hears(f64::from(AGENT_TONE)), "the shopper hears nothing");
+        Ok(())
+    })
+    .await?;
+    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    scene.browser.hang_up().await?;
+    scene.recorded("visitor_hung_up").await.map(drop)
 }
 
 async fn placed_again(scene: &mut Scene) -> Result<()> {

@@ -18,7 +18,7 @@ import css from "./sound.css";
  * @typedef {object} Host the panel, as far as its sound goes
  * @property {HTMLAudioElement} audio plays the far end
  * @property {typeof import("../settings.js")} settings
- * @property {() => import("../audio.js").AudioGraph | undefined} graph
+ * @property {() => import("../audio.js").AudioGraph | undefined} graph undefined while its engine does not run
  * @property {() => MediaStreamTrack | undefined} microphone
  * @property {(track: MediaStreamTrack) => void} replace puts another microphone in the place of that one
  * @property {(muted: boolean) => void} mute
@@ -120,9 +120,16 @@ export class Sound {
     return this.#next(() => this.#report());
   }
 
+  /** Who steers the call does not know, or not any more, what is set. */
+  tell() {
+    return this.#next(() => this.#report());
+  }
+
   /** The microphone is gone: another one takes its place. */
   lost() {
     return this.#next(async () => {
+      // Its end and the change of devices both tell; the first has done it.
+      if (this.#host.microphone()?.readyState !== "ended") return true;
       this.#keep({ microphone: undefined });
       const found = await opened(this.#host, undefined);
       const code = found ? "RL-125" : "RL-126";
@@ -215,15 +222,18 @@ export class Sound {
 
   /** What is really set. @returns {Promise<Now>} */
   async #now() {
-    const { audio, microphone, settings } = this.#host;
+    const { audio, microphone, settings, graph } = this.#host;
     const { inputs, outputs } = await devices();
     const { microphone_db = 0, speaker_db = 0, echo = "browser" } = this.#kept;
     const track = microphone();
+    const own = track?.getSettings().echoCancellation === false ? "off" : "browser";
+    const runs = graph()?.runs;
     return {
-      microphone_db,
+      // What is kept may wait for its engine.
+      microphone_db: runs ? microphone_db : 0,
       speaker_db,
       muted: !!settings.current().muted,
-      echo,
+      echo: runs ? echo : own,
       noise_suppression: !!track?.getSettings().noiseSuppression,
       input_device: name(track?.label ?? ""),
       output_device: outputs.find(({ id }) => id === (audio.sinkId || "default"))?.name,

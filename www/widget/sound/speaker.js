@@ -1,7 +1,7 @@
 /**
  * How loud, and on which loudspeaker, the far end is played. Softer is the audio element's own volume. Louder than it comes goes
  * through the audio graph and a soft limiter to an element of its own; the first one then plays at volume 0, for Chromium lets no
- * sound into the graph that no element plays.
+ * sound into the graph that no element plays. Frames, which no element plays, are as loud by the graph's own output.
  */
 
 /** @typedef {import("./sound.js").Host} Host */
@@ -22,6 +22,8 @@ export class Speaker {
   #host;
   /** What plays louder than it comes, once it was needed. @type {{gain: GainNode, element: HTMLAudioElement} | undefined} */
   #loud;
+  /** The same for frames. @type {WaveShaperNode | undefined} */
+  #limiter;
 
   /** @param {Host} host */
   constructor(host) {
@@ -31,6 +33,7 @@ export class Speaker {
   /** @param {number} db @returns {Promise<boolean>} whether it is so */
   async amplify(db) {
     const { audio } = this.#host;
+    this.#amplifyFrames(factor(db));
     audio.volume = Math.min(1, factor(db));
     const isSet = Math.abs(audio.volume - factor(db)) < 0.01;
     // Where the device's own keys are the only volume (iOS), the graph does what the element cannot.
@@ -56,13 +59,33 @@ export class Speaker {
 
   /** @param {string} deviceId @returns {Promise<boolean>} whether it is so */
   async playOn(deviceId) {
+    const { audio, graph, settings } = this.#host;
+    // Not every browser plays a graph elsewhere than by default, and TypeScript does not know of it.
+    const context = /** @type {{setSinkId?: (id: string) => Promise<void>} | undefined} */ (/** @type {unknown} */ (graph()?.context));
     try {
-      for (const element of [this.#host.audio, this.#loud?.element]) await element?.setSinkId(deviceId);
+      if (context?.setSinkId) await context.setSinkId(deviceId);
+      else if (settings.current().slow) throw new TypeError("frames are played by default");
+      for (const element of [audio, this.#loud?.element]) await element?.setSinkId(deviceId);
       return true;
     } catch (error) {
       console.warn("Ringlet: not that loudspeaker.", error);
       return false;
     }
+  }
+
+  /** @param {number} gain linear */
+  #amplifyFrames(gain) {
+    const output = this.#host.graph()?.output;
+    if (!output) return;
+    const { context } = output;
+    const isLoud = gain > 1;
+    output.disconnect();
+    output.gain.value = isLoud ? gain / MOST : gain;
+    if (isLoud && !this.#limiter) {
+      this.#limiter = new WaveShaperNode(context, { curve: curve() });
+      this.#limiter.connect(context.destination);
+    }
+    output.connect((isLoud && this.#limiter) || context.destination);
   }
 
   #make() {

@@ -39,6 +39,14 @@ fn settings() -> VisitorRequest {
     }
 }
 
+fn told_at_the_answer() -> VisitorRequest {
+    let mut report = settings();
+    if let VisitorRequest::Settings { microphone_db, speaker_db, echo, .. } = &mut report {
+        (*microphone_db, *speaker_db, *echo) = (Some(0), Some(0), Some(EchoLayer::Browser));
+    }
+    report
+}
+
 fn speaker(db: i32) -> VisitorRequest {
     report(|_, speaker_db, _| *speaker_db = Some(db))
 }
@@ -138,6 +146,7 @@ fn the_merchant_s_server_names_the_page_and_only_its_last_answer_counts() {
 #[test]
 fn steps_go_on_from_what_the_panel_says_is_set_and_are_done_when_it_says_so() {
     let mut bench = in_call();
+    bench.prepare([says(told_at_the_answer())]);
     begin(&mut bench, "2");
     bench.walk([
         (key('2'), "visitor set by agent speaker 4"),
@@ -165,6 +174,23 @@ fn steps_go_on_from_what_the_panel_says_is_set_and_are_done_when_it_says_so() {
 }
 
 #[test]
+fn no_step_is_guessed_where_nobody_has_told_what_is_set() {
+    for (keys, last, refused) in [
+        ("2", '2', "g1 tone Refused · *22 Refused"),
+        ("8", '0', "g1 tone Refused · *80 Refused"),
+        ("3", '3', "g1 tone Refused · *33 Refused"),
+    ] {
+        let mut bench = in_call();
+        begin(&mut bench, keys);
+        bench.walk([(key(last), refused)]);
+    }
+    // Muted is muted.
+    let mut bench = in_call();
+    begin(&mut bench, "1");
+    bench.walk([(key('5'), "visitor set by agent muted true")]);
+}
+
+#[test]
 fn what_the_merchant_forbids_and_what_nobody_is_there_for_is_refused() {
     let mut bench = in_call();
     begin(&mut bench, "1");
@@ -177,6 +203,7 @@ fn what_the_merchant_forbids_and_what_nobody_is_there_for_is_refused() {
 #[test]
 fn a_later_command_takes_the_place_of_one_that_runs() {
     let mut bench = in_call();
+    bench.prepare([says(told_at_the_answer())]);
     begin(&mut bench, "22");
     bench.walk([
         (key('*'), "commands?"),
@@ -200,6 +227,7 @@ fn a_desk_sets_what_it_names() {
 fn a_call_that_ends_amid_a_code_or_a_command_leaves_nothing() {
     for keys in ["7", "76", "12", "22"] {
         let mut bench = in_call();
+        bench.prepare([says(told_at_the_answer())]);
         begin(&mut bench, keys);
         bench.prepare([hangup()]);
         bench.walk([(commands(), ""), (resolved(1, None), ""), (key('6'), ""), (visitor_lost(), "")]);

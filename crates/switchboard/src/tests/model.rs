@@ -61,7 +61,7 @@ pub(super) struct Facts {
     pub(super) offers: u32,
     /// Who has the call, or had it last.
     pub(super) page: Page,
-    /// Who asks for it, since when, and what was said meanwhile.
+    /// Who asks for it, until when, and what was said meanwhile.
     pub(super) contender: Option<(Page, Instant, Vec<VisitorRequest>)>,
     /// How many pages have had the call.
     pub(super) pages: u32,
@@ -138,7 +138,7 @@ impl Facts {
             _ if self.over => None,
             Some(end) => Some(end.at + config.release),
             None => {
-                let harmless = [self.contest(config), self.judgement(), self.keys.deadline(), self.command()];
+                let harmless = [self.contest(), self.judgement(), self.keys.deadline(), self.command()];
                 self.deadlines(config).into_iter().map(|(at, _)| at).chain(harmless.into_iter().flatten()).min()
             }
         }
@@ -159,8 +159,8 @@ impl Facts {
         (self.heard, self.unheard, self.broken, self.unreached) = (false, None, None, None);
     }
 
-    fn contest(&self, config: &Config) -> Option<Instant> {
-        self.contender.as_ref().map(|(_, since, _)| *since + config.contest)
+    fn contest(&self) -> Option<Instant> {
+        self.contender.as_ref().map(|(_, until, _)| *until)
     }
 
     /// Tells whoever asks for the call that it is elsewhere.
@@ -236,6 +236,11 @@ impl Model {
                 }
             }
             Input::VisitorLost { call, page } => self.lose_page(call, *page, now),
+            Input::Gateway { gateway, event: Event::Registered { version, capacity, trunks, .. } }
+                if *version == VERSION && self.gateways.contains_key(gateway) =>
+            {
+                self.gateways.insert(gateway.clone(), (*capacity, trunks.clone()));
+            }
             Input::Gateway { gateway, event: Event::Registered { version, capacity, trunks, calls, .. } } => {
                 self.lose(gateway, now);
                 if *version == VERSION {
@@ -293,13 +298,15 @@ impl Model {
                 facts.over = true;
                 continue;
             }
-            while let Some(harmless) = facts.harmless(&self.config, now) {
+            while let Some(facts) = self.calls.get_mut(&call)
+                && let Some(harmless) = facts.harmless(&self.config, now)
+            {
                 match harmless {
                     Harmless::Judgement => {
                         facts.judged = true;
                         // Frames went over the socket that broke.
                         if !facts.heard || facts.frames.is_some() {
-                            facts.leave(now);
+                            self.leave(&call, now);
                         }
                     }
                     Harmless::Contest => self.closed.extend(facts.dismiss()),
@@ -313,6 +320,7 @@ impl Model {
                     }
                 }
             }
+            let Some(facts) = self.calls.get(&call) else { continue };
             if facts.next(&self.config).is_none_or(|at| at > now) {
                 continue;
             }
@@ -321,48 +329,6 @@ impl Model {
             let reasons = deadlines.into_iter().filter(|(at, _)| Some(*at) == first).map(|(_, reason)| reason);
             self.end(&call, reasons.collect(), None, now);
         }
-    }
-
-    /// A page is turned away unless the call is answered, the token counts, and nobody else has it.
-    fn lose_page(&mut self, call: &CallId, page: Page, now: Instant) {
-        let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
-        facts.contender.take_if(|(contender, ..)| *contender == page);
-        if facts.page != page || !facts.is_here() {
-            return;
-        }
-        facts.conclude(&Running::Page, true);
-        if let Some((page, _, held)) = facts.contender.take() {
-            return self.seat(call, page, held, now);
-        }
-        facts.leave(now);
-        if facts.answered.is_none() {
-            self.end(call, vec![EndReason::VisitorGone], None, now);
-        }
-    }
-
-    fn break_page(&mut self, call: &CallId, page: Page, now: Instant) {
-        let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
-        if facts.page != page || !facts.is_here() || facts.contender.is_some() {
-            return self.lose_page(call, page, now);
-        }
-        let patience = if facts.answered.is_some() { self.config.away_after } else { self.config.visitor_grace };
-        (facts.unreached, facts.judged) = (Some((now, patience)), false);
-    }
-
-    /// Another socket of a page that has the call; others are turned away.
-    fn reconnect(&mut self, call: &CallId, page: Page, session: u32, now: Instant) {
-        let own = |call: &&mut Facts| call.ended.is_none() && call.pages == session;
-        let Some(facts) = self.calls.get_mut(call).filter(own) else {
-            self.closed.insert(page);
-            return;
-        };
-        self.closed.extend(facts.dismiss());
-        self.closed.extend(facts.is_here().then_some(facts.page));
-        if facts.away.is_some() {
-            (facts.heard, facts.unheard, facts.broken) = (false, Some(now), None);
-        }
-        (facts.page, facts.away, facts.unreached) = (page, None, None);
-        facts.frames = facts.frames.map(|_| page);
     }
 
     fn arrive(&mut self, call: &CallId, page: Page, plan: &Plan, now: Instant) {
@@ -498,8 +464,8 @@ impl Model {
             }
             Event::MediaDown { .. } if facts.has_path() => {
                 (facts.heard, facts.broken) = (false, facts.broken.or(Some(now)));
-                if answered && facts.unreached.is_some() && facts.judged {
-                    facts.leave(now);
+                if answered && facts.unreached.is_some() && (facts.judged || facts.contender.is_some()) {
+                    self.leave(call, now);
                 }
             }
             Event::Ringing { .. } if dialed && !answered => facts.rang = facts.rang.or(Some(now)),

@@ -131,7 +131,7 @@ fn a_page_that_lost_the_call_to_another_tab_may_move_it_back_but_only_by_moving_
     let mut bench = in_call();
     bench.prepare([takes_over(2, 1), ready_of(2)]);
     bench.walk([
-        (resumes(3, 1), "page 3 ended visitor_gone RL-309 · page 3 closed"),
+        (resumes(3, 1), "page 3 error RL-308 · page 3 closed"),
         (
             takes_over(4, 1),
             "page 2 error RL-308 · page 2 closed · page 4 welcome Acme/Sales · page 4 resumed answered 0 · page 4 token 3",
@@ -153,6 +153,50 @@ fn a_duplicated_tab_may_move_the_call_even_after_the_first_has_turned_its_page()
     bench.walk([(
         takes_over(4, 1),
         "page 3 error RL-308 · page 3 closed · page 4 welcome Acme/Sales · page 4 resumed answered 1000 · page 4 token 3",
+    )]);
+}
+
+#[test]
+fn the_next_page_of_a_duplicated_tab_is_told_where_the_call_is_as_long_as_it_lives() {
+    let mut bench = in_call();
+    bench.walk([(resumes(2, 1).into(), "visitor probed"), (Step::Wait(1), "page 2 error RL-308 · page 2 closed")]);
+    bench.prepare([lost(1), resumes(3, 1), ready_of(3)]);
+    bench.walk([
+        (resumes(4, 1), "page 4 error RL-308 · page 4 closed"),
+        (resumes(5, 1), "page 5 error RL-308 · page 5 closed"),
+        (far_end_hung_up(), "page 3 ended agent_hung_up · page 3 closed · g1 release c1 agent_hung_up"),
+        (resumes(6, 1), "page 6 ended visitor_gone RL-309 · page 6 closed"),
+    ]);
+}
+
+#[test]
+fn a_page_without_a_socket_that_is_heard_keeps_its_call_against_a_duplicated_tab() {
+    let taken = "page 2 welcome Acme/Sales · page 2 resumed answered 2000 · page 2 token 2";
+    let mut bench = in_call();
+    bench.walk([
+        (broken(1).into(), ""),
+        (resumes(2, 1).into(), ""),
+        (Step::Wait(2), ""),
+        (Step::Wait(1), "page 2 error RL-308 · page 2 closed"),
+        (reconnects(3, 1, 6).into(), "page 3 reconnected 2 6"),
+    ]);
+    // It comes back, or it is heard no more, or was gone already; or the shopper wants it so.
+    let mut bench = in_call();
+    bench.prepare([broken(1), resumes(2, 1)]);
+    bench.walk([(reconnects(3, 1, 6), "page 2 error RL-308 · page 2 closed · page 3 reconnected 2 6")]);
+    let mut bench = in_call();
+    bench.prepare([broken(1), resumes(2, 1)]);
+    bench.walk([(Step::Wait(2), ""), (media_down().into(), taken)]);
+    let mut bench = in_call();
+    bench.prepare([media_down(), broken(1)]);
+    bench.pass(Duration::from_secs(2));
+    bench.walk([(resumes(2, 1), taken)]);
+    let mut bench = in_call();
+    bench.prepare([broken(1), resumes(2, 1)]);
+    bench.pass(Duration::from_secs(2));
+    bench.walk([(
+        takes_over(3, 1),
+        "page 2 error RL-308 · page 2 closed · page 3 welcome Acme/Sales · page 3 resumed answered 2000 · page 3 token 2",
     )]);
 }
 

@@ -4,7 +4,7 @@ use super::bench::*;
 use crate::{Change, Config, Epoch, Input, Output, Page, Restored};
 use protocol::GatewayId;
 use protocol::gateway::{Carried, Side, TrunkLeg};
-use protocol::visitor::VisitorRequest;
+use protocol::visitor::{FrameCodec, VisitorRequest};
 use std::time::{Duration, Instant};
 
 fn in_call() -> Bench {
@@ -157,7 +157,9 @@ fn a_restarted_server_joins_its_calls_with_what_gateways_carry() {
         (Step::Wait(5), ""),
         // Audio that went as frames went through the server.
         (registered("g1", 10, &["c1"]).into(), "no frames · g1 frames off"),
-        (resumes(2, 1).into(), "page 2 welcome Acme/Sales · page 2 resumed answered 105000 · page 2 token 18"),
+        (resumes(2, 1).into(), ""),
+        // The page before it has gone without a word.
+        (media_down().into(), "page 2 welcome Acme/Sales · page 2 resumed answered 105000 · page 2 token 18"),
         (offer_of(2).into(), "g1 offer O2"),
         (ready_of(2).into(), ""),
         (sdp_answer().into(), "page 2 answer A"),
@@ -165,6 +167,75 @@ fn a_restarted_server_joins_its_calls_with_what_gateways_carry() {
         (Step::Wait(4 * 3600 - 106), ""),
         (Step::Wait(1), "page 2 ended too_long RL-307 · page 2 closed · g1 release c1 too_long"),
     ]);
+}
+
+#[test]
+fn a_visitor_who_was_away_is_away_after_the_restart_whatever_the_path_that_was_still_carries() {
+    let away = || registers("g1", 10, vec![Carried { away: true, ..carried("c1", TrunkLeg::Answered, true) }]);
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (record(Some(bench.now)).into(), ""),
+        // The far end has heard the tone.
+        (away().into(), "no frames · g1 frames off"),
+        (media_up().into(), ""),
+        (Step::Wait(59), ""),
+        (Step::Wait(1), "g1 release c1 visitor_gone"),
+    ]);
+    // Its page is there again before its gateway.
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([record(Some(bench.now)), reconnects(2, 1, 7)]);
+    bench.walk([
+        (away().into(), "no frames · g1 frames off · page 2 resumed answered 0"),
+        (offer_of(2).into(), "g1 offer O2"),
+        (sdp_answer().into(), "page 2 answer A"),
+        (media_up().into(), ""),
+        (Step::Wait(600), ""),
+    ]);
+}
+
+#[test]
+fn audio_goes_on_as_frames_when_the_page_is_back_before_its_gateway() {
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (record(Some(bench.now)), ""),
+        (reconnects(2, 1, 7), "page 2 reconnected ? 0 · page 2 answered · page 2 token 17"),
+        (says_at(Page(2), VisitorRequest::Frames { codec: Some(FrameCodec::G711) }), ""),
+        (registered("g1", 10, &["c1"]), "frames between page 2 and g1 · g1 frames g711"),
+    ]);
+    let mut bench = Bench::new(Config::default());
+    bench.walk([
+        (record(Some(bench.now)), ""),
+        (registered("g1", 10, &["c1"]), "no frames · g1 frames off"),
+        (reconnects(2, 1, 7), "page 2 reconnected ? 0 · page 2 answered · page 2 token 17"),
+        (
+            says_at(Page(2), VisitorRequest::Frames { codec: Some(FrameCodec::G711) }),
+            "frames between page 2 and g1 · g1 frames g711",
+        ),
+    ]);
+}
+
+#[test]
+fn a_gateway_that_takes_no_more_calls_keeps_those_that_it_has() {
+    for gateway in [Duration::ZERO, Config::default().gateway] {
+        let mut bench = Bench::new(Config { gateway, ..Config::default() });
+        bench.prepare([registered("g1", 10, &[]), arrived("c1"), offer(), sdp_answer(), ready(), ringing()]);
+        let rings = registers("g1", 0, vec![carried("c1", TrunkLeg::Ringing, false)]);
+        bench.walk([
+            (rings.into(), ""),
+            (Step::Wait(1), ""),
+            (answered().into(), "record answered at 1 · visitor answered · visitor token 1"),
+        ]);
+        let offers = |page| Input::Visitor {
+            call: "c2".into(),
+            page,
+            request: VisitorRequest::Offer { sdp: "O".to_owned(), quality: None },
+        };
+        bench.prepare([Input::Arrived { call: "c2".into(), page: Page(2), plan: plan("pstn") }]);
+        bench.walk([(
+            offers(Page(2)),
+            "page 2 ended no_capacity RL-402 · page 2 closed · record ended no_capacity RL-402 at 1",
+        )]);
+    }
 }
 
 #[test]
@@ -200,6 +271,41 @@ fn a_token_that_was_sent_and_not_written_works_after_the_restart_and_a_spent_one
     };
     let (taken_up, turned_away) = (5, 2);
     assert_eq!([0, 1, 3, 17, 18].map(restored), [turned_away, taken_up, taken_up, taken_up, turned_away]);
+}
+
+#[test]
+fn a_page_that_knows_of_an_answer_which_its_server_could_not_write_waits_for_the_gateway() {
+    let restored = || {
+        let mut bench = Bench::new(Config::default());
+        bench.walk([(unanswered(Some("g1"), true, true), ""), (resumes(2, 1), ""), (offer_of(2), "")]);
+        bench
+    };
+    let mut bench = restored();
+    bench.walk([
+        (
+            registers("g1", 10, vec![carried("c1", TrunkLeg::Answered, false)]).into(),
+            "no frames · g1 frames off · record answered at 0 · page 2 welcome Acme/Sales · page 2 resumed answered 0 · page 2 token 2 · g1 offer O2",
+        ),
+        (sdp_answer().into(), "page 2 answer A"),
+        (media_up().into(), ""),
+        (Step::Wait(600), ""),
+    ]);
+    // Nobody has, for all that the gateway knows; there is no gateway; another page asks; it goes.
+    let mut bench = restored();
+    let rings = registers("g1", 10, vec![carried("c1", TrunkLeg::Ringing, false)]);
+    bench.walk([(rings, "no frames · g1 frames off · page 2 ended visitor_gone RL-309 · page 2 closed")]);
+    let mut bench = restored();
+    bench.walk([(Step::Wait(9), ""), (Step::Wait(1), "page 2 ended visitor_gone RL-309 · page 2 closed")]);
+    let mut bench = restored();
+    bench.walk([(resumes(3, 2), "page 2 error RL-308 · page 2 closed")]);
+    let mut bench = restored();
+    bench.walk([
+        (lost(2), ""),
+        (
+            registers("g1", 10, vec![carried("c1", TrunkLeg::Answered, true)]),
+            "no frames · g1 frames off · record answered at 0",
+        ),
+    ]);
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn a_page_that_another_has_followed_is_told_so() {
     let mut bench = in_call();
     bench.walk([
         (broken(1), ""),
-        (resumes(2, 1), "page 2 welcome Acme/Sales · page 2 resumed answered 0 · page 2 token 2"),
+        (takes_over(2, 1), "page 2 welcome Acme/Sales · page 2 resumed answered 0 · page 2 token 2"),
         (reconnects(3, 1, ALL_SEEN), "page 3 error RL-308 · page 3 closed"),
         (reconnects(4, 3, 0), "page 4 ended visitor_gone RL-309 · page 4 closed"),
         (reconnects(5, 0, 0), "page 5 ended visitor_gone RL-309 · page 5 closed"),

@@ -86,3 +86,19 @@ fn a_browser_that_never_connects_is_given_up() -> TestResult {
     }
     Err("not given up".into())
 }
+
+#[test]
+fn a_browser_that_is_heard_no_more_is_reported_within_two_seconds_but_not_for_three_packets_of_silence() -> TestResult {
+    let (mut leg, _) = answer(include_str!("fixtures/chromium-156-offer.sdp"))?;
+    let heard = Instant::now();
+    (leg.connect_deadline, leg.heard) = (None, Some(heard));
+    let mut is_down = |after_ms| {
+        let now = heard + Duration::from_millis(after_ms);
+        leg.handle_timeout(now);
+        std::iter::from_fn(|| leg.poll_output(now)).any(|output| matches!(output, WebRtcOutput::Down(_)))
+    };
+    assert!(!is_down(3 * 400 + 200));
+    // The word then has its way to the signal-server and to the page.
+    assert!(is_down(1_600));
+    Ok(())
+}

@@ -34,7 +34,7 @@ impl Facts {
         let judged = |at| ends.iter().all(|(end, why)| *end > at || (*end == at && *why != EndReason::MediaFailed));
         let due = [
             (self.judgement().filter(|at| judged(*at)), Harmless::Judgement),
-            (self.contest(config), Harmless::Contest),
+            (self.contest(), Harmless::Contest),
             (self.keys.deadline().filter(|at| before(*at)), Harmless::Keys),
             (self.command().filter(|at| before(*at)), Harmless::Command),
         ];

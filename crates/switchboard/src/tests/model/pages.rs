@@ -1,12 +1,14 @@
-//! Which page has the call, as the model sees it.
+//! Which page has a call, and which asks for it.
 
+use super::keyed::Running;
 use super::{Facts, Model};
 use crate::{Epoch, Page};
 use protocol::CallId;
-use protocol::visitor::VisitorRequest;
+use protocol::visitor::{EndReason, VisitorRequest};
 use std::time::{Duration, Instant};
 
 impl Model {
+    /// A page is turned away unless the call is answered, the token counts, and nobody else has it.
     pub(super) fn resume(
         &mut self,
         call: &CallId,
@@ -26,19 +28,32 @@ impl Model {
         };
         self.closed.extend(facts.dismiss());
         facts.aside.retain(|token| *token != epoch.0 || !takeover);
-        if !facts.is_here() {
+        let is_heard = facts.unreached.is_some() && facts.heard && facts.frames.is_none();
+        if is_heard && !takeover {
+            facts.contender = Some((page, now + self.config.contest_heard, Vec::new()));
+            facts.contender_token = epoch.0;
+        } else if !facts.is_here() {
             self.seat(call, page, Vec::new(), now);
         } else if takeover {
             facts.set_aside(facts.pages);
             self.closed.insert(facts.page);
             self.seat(call, page, Vec::new(), now);
         } else {
-            facts.contender = Some((page, now, Vec::new()));
+            facts.contender = Some((page, now + self.config.contest, Vec::new()));
             facts.contender_token = epoch.0;
         }
     }
 
-    pub(super) fn seat(&mut self, call: &CallId, page: Page, held: Vec<VisitorRequest>, now: Instant) {
+    /// Nobody has the call, unless somebody waits for it.
+    pub(super) fn leave(&mut self, call: &CallId, now: Instant) {
+        let Some(facts) = self.calls.get_mut(call) else { return };
+        match facts.contender.take() {
+            Some((page, _, held)) => self.seat(call, page, held, now),
+            None => facts.leave(now),
+        }
+    }
+
+    fn seat(&mut self, call: &CallId, page: Page, held: Vec<VisitorRequest>, now: Instant) {
         let Some(facts) = self.calls.get_mut(call) else { return };
         (facts.page, facts.frames) = (page, None);
         facts.pages += 1;
@@ -50,5 +65,46 @@ impl Model {
         for request in held {
             self.request(call, &request, now);
         }
+    }
+
+    pub(super) fn lose_page(&mut self, call: &CallId, page: Page, now: Instant) {
+        let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
+        facts.contender.take_if(|(contender, ..)| *contender == page);
+        if facts.page != page || !facts.is_here() {
+            return;
+        }
+        facts.conclude(&Running::Page, true);
+        if let Some((page, _, held)) = facts.contender.take() {
+            return self.seat(call, page, held, now);
+        }
+        facts.leave(now);
+        if facts.answered.is_none() {
+            self.end(call, vec![EndReason::VisitorGone], None, now);
+        }
+    }
+
+    pub(super) fn break_page(&mut self, call: &CallId, page: Page, now: Instant) {
+        let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
+        if facts.page != page || !facts.is_here() || facts.contender.is_some() {
+            return self.lose_page(call, page, now);
+        }
+        let patience = if facts.answered.is_some() { self.config.away_after } else { self.config.visitor_grace };
+        (facts.unreached, facts.judged) = (Some((now, patience)), false);
+    }
+
+    /// Another socket of a page that has the call; others are turned away.
+    pub(super) fn reconnect(&mut self, call: &CallId, page: Page, session: u32, now: Instant) {
+        let own = |call: &&mut Facts| call.ended.is_none() && call.pages == session;
+        let Some(facts) = self.calls.get_mut(call).filter(own) else {
+            self.closed.insert(page);
+            return;
+        };
+        self.closed.extend(facts.dismiss());
+        self.closed.extend(facts.is_here().then_some(facts.page));
+        if facts.away.is_some() {
+            (facts.heard, facts.unheard, facts.broken) = (false, Some(now), None);
+        }
+        (facts.page, facts.away, facts.unreached) = (page, None, None);
+        facts.frames = facts.frames.map(|_| page);
     }
 }
