@@ -300,8 +300,8 @@ impl Bridge {
                 let arrival = self.from_visitor.push(law, (ssrc, number, timestamp), &packet.payload, now);
                 trace!(ssrc, sequence = packet.sequence, ?arrival, "audio");
             }
-            VisitorPayload::Event(clock) if is_in_order(arrival) => {
-                self.from_visitor.leave_out();
+            VisitorPayload::Event(clock) if is_of_stream(arrival) => {
+                self.from_visitor.leave_out(number);
                 let event = Packet { ssrc, timestamp, marker, payload: &packet.payload };
                 let Self { visitor_keys, outbox, relay, to_agent, .. } = self;
                 visitor_keys.receive(event, clock, now, |key| visitor_key(key, outbox, relay, to_agent, now));
@@ -322,15 +322,15 @@ impl Bridge {
                 let arrival = self.from_agent.push(law(codec), (ssrc, sequence, timestamp), payload, now);
                 trace!(ssrc, sequence, ?arrival, "G.711");
             }
-            AgentPayload::Event if is_in_order(packet.arrival) => {
-                self.from_agent.leave_out();
+            AgentPayload::Event if is_of_stream(packet.arrival) => {
+                self.from_agent.leave_out(sequence);
                 let event = Packet { ssrc, timestamp, marker, payload };
                 let outbox = &mut self.outbox;
                 self.agent_keys
                     .receive(event, SampleRate::HZ_8000, now, |key| report(outbox, Side::Agent, Way::Event, key));
             }
             // The browser makes its own noise of the silence that we leave.
-            AgentPayload::ComfortNoise if is_in_order(packet.arrival) => self.from_agent.leave_out(),
+            AgentPayload::ComfortNoise if is_of_stream(packet.arrival) => self.from_agent.leave_out(sequence),
             AgentPayload::Event | AgentPayload::ComfortNoise => {}
         }
     }
@@ -484,11 +484,11 @@ fn visitor_key(key: Key, outbox: &mut Outbox, relay: &mut KeyRelay, to_agent: &F
     relay.handle(key, to_agent.timestamp_at(now), now);
 }
 
-/// Whether a packet that cannot wait for its turn is of use.
-fn is_in_order(arrival: Arrival) -> bool {
+/// Whether a packet that does not wait for its turn is of use. What is late may be all that is left of a key.
+fn is_of_stream(arrival: Arrival) -> bool {
     match arrival {
-        Arrival::First | Arrival::Next { .. } => true,
-        Arrival::Late | Arrival::Suspect => false,
+        Arrival::First | Arrival::Next { .. } | Arrival::Late => true,
+        Arrival::Suspect => false,
     }
 }
 

@@ -87,10 +87,9 @@ impl KeyReceiver {
 
     /// Takes a packet whose events tick at `clock`.
     pub(crate) fn receive(&mut self, packet: Packet<'_>, clock: SampleRate, now: Instant, emit: impl FnMut(Key)) {
-        if clock != self.clock {
-            // A peer that offers two clocks uses one of them.
-            *self = Self::new(clock, now);
-        }
+        // A peer that offers two clocks uses one of them, but a change of session may change it while a key is down.
+        self.receiver.set_clock(clock);
+        self.clock = clock;
         if let Err(error) = self.receiver.handle_packet(packet, ticks(self.start, now, clock)) {
             debug!(ssrc = packet.ssrc, timestamp = packet.timestamp, %error, "no telephone event");
         }
