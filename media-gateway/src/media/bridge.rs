@@ -75,8 +75,9 @@ pub(crate) struct Bridge {
     agent_keys: KeyReceiver,
     relay: KeyRelay,
     dtmf: Dtmf,
-    /// Listens for tones, if the far end sends keys so.
-    agent_tones: Option<ToneReceiver>,
+    agent_tones: ToneReceiver,
+    /// Keys of the far end come as tones only.
+    agent_has_no_events: bool,
     reporter: Reporter,
     silence: SilenceWatch,
     tone: Ringback,
@@ -113,7 +114,8 @@ impl Bridge {
             agent_keys: KeyReceiver::new(SampleRate::HZ_8000, now),
             relay: KeyRelay::new(seed.agent_timestamp, now),
             dtmf: Dtmf::Auto,
-            agent_tones: None,
+            agent_tones: ToneReceiver::default(),
+            agent_has_no_events: false,
             reporter: Reporter::new(seed.ntp, seed.ssrc, now),
             silence: SilenceWatch::default(),
             tone,
@@ -163,8 +165,7 @@ impl Bridge {
             Dtmf::Events => false,
             Dtmf::Tones => true,
         };
-        // What is being keyed while the session changes is heard to its end.
-        self.agent_tones = as_tones.then(|| self.agent_tones.take().unwrap_or_default());
+        self.agent_has_no_events = as_tones;
         self.relay.send_tones(as_tones);
         self.silence.agreed(remote.rtp.is_some() && remote.direction == Direction::SendRecv, now);
         self.rtp.configure(remote);
@@ -399,9 +400,7 @@ impl Bridge {
     fn hear_agent(&mut self, due: Instant) {
         let mut piece: Piece = [0.0; PIECE_SAMPLES];
         let content = self.from_agent.pull(&mut piece, due);
-        if let Some(tones) = &mut self.agent_tones {
-            tones.take(&mut piece, due, |key| report(&mut self.outbox, Side::Agent, Way::Tone, key));
-        }
+        self.take_tones(&mut piece, due);
         let heard = match (content, &mut self.ringing) {
             (Content::Sound, ringing) => {
                 *ringing = None;
@@ -414,6 +413,21 @@ impl Bridge {
             (Content::Silence, None) => None,
         };
         self.to_visitor.push(heard, due, |coded| self.outbox.send_visitor(coded));
+    }
+
+    /// Finds keys of the far end in its audio and takes them out. Where they come as events, tones beside those are taken out as soon, and
+    /// others once it is sure that they are: speech is not to suffer for what seldom happens.
+    fn take_tones(&mut self, piece: &mut Piece, due: Instant) {
+        if self.dtmf == Dtmf::Events {
+            return;
+        }
+        let is_wary = self.agent_has_no_events || self.agent_keys.is_busy(due);
+        let Self { agent_tones, relay, outbox, .. } = self;
+        agent_tones.take(piece, is_wary, due, |key| {
+            if !relay.echoes(key, due) {
+                report(outbox, Side::Agent, Way::Tone, key);
+            }
+        });
     }
 
     /// The piece of the visitor's audio that is due, or of what stands in for it, and a tone over it: to the far end.
@@ -431,8 +445,10 @@ impl Bridge {
             }
             (Content::Silence, None) => false,
         };
+        let is_keying = self.relay.is_sending(due);
         is_heard |= self.relay.fill(&mut piece);
-        if let Some(notice) = &mut self.notice {
+        // Events would stand in its place, and tones are to be understood.
+        if let Some(notice) = self.notice.as_mut().filter(|_| !is_keying) {
             is_heard = true;
             if notice.mix(&mut piece) {
                 self.notice = None;
