@@ -16,6 +16,7 @@ mod call;
 mod checks;
 mod commands;
 mod config;
+mod ears;
 mod gateways;
 mod keys;
 mod plan;
