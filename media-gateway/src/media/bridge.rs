@@ -43,6 +43,7 @@ const MAX_PTIME_SAMPLES: usize = 480;
 
 /// How long a key of [`Bridge::press`] sounds: what the panel lets the browser's own keys sound.
 const KEY_HELD: Duration = Duration::from_millis(120);
+
 /// The random numbers that a bridge starts from (RFC 3550 section 5.1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seed {

@@ -226,7 +226,7 @@ impl Codec for G711Decoder {
 
 /// Whether an Opus packet holds redundancy for the one before it: the LBRR flag of RFC 6716 section 4.2.4, of either channel, which
 /// stands in the first byte of the first SILK frame behind one flag of voice activity for each 20 ms.
-fn has_redundancy(packet: &[u8]) -> bool {
+pub(super) fn has_redundancy(packet: &[u8]) -> bool {
     const FIRST_CELT_ONLY: u8 = 16;
     let Some(toc) = packet.first() else { return false };
     if toc >> 3 >= FIRST_CELT_ONLY {
