@@ -156,6 +156,13 @@ export interface VisitorRequestKeys {
   digits: string;
 }
 
+/** The engine has heard a key of the far end in the audio. The server answers with `digit`, if it did not know it. */
+export interface VisitorRequestHeard {
+  type: "heard";
+  /** One of `0`–`9`, `*`, `#`, `A`–`D`. */
+  digit: string;
+}
+
 /** The shopper hangs up, before or after the answer. */
 export interface VisitorRequestHangup {
   type: "hangup";
@@ -227,6 +234,7 @@ export type VisitorRequest =
   | VisitorRequestReady
   | VisitorRequestFrames
   | VisitorRequestKeys
+  | VisitorRequestHeard
   | VisitorRequestHangup
   | VisitorRequestFailed
   | VisitorRequestPing
@@ -284,7 +292,7 @@ export interface VisitorEventDigit {
   type: "digit";
   /** One of `0`–`9`, `*`, `#`, `A`–`D`. */
   digit: string;
-  /** How long it was held, in milliseconds. */
+  /** How long it was held, in milliseconds; 0: that is not known. */
   duration_ms: number;
 }
 

@@ -14,6 +14,10 @@ const APART: Duration = Duration::from_millis(1_000);
 /// Presses that are remembered: a press every 100 ms, for longer than two ways are apart.
 const REMEMBERED: usize = 16;
 
+/// A tone that begins so long before the end of the key that an event told of is a piece of it: packets that are lost in the middle of a
+/// tone make two. Not later, since another press is as near.
+const TORN: Duration = Duration::from_millis(60);
+
 /// How a key came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -35,24 +39,49 @@ struct Press {
     down: Instant,
     /// The sum of the [`Way`]s that have told it.
     ways: u8,
+    /// For how long it was down, if an event has told so.
+    held: Duration,
+    /// When it began as a tone.
+    tone: Option<Instant>,
+}
+
+impl Press {
+    fn tell(&mut self, way: Way, down: Instant, held: Duration) {
+        self.ways |= way as u8;
+        match way {
+            Way::Event => self.held = held,
+            // One that is sent before the key is up guesses.
+            Way::Info => {}
+            Way::Tone => self.tone = Some(down),
+        }
+    }
 }
 
 impl Once {
     /// Whether a key that `way` reports at `now`, held for so long until then, is a press that no other way has reported.
     pub(crate) fn is_new(&mut self, way: Way, digit: char, held: Duration, now: Instant) -> bool {
-        let (way, down) = (way as u8, now.checked_sub(held).unwrap_or(now));
+        let (bit, down) = (way as u8, now.checked_sub(held).unwrap_or(now));
+        let is_piece = |press: &Press| {
+            let since = press.tone.and_then(|tone| down.checked_duration_since(tone));
+            press.digit == digit && since.is_some_and(|since| since + TORN < press.held)
+        };
+        if way == Way::Tone && self.0.iter().any(is_piece) {
+            return false;
+        }
         let apart = |press: &Press| press.down.max(down) - press.down.min(down);
         // In the order of presses: what this way has told already lies before what it tells now.
-        let told = self.0.iter().rposition(|press| press.digit == digit && press.ways & way != 0);
+        let told = self.0.iter().rposition(|press| press.digit == digit && press.ways & bit != 0);
         let next = told.map_or(0, |told| told + 1);
         let twin = self.0.iter_mut().skip(next).find(|press| press.digit == digit && apart(press) <= APART);
         match twin {
-            Some(press) => press.ways |= way,
+            Some(press) => press.tell(way, down, held),
             None => {
                 if self.0.len() == REMEMBERED {
                     self.0.pop_front();
                 }
-                self.0.push_back(Press { digit, down, ways: way });
+                let mut press = Press { digit, down, ways: 0, held: Duration::ZERO, tone: None };
+                press.tell(way, down, held);
+                self.0.push_back(press);
                 return true;
             }
         }
@@ -113,6 +142,8 @@ mod tests {
                 "121",
             ),
             ("much later", vec![(100, Event, '5', 80), (1_500, Info, '5', 80)], "55"),
+            ("a tone with a gap", vec![(200, Event, '5', 200), (160, Tone, '5', 60), (300, Tone, '5', 100)], "5"),
+            ("two tones", vec![(100, Tone, '5', 80), (260, Tone, '5', 80)], "55"),
             (
                 "one way misses the first press",
                 vec![(100, Info, '5', 80), (400, Event, '5', 80), (410, Info, '5', 80)],

@@ -437,7 +437,7 @@ impl Shell {
                 }
                 Output::Frames(on) => self.listener.on_frames(on),
                 Output::Transport(transport) => self.listener.on_transport(transport.word()),
-                Output::Digit(digit) => self.listener.on_digit(digit.encode_utf8(&mut [0; 4])),
+                Output::Digit(digit) => self.listener.on_digit(&digit),
                 Output::Warn(code, message) => self.listener.on_warning(code.word(), &message),
                 Output::End(code, message) => {
                     self.peer.close();

@@ -19,8 +19,6 @@ use protocol::visitor::{CallState, EndReason, FrameCodec, Quality, Transport, Vi
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long the browser's question for the microphone may stand. The server's set-up deadline is usually shorter.
 const MICROPHONE_WITHIN: Duration = Duration::from_secs(120);
-/// How far apart the two reports of one key of the far end may be: by signalling, and heard in the audio.
-const SAME_KEY_WITHIN: Duration = Duration::from_secs(2);
 /// How often that is looked at.
 const LISTEN_EVERY: Duration = Duration::from_millis(200);
 /// How often another path is asked for while there is none.
@@ -29,8 +27,6 @@ const RESTART_AGAIN: Duration = Duration::from_secs(3);
 const TOLD_AFTER: Duration = Duration::from_secs(2);
 /// The server closes a socket with this when it cannot go on with this page (RFC 6455 section 7.4.1).
 const POLICY_VIOLATION: u16 = 1008;
-/// Reported keys that wait for their other report; nobody presses more within [`SAME_KEY_WITHIN`].
-const MAX_KEYS: usize = 32;
 
 /// What happens to a call.
 #[derive(Debug)]
@@ -110,7 +106,7 @@ pub(crate) enum Output {
     /// Show what carries the audio.
     Transport(Transport),
     /// Show a key of the far end.
-    Digit(char),
+    Digit(String),
     /// Hand the panel a message of the server.
     Relay(String),
     /// Show that something is wrong; the call goes on.
@@ -132,13 +128,6 @@ enum Timer {
     Believed,
     Slow,
     Microphone,
-}
-
-/// How a key of the far end became known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Signalled,
-    Heard,
 }
 
 /// A call, from the click to its end.
@@ -175,7 +164,6 @@ pub(crate) struct Call {
     /// The shopper knows that there is no socket.
     is_told: bool,
     timers: Vec<(Timer, Duration)>,
-    keys: Vec<(Way, char, Duration)>,
     outputs: VecDeque<Output>,
 }
 
@@ -207,7 +195,6 @@ impl Call {
             wants_path: false,
             is_told: false,
             timers,
-            keys: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -350,7 +337,8 @@ impl Call {
                 }
             }
             Input::Told(text) => self.say(Request::Panel(text)),
-            Input::KeyHeard(digit) => self.key(Way::Heard, digit, now),
+            // The server knows whether it came another way as well, and whether it is one of a command.
+            Input::KeyHeard(digit) => self.send(VisitorRequest::Heard { digit: digit.into() }),
             Input::HungUp => {
                 self.send(VisitorRequest::Hangup {});
                 self.end(None, EndReason::VisitorHungUp.shopper());
@@ -412,11 +400,7 @@ impl Call {
                     self.ask_for_frames(now);
                 }
             }
-            VisitorEvent::Digit { digit, .. } => {
-                if let Some(digit) = digit.chars().next() {
-                    self.key(Way::Signalled, digit, now);
-                }
-            }
+            VisitorEvent::Digit { digit, .. } => self.outputs.push_back(Output::Digit(digit)),
             // The server's last word to this page: the call itself may go on elsewhere.
             VisitorEvent::Error { code: code @ (ErrorCode::CallElsewhere | ErrorCode::CallOver), message } => {
                 self.end(Some(code), &message);
@@ -431,17 +415,6 @@ impl Call {
             }
             // The link's; and the panel's, which this phone does not even read.
             _ => {}
-        }
-    }
-
-    /// Shows a key unless its other report has already been shown.
-    fn key(&mut self, way: Way, digit: char, now: Duration) {
-        self.keys.retain(|(.., at)| *at + SAME_KEY_WITHIN >= now);
-        if let Some(twin) = self.keys.iter().position(|(other, key, _)| *other != way && *key == digit) {
-            self.keys.remove(twin);
-        } else if self.keys.len() < MAX_KEYS {
-            self.keys.push((way, digit, now));
-            self.outputs.push_back(Output::Digit(digit));
         }
     }
 

@@ -1,6 +1,6 @@
 //! How loud audio is: a meter with ballistics for the eye, and the level byte of RFC 6464.
 
-use crate::{Dbov, SampleRate};
+use crate::{Dbov, SampleRate, units};
 
 /// Powers below this are cut to zero, so that a decaying average never reaches denormal numbers, which cost some
 /// processors a hundred times a normal addition. It lies 73 dB below what [`Dbov`] can tell from silence.
@@ -47,7 +47,8 @@ impl Meter {
     /// Takes samples in; blocks of any length give the same reading. What is not a number counts as silence.
     pub fn process(&mut self, block: &[f32]) {
         for sample in block {
-            let square = if sample.is_finite() { sample * sample } else { 0.0 };
+            let sample = units::audible(*sample);
+            let square = sample * sample;
             let step = if square > self.mean_square { self.attack } else { self.decay };
             self.mean_square = audible(self.mean_square + step * (square - self.mean_square));
             self.peak = audible(self.peak + self.decay * (square - self.peak)).max(square);

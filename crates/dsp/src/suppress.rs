@@ -12,7 +12,7 @@ mod analysis;
 mod coupling;
 mod noise;
 
-use crate::SampleRate;
+use crate::{SampleRate, units};
 use analysis::Analysis;
 use coupling::Coupling;
 use noise::ComfortNoise;
@@ -52,9 +52,8 @@ impl Suppressor {
     /// One sample of the microphone and what the far end says at that moment; the microphone's sample as it is to be sent. What is
     /// not a number counts as silence.
     pub fn process(&mut self, mic: f32, far: f32) -> f32 {
-        let number = |sample: f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
-        let mic = number(mic);
-        let (near_frame, far_frame) = (self.near.push(mic), self.far.push(number(far)));
+        let [mic, far] = [mic, far].map(|sample| units::audible(sample).clamp(-1.0, 1.0));
+        let (near_frame, far_frame) = (self.near.push(mic), self.far.push(far));
         // Both decimate alike, so both frames are complete at the same sample.
         if let (Some(near), Some(far)) = (near_frame, far_frame) {
             self.coupling.decide(&near.bands, &far.bands);

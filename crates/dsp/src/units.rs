@@ -81,6 +81,12 @@ impl Dbm0 {
     }
 }
 
+/// The sample, but silence for what is no number or lies more than 300 dB below full scale: there are the denormal numbers' neighbours, which
+/// filters must not chew on. They cost some fifty times as much as others.
+pub fn audible(sample: f32) -> f32 {
+    if sample.is_finite() && sample.abs() > 1e-15 { sample } else { 0.0 }
+}
+
 /// A 16-bit sample as a fraction of full scale.
 pub fn from_i16(sample: i16) -> f32 {
     f32::from(sample) / 32_768.0
@@ -104,6 +110,21 @@ mod tests {
         assert_eq!(Dbov::from_mean_square(0.0), Dbov::SILENCE);
         assert_eq!(Dbov::from_mean_square(f32::NAN), Dbov::SILENCE);
         assert!((Dbov(-20.0).mean_square() - 0.01).abs() < 1e-7);
+    }
+
+    #[test]
+    fn what_nobody_hears_and_what_is_no_number_is_silence() {
+        for (sample, expected) in [
+            (1e-39, 0.0),
+            (-1e-39, 0.0),
+            (1e-15, 0.0),
+            (f32::NAN, 0.0),
+            (f32::NEG_INFINITY, 0.0),
+            (-1e-14, -1e-14),
+            (2.0, 2.0),
+        ] {
+            assert_eq!(audible(sample), expected, "{sample}");
+        }
     }
 
     #[test]

@@ -184,6 +184,11 @@ messages! {
             /// Each of `0`–`9`, `*`, `#`, `A`–`D`; at most [`MAX_KEYS`].
             digits: String,
         },
+        /// The engine has heard a key of the far end in the audio. The server answers with `digit`, if it did not know it.
+        Heard = "heard" {
+            /// One of `0`–`9`, `*`, `#`, `A`–`D`.
+            digit: String,
+        },
         /// The shopper hangs up, before or after the answer.
         Hangup = "hangup" {},
         /// The browser cannot go on.
@@ -283,7 +288,7 @@ messages! {
         Digit = "digit" {
             /// One of `0`–`9`, `*`, `#`, `A`–`D`.
             digit: String,
-            /// How long it was held, in milliseconds.
+            /// How long it was held, in milliseconds; 0: that is not known.
             duration_ms: u32,
         },
         /// What carries the audio: sent when the path is up, and again whenever the audio has moved.

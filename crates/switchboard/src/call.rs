@@ -3,6 +3,7 @@
 
 use crate::certificates::Certificates;
 use crate::commands::{Outcome, Question, Running};
+use crate::ears::{Ears, key_of};
 use crate::gateways::Gateways;
 use crate::keys::Keys;
 use crate::resume::{Contender, Epoch, Page, Visitor, refuse_as_over};
@@ -68,6 +69,7 @@ pub(crate) struct Call {
     pub(crate) answered_at: Option<Instant>,
     /// What the far end keys.
     pub(crate) keys: Keys,
+    pub(crate) ears: Ears,
     /// The far end's command that is being carried out.
     pub(crate) running: Option<Running>,
     /// The last question to a resolver.
@@ -124,6 +126,7 @@ impl Call {
             rang: false,
             answered_at: None,
             keys: Keys::default(),
+            ears: Ears::default(),
             running: None,
             question: Question::default(),
             settings: State::default(),
@@ -160,6 +163,7 @@ impl Call {
             VisitorRequest::Keys { digits } if self.said.offers > 0 && digits.len() <= MAX_KEYS => {
                 self.command(Command::Press { call: self.id.clone(), digits }, fx);
             }
+            VisitorRequest::Heard { digit } if let Some(key) = key_of(&digit) => self.key_heard(state, key, fx),
             VisitorRequest::Hangup {} if state == CallState::Answered => self.end(EndReason::VisitorHungUp, fx),
             VisitorRequest::Hangup {} => self.end(EndReason::Cancelled, fx),
             VisitorRequest::Failed { code, detail } => {
@@ -174,7 +178,8 @@ impl Call {
             | VisitorRequest::Ready {}
             | VisitorRequest::Frames { .. }
             | VisitorRequest::Next { .. }
-            | VisitorRequest::Keys { .. } => {
+            | VisitorRequest::Keys { .. }
+            | VisitorRequest::Heard { .. } => {
                 let code = ErrorCode::MessageInvalid;
                 self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
             }
@@ -291,11 +296,13 @@ impl Call {
             Event::FarEndHungUp { .. } if state == CallState::Answered => self.end(EndReason::AgentHungUp, fx),
             // A dialog that breaks before the answer: the far end did not want the call.
             Event::FarEndHungUp { .. } => self.end(EndReason::Refused, fx),
-            Event::Digit { from: Side::Agent, digit, duration_ms, .. } => self.key(state, digit, duration_ms, fx),
+            Event::Digit { from: Side::Agent, digit, duration_ms, .. } => self.key_told(state, digit, duration_ms, fx),
+            // It went out with the audio.
+            Event::Digit { from: Side::Visitor, digit, .. } => self.ears.press(digit, fx.now),
             Event::Failed { failure, detail, .. } => {
                 self.end_as(Ending { detail: Some(detail), ..Ending::of(reason_for_failure(failure)) }, fx);
             }
-            // Repeated or late: the call is further already. The visitor's own keys went out with the audio.
+            // Repeated or late: the call is further already.
             Event::Registered { .. }
             | Event::Answer { .. }
             | Event::MediaUp { .. }
@@ -303,7 +310,6 @@ impl Call {
             | Event::Ringing { .. }
             | Event::EarlyMedia { .. }
             | Event::Answered { .. }
-            | Event::Digit { from: Side::Visitor, .. }
             | Event::Transport { .. }
             | Event::Closed { .. } => {}
         }

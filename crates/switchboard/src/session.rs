@@ -129,6 +129,7 @@ impl Call {
             fx.outputs.push_back(close(old));
         }
         self.refuse_contender(fx);
+        self.ears.cover(fx.now);
         self.repeat(page, seen, fx);
         self.timers.disarm(Timer::Visitor);
         if self.said.frames.is_some() {

@@ -19,6 +19,8 @@ use crate::media::browser::{Browser, TestResult};
 use crate::sip::sdp::{self, Local};
 use crate::sip::{DEFAULT_T1, Settings, SipEvent, SipHandle, SipStack, SipStats};
 
+mod keys;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 

@@ -43,6 +43,7 @@ const MAX_PTIME_SAMPLES: usize = 480;
 
 /// How long a key of [`Bridge::press`] sounds: what the panel lets the browser's own keys sound.
 const KEY_HELD: Duration = Duration::from_millis(120);
+
 /// The random numbers that a bridge starts from (RFC 3550 section 5.1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seed {
@@ -75,8 +76,9 @@ pub(crate) struct Bridge {
     agent_keys: KeyReceiver,
     relay: KeyRelay,
     dtmf: Dtmf,
-    /// Listens for tones, if the far end sends keys so.
-    agent_tones: Option<ToneReceiver>,
+    agent_tones: ToneReceiver,
+    /// Keys of the far end come as tones only.
+    agent_has_no_events: bool,
     reporter: Reporter,
     silence: SilenceWatch,
     tone: Ringback,
@@ -113,7 +115,8 @@ impl Bridge {
             agent_keys: KeyReceiver::new(SampleRate::HZ_8000, now),
             relay: KeyRelay::new(seed.agent_timestamp, now),
             dtmf: Dtmf::Auto,
-            agent_tones: None,
+            agent_tones: ToneReceiver::default(),
+            agent_has_no_events: false,
             reporter: Reporter::new(seed.ntp, seed.ssrc, now),
             silence: SilenceWatch::default(),
             tone,
@@ -163,8 +166,7 @@ impl Bridge {
             Dtmf::Events => false,
             Dtmf::Tones => true,
         };
-        // What is being keyed while the session changes is heard to its end.
-        self.agent_tones = as_tones.then(|| self.agent_tones.take().unwrap_or_default());
+        self.agent_has_no_events = as_tones;
         self.relay.send_tones(as_tones);
         self.silence.agreed(remote.rtp.is_some() && remote.direction == Direction::SendRecv, now);
         self.rtp.configure(remote);
@@ -300,8 +302,8 @@ impl Bridge {
                 let arrival = self.from_visitor.push(law, (ssrc, number, timestamp), &packet.payload, now);
                 trace!(ssrc, sequence = packet.sequence, ?arrival, "audio");
             }
-            VisitorPayload::Event(clock) if is_in_order(arrival) => {
-                self.from_visitor.leave_out();
+            VisitorPayload::Event(clock) if is_of_stream(arrival) => {
+                self.from_visitor.leave_out(number);
                 let event = Packet { ssrc, timestamp, marker, payload: &packet.payload };
                 let Self { visitor_keys, outbox, relay, to_agent, .. } = self;
                 visitor_keys.receive(event, clock, now, |key| visitor_key(key, outbox, relay, to_agent, now));
@@ -322,15 +324,15 @@ impl Bridge {
                 let arrival = self.from_agent.push(law(codec), (ssrc, sequence, timestamp), payload, now);
                 trace!(ssrc, sequence, ?arrival, "G.711");
             }
-            AgentPayload::Event if is_in_order(packet.arrival) => {
-                self.from_agent.leave_out();
+            AgentPayload::Event if is_of_stream(packet.arrival) => {
+                self.from_agent.leave_out(sequence);
                 let event = Packet { ssrc, timestamp, marker, payload };
                 let outbox = &mut self.outbox;
                 self.agent_keys
                     .receive(event, SampleRate::HZ_8000, now, |key| report(outbox, Side::Agent, Way::Event, key));
             }
             // The browser makes its own noise of the silence that we leave.
-            AgentPayload::ComfortNoise if is_in_order(packet.arrival) => self.from_agent.leave_out(),
+            AgentPayload::ComfortNoise if is_of_stream(packet.arrival) => self.from_agent.leave_out(sequence),
             AgentPayload::Event | AgentPayload::ComfortNoise => {}
         }
     }
@@ -399,9 +401,7 @@ impl Bridge {
     fn hear_agent(&mut self, due: Instant) {
         let mut piece: Piece = [0.0; PIECE_SAMPLES];
         let content = self.from_agent.pull(&mut piece, due);
-        if let Some(tones) = &mut self.agent_tones {
-            tones.take(&mut piece, due, |key| report(&mut self.outbox, Side::Agent, Way::Tone, key));
-        }
+        self.take_tones(&mut piece, due);
         let heard = match (content, &mut self.ringing) {
             (Content::Sound, ringing) => {
                 *ringing = None;
@@ -414,6 +414,21 @@ impl Bridge {
             (Content::Silence, None) => None,
         };
         self.to_visitor.push(heard, due, |coded| self.outbox.send_visitor(coded));
+    }
+
+    /// Finds keys of the far end in its audio and takes them out. Where they come as events, tones beside those are taken out as soon, and
+    /// others once it is sure that they are: speech is not to suffer for what seldom happens.
+    fn take_tones(&mut self, piece: &mut Piece, due: Instant) {
+        if self.dtmf == Dtmf::Events {
+            return;
+        }
+        let is_wary = self.agent_has_no_events || self.agent_keys.is_busy(due);
+        let Self { agent_tones, relay, outbox, .. } = self;
+        agent_tones.take(piece, is_wary, due, |key| {
+            if !relay.echoes(key, due) {
+                report(outbox, Side::Agent, Way::Tone, key);
+            }
+        });
     }
 
     /// The piece of the visitor's audio that is due, or of what stands in for it, and a tone over it: to the far end.
@@ -431,8 +446,10 @@ impl Bridge {
             }
             (Content::Silence, None) => false,
         };
+        let is_keying = self.relay.is_sending(due);
         is_heard |= self.relay.fill(&mut piece);
-        if let Some(notice) = &mut self.notice {
+        // Events would stand in its place, and tones are to be understood.
+        if let Some(notice) = self.notice.as_mut().filter(|_| !is_keying) {
             is_heard = true;
             if notice.mix(&mut piece) {
                 self.notice = None;
@@ -484,11 +501,11 @@ fn visitor_key(key: Key, outbox: &mut Outbox, relay: &mut KeyRelay, to_agent: &F
     relay.handle(key, to_agent.timestamp_at(now), now);
 }
 
-/// Whether a packet that cannot wait for its turn is of use.
-fn is_in_order(arrival: Arrival) -> bool {
+/// Whether a packet that does not wait for its turn is of use. What is late may be all that is left of a key.
+fn is_of_stream(arrival: Arrival) -> bool {
     match arrival {
-        Arrival::First | Arrival::Next { .. } => true,
-        Arrival::Late | Arrival::Suspect => false,
+        Arrival::First | Arrival::Next { .. } | Arrival::Late => true,
+        Arrival::Suspect => false,
     }
 }
 

@@ -15,6 +15,9 @@ const REPORT_AFTER: Duration = Duration::from_secs(1);
 /// The packet time of events that we send.
 const EVENT_INTERVAL_MS: u32 = 20;
 
+/// For so long after the last packet of an event its tones may still come, if they come as well: they wait in playout, events do not.
+const TONES_WITHIN: Duration = Duration::from_millis(500);
+
 /// A key that somebody pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
@@ -40,6 +43,7 @@ pub(crate) struct KeyReceiver {
     receiver: Receiver,
     clock: SampleRate,
     start: Instant,
+    heard: Option<Instant>,
     held: HeldKey,
 }
 
@@ -82,19 +86,24 @@ impl HeldKey {
 impl KeyReceiver {
     /// For events with an RTP clock of `clock`.
     pub(crate) fn new(clock: SampleRate, now: Instant) -> Self {
-        Self { receiver: Receiver::new(clock), clock, start: now, held: HeldKey::default() }
+        Self { receiver: Receiver::new(clock), clock, start: now, heard: None, held: HeldKey::default() }
     }
 
     /// Takes a packet whose events tick at `clock`.
     pub(crate) fn receive(&mut self, packet: Packet<'_>, clock: SampleRate, now: Instant, emit: impl FnMut(Key)) {
-        if clock != self.clock {
-            // A peer that offers two clocks uses one of them.
-            *self = Self::new(clock, now);
-        }
+        // A peer that offers two clocks uses one of them, but a change of session may change it while a key is down.
+        self.receiver.set_clock(clock);
+        self.clock = clock;
+        self.heard = Some(now);
         if let Err(error) = self.receiver.handle_packet(packet, ticks(self.start, now, clock)) {
             debug!(ssrc = packet.ssrc, timestamp = packet.timestamp, %error, "no telephone event");
         }
         self.emit(now, emit);
+    }
+
+    /// Whether a key is down, or was just now.
+    pub(crate) fn is_busy(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|heard| now < heard + TONES_WITHIN)
     }
 
     /// Tells the time.

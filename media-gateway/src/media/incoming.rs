@@ -10,6 +10,8 @@ use dsp::SampleRate;
 use dsp::g711::Law;
 use dsp::playout::{Arrival, Codec, Config, Content, G711, Packet, Playout, SampleTime, Stats};
 
+use super::numbering::Numbering;
+
 /// What both legs are decoded to: a phone line carries no more, and nothing is resampled.
 pub(crate) const RATE: SampleRate = SampleRate::HZ_8000;
 
@@ -58,24 +60,24 @@ pub(crate) struct Incoming<C, const PAYLOAD: usize> {
     playout: Box<Playout<PAYLOAD>>,
     codec: C,
     start: Instant,
-    left_out: u16,
+    numbering: Numbering,
 }
 
 impl<C: Codec, const PAYLOAD: usize> Incoming<C, PAYLOAD> {
     fn with(codec: C, clock: SampleRate, now: Instant) -> Result<Self, AudioError> {
         let playout = Box::new(Playout::new(RATE, clock, Config::default()).ok_or(AudioError::Rate)?);
-        Ok(Self { playout, codec, start: now, left_out: 0 })
+        Ok(Self { playout, codec, start: now, numbering: Numbering::default() })
     }
 
     /// The stream has used a sequence number for something else than audio (an event, comfort noise), which is no loss.
-    pub(crate) fn leave_out(&mut self) {
-        self.left_out = self.left_out.wrapping_add(1);
+    pub(crate) fn leave_out(&mut self, number: u16) {
+        self.numbering.leave_out(number);
     }
 
     /// Another sender comes: what is held of this one is not played.
     pub(crate) fn forget(&mut self) {
         self.playout.restart();
-        self.left_out = 0;
+        self.numbering = Numbering::default();
     }
 
     /// The piece that is due at `due`: all of it, whatever has come.
@@ -98,7 +100,7 @@ impl<C: Codec, const PAYLOAD: usize> Incoming<C, PAYLOAD> {
         *first = tag;
         rest.copy_from_slice(payload);
         let payload = tagged.get(..=payload.len()).unwrap_or_default();
-        let sequence = sequence.wrapping_sub(self.left_out);
+        let sequence = self.numbering.audio(sequence);
         self.playout.push(&Packet { ssrc, sequence, timestamp, payload }, sample_time(self.start, now))
     }
 }
@@ -224,7 +226,7 @@ impl Codec for G711Decoder {
 
 /// Whether an Opus packet holds redundancy for the one before it: the LBRR flag of RFC 6716 section 4.2.4, of either channel, which
 /// stands in the first byte of the first SILK frame behind one flag of voice activity for each 20 ms.
-fn has_redundancy(packet: &[u8]) -> bool {
+pub(super) fn has_redundancy(packet: &[u8]) -> bool {
     const FIRST_CELT_ONLY: u8 = 16;
     let Some(toc) = packet.first() else { return false };
     if toc >> 3 >= FIRST_CELT_ONLY {

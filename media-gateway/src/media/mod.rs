@@ -15,6 +15,7 @@ mod frames;
 mod incoming;
 mod latch;
 mod notice;
+mod numbering;
 mod outbox;
 pub(crate) mod ports;
 mod quality;

@@ -2,13 +2,18 @@
 //!
 //! Deliberately not here: what the far end negotiated ([`super::bridge`]).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use dsp::Digit;
 use dsp::telephone_event::EventPacket;
 
 use super::dtmf::{Key, KeySender};
 use super::incoming::Piece;
 use super::tones::ToneSender;
+
+/// For so long after a key of the visitor went out, the same key as a tone of the far end's is its echo: a telephone line's hybrid sends
+/// back what a gateway makes of an event, and a tone is reported when it is over.
+const ECHO: Duration = Duration::from_secs(1);
 
 /// Sends keys on, one after the other.
 #[derive(Debug)]
@@ -16,12 +21,14 @@ pub(crate) struct KeyRelay {
     events: KeySender,
     tones: ToneSender,
     as_tones: bool,
+    /// What has gone out, a bit for each digit, and until when that may echo.
+    sent: (u16, Instant),
 }
 
 impl KeyRelay {
     /// For a stream that stands at `timestamp`.
     pub(crate) fn new(timestamp: u32, now: Instant) -> Self {
-        Self { events: KeySender::new(timestamp, now), tones: ToneSender::default(), as_tones: false }
+        Self { events: KeySender::new(timestamp, now), tones: ToneSender::default(), as_tones: false, sent: (0, now) }
     }
 
     /// Keys go as tones from the next one on, or as events.
@@ -31,11 +38,21 @@ impl KeyRelay {
 
     /// The visitor has pressed a key, while the stream stands at `timestamp`.
     pub(crate) fn handle(&mut self, key: Key, timestamp: u32, now: Instant) {
-        match key {
-            Key::Pressed { .. } => {}
-            Key::Released { digit, held } if self.as_tones => self.tones.press(digit, held),
-            Key::Released { digit, held } => self.events.press(digit, held, timestamp, now),
+        let Key::Released { digit, held } = key else { return };
+        if self.as_tones {
+            self.tones.press(digit, held);
+        } else {
+            self.events.press(digit, held, timestamp, now);
         }
+        let before = if now < self.sent.1 { self.sent.0 } else { 0 };
+        self.sent = (before | bit(digit), now + ECHO);
+    }
+
+    /// Whether a key that is found in the far end's audio is the visitor's own.
+    pub(crate) fn echoes(&self, key: Key, now: Instant) -> bool {
+        let (Key::Pressed { digit, .. } | Key::Released { digit, .. }) = key;
+        let (sent, until) = self.sent;
+        now < until && sent & bit(digit) != 0
     }
 
     /// The packets that are due in a stream that stands at `timestamp`.
@@ -53,6 +70,15 @@ impl KeyRelay {
         self.events.poll_timeout()
     }
 
+    /// Whether a key goes out at `now`, in whatever way. To be asked at each tick.
+    pub(crate) fn is_sending(&mut self, now: Instant) -> bool {
+        let is_sending = self.is_sending_events() || self.is_sending_tones();
+        if is_sending {
+            self.sent.1 = now + ECHO;
+        }
+        is_sending
+    }
+
     /// Whether events stand in the audio's place (RFC 4733 section 2.5.1.2).
     pub(crate) fn is_sending_events(&self) -> bool {
         self.events.is_sending()
@@ -62,4 +88,8 @@ impl KeyRelay {
     pub(crate) fn is_sending_tones(&self) -> bool {
         self.tones.is_sending()
     }
+}
+
+fn bit(digit: Digit) -> u16 {
+    1 << digit.event()
 }

@@ -10,7 +10,7 @@ use tracing::{debug, trace};
 use super::latch::Latch;
 use super::rtcp::{Heard, Session};
 use super::sequence::{Arrival, Sequence};
-use crate::sip::sdp::{Codec, Remote};
+use crate::sip::sdp::{Codec, Remote, TELEPHONE_EVENT};
 
 /// RFC 3551 section 6: comfort noise (RFC 3389) at 8 kHz.
 const COMFORT_NOISE_PT: u8 = 13;
@@ -55,6 +55,8 @@ pub(crate) enum AgentPayload {
 #[derive(Debug)]
 pub(crate) struct RtpLeg {
     media: Option<Remote>,
+    /// The payload type of events before the one of now.
+    former_event: Option<u8>,
     latch: Latch,
     incoming: Sequence,
     incoming_ssrc: Option<u32>,
@@ -92,6 +94,7 @@ impl RtpLeg {
     pub(crate) fn new(ssrc: u32, sequence: u16) -> Self {
         Self {
             media: None,
+            former_event: None,
             latch: Latch::default(),
             incoming: Sequence::default(),
             incoming_ssrc: None,
@@ -107,7 +110,10 @@ impl RtpLeg {
     /// Takes what a new offer and answer agreed on.
     pub(crate) fn configure(&mut self, media: Remote) {
         self.latch.signal(media.rtp);
-        self.media = Some(media);
+        let before = self.media.replace(media).and_then(|before| before.telephone_event);
+        if before != media.telephone_event {
+            self.former_event = before.or(self.former_event);
+        }
     }
 
     /// What was agreed on; `None` before the first SDP of the far end.
@@ -213,6 +219,10 @@ impl RtpLeg {
             0 => Some(AgentPayload::Audio(Codec::Pcmu)),
             8 => Some(AgentPayload::Audio(Codec::Pcma)),
             COMFORT_NOISE_PT => Some(AgentPayload::ComfortNoise),
+            // RFC 3264 section 5.1: what comes to us has the number that we offered, whatever number the answer has for its own way;
+            // and until our answer to a new offer is there, the one before.
+            TELEPHONE_EVENT => Some(AgentPayload::Event),
+            event if self.former_event == Some(event) => Some(AgentPayload::Event),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@
 /// RFC 3550 appendix A.1: a step forward up to this is loss, a larger one is a restart.
 const MAX_DROPOUT: u16 = 3000;
 /// RFC 3550 appendix A.1: a step backward up to this is a late packet.
-const MAX_MISORDER: u16 = 100;
+pub(super) const MAX_MISORDER: u16 = 100;
 
 /// What a packet's sequence number says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

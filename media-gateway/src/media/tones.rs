@@ -37,9 +37,11 @@ impl Default for ToneReceiver {
 }
 
 impl ToneReceiver {
-    /// Takes keys out of the piece of `now`. Every piece is to go through here, silent ones as well.
-    pub(crate) fn take(&mut self, piece: &mut Piece, now: Instant, mut emit: impl FnMut(Key)) {
+    /// Takes keys out of the piece of `now`, at the first suspicion if it `is_wary`. Every piece is to go through here, silent ones as
+    /// well.
+    pub(crate) fn take(&mut self, piece: &mut Piece, is_wary: bool, now: Instant, mut emit: impl FnMut(Key)) {
         let Self { blanker, held } = self;
+        blanker.set_wary(is_wary);
         blanker.process(piece, |event| match event {
             Event::Start { digit, .. } => held.down(digit, now),
             Event::End { digit, duration } => {

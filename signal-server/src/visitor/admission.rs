@@ -102,6 +102,7 @@ impl Hello {
             | VisitorRequest::Ready {}
             | VisitorRequest::Frames { .. }
             | VisitorRequest::Keys { .. }
+            | VisitorRequest::Heard { .. }
             | VisitorRequest::Hangup {}
             | VisitorRequest::Ping { .. }
             | VisitorRequest::Failed { .. }

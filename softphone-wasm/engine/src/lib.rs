@@ -15,6 +15,7 @@ use dsp::{
     gain::Gain,
     level::{Ballistics, Meter},
     suppress::Suppressor,
+    units,
 };
 
 /// The largest block, samples. Web Audio's render quantum is 128, and contexts may come to choose a larger one (`renderSizeHint`).
@@ -53,7 +54,7 @@ impl Engine {
     /// numbers become silence, louder ones than full scale are clipped.
     pub fn process(&mut self, mic: &[f32], far: &[f32], out: &mut [f32]) {
         for (at, (sample, out)) in mic.iter().zip(out.iter_mut()).enumerate() {
-            let mut sample = if sample.is_finite() { *sample } else { 0.0 };
+            let mut sample = units::audible(*sample);
             if let Some(suppressor) = &mut self.suppressor {
                 sample = suppressor.process(sample, far.get(at).copied().unwrap_or_default());
             }

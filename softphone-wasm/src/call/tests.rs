@@ -170,16 +170,12 @@ fn every_wait_of_the_setup_ends_in_the_error_that_names_it() {
 }
 
 #[test]
-fn a_key_that_is_both_signalled_and_heard_counts_once() {
+fn a_key_that_is_heard_is_told_the_server_and_shown_when_the_server_says_so() {
     let mut call = welcomed();
-    let signalled = |digit: &str| Input::Received(VisitorEvent::Digit { digit: digit.to_owned(), duration_ms: 100 });
-    assert_eq!(feed(&mut call, signalled("5")), [Output::Digit('5')]);
-    assert_eq!(feed(&mut call, Input::KeyHeard('5')), []);
-    assert_eq!(feed(&mut call, Input::KeyHeard('5')), [Output::Digit('5')], "a second press");
-    assert_eq!(feed(&mut call, signalled("5")), []);
-    assert_eq!(feed(&mut call, signalled("7")), [Output::Digit('7')]);
-    call.handle_input(Input::KeyHeard('7'), T0 + SAME_KEY_WITHIN + Duration::from_millis(1));
-    assert_eq!(drain(&mut call), [Output::Digit('7')], "too late to be the same press");
+    let heard = VisitorRequest::Heard { digit: "5".to_owned() };
+    assert_eq!(feed(&mut call, Input::KeyHeard('5')), [say(heard)], "it may be one of a command");
+    let shown = VisitorEvent::Digit { digit: "5".to_owned(), duration_ms: 0 };
+    assert_eq!(feed(&mut call, Input::Received(shown)), [Output::Digit("5".to_owned())]);
 }
 
 #[test]

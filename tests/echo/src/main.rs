@@ -39,6 +39,9 @@ const ERLE_DB: f32 = 40.0;
 const LOST_DB: f32 = 6.0;
 const ENGINE_US: f64 = 26.7;
 
+/// How much longer denormal numbers may take than others: where they are computed with, it is some fifty times.
+const DENORMAL_RATIO: f64 = 2.0;
+
 /// Web Audio's quantum.
 const QUANTUM: usize = 128;
 
@@ -112,7 +115,8 @@ fn main() -> Result<()> {
     }
     wasm("engine", 0, Some(ENGINE_US), "engine alone")?;
     wasm("engine", 1, Some(ENGINE_US), "engine with the suppressor")?;
-    wasm("canceller", 1, None, "canceller")
+    wasm("canceller", 1, None, "canceller")?;
+    wasm("line", 0, None, "line")
 }
 
 fn wasm(module: &str, layer: u32, target: Option<f64>, name: &str) -> Result<()> {
@@ -131,6 +135,12 @@ fn wasm(module: &str, layer: u32, target: Option<f64>, name: &str) -> Result<()>
     }
     let bytes = next()?;
     report(&format!("{name}, gzip"), bytes, "bytes", None);
+    let [denormal, decay, ordinary] = [next()?, next()?, next()?];
+    for (what, median) in [("denormal input", denormal), ("a decay", decay)] {
+        let ratio = median / ordinary;
+        let target = Some((DENORMAL_RATIO, ratio <= DENORMAL_RATIO));
+        report(&format!("{name}, WASM, {what} beside ordinary input"), ratio, "times as long", target);
+    }
     Ok(())
 }
 

@@ -14,21 +14,28 @@ const EDGE_MS: u32 = 1;
 pub struct Blanker {
     detector: Detector,
     edge: usize,
+    is_wary: bool,
     is_blank: bool,
 }
 
 impl Blanker {
     /// One that has heard silence.
     pub fn new(rate: SampleRate) -> Self {
-        Self { detector: Detector::new(rate), edge: rate.samples(EDGE_MS) as usize, is_blank: false }
+        Self { detector: Detector::new(rate), edge: rate.samples(EDGE_MS) as usize, is_wary: true, is_blank: false }
+    }
+
+    /// Whether suspicion is enough, from the next block on; otherwise nothing is blanked before it is known to be a digit, of which
+    /// 55 ms remain, and speech has nothing to fear.
+    pub fn set_wary(&mut self, is_wary: bool) {
+        self.is_wary = is_wary;
     }
 
     /// Takes digits out of `block` and hands out its events. In blocks of 20 ms at most the first 21 ms of a digit remain, which
     /// no other detector takes for one (ITU-T Q.24); in longer blocks a block and 1 ms. What follows a digit is heard again within 60 ms.
     pub fn process(&mut self, block: &mut [f32], on_event: impl FnMut(Event)) {
         self.detector.process(block, on_event);
-        let before =
-            core::mem::replace(&mut self.is_blank, self.detector.current().is_some() || self.detector.suspects());
+        let is_blank = self.detector.current().is_some() || self.is_wary && self.detector.suspects();
+        let before = core::mem::replace(&mut self.is_blank, is_blank);
         match (before, self.is_blank) {
             (false, false) => {}
             (false, true) => {
@@ -136,6 +143,23 @@ mod tests {
             let samples: Vec<f32> =
                 (0..rate.samples(3_000)).map(|_| sine.next_sample() + 0.01 * random.gaussian()).collect();
             assert!(blank(rate, &samples) == (samples, 0), "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_not_wary_waits_for_the_digit_and_leaves_alone_what_is_none() {
+        for rate in rates() {
+            let digit = |on_ms| Generator::new(rate, Digit::ALL[5], Shape { on_ms, off_ms: 200, ..Shape::default() });
+            let samples: Vec<f32> = digit(25).chain(digit(100)).chain(digit(25)).collect();
+            let (mut blanker, mut left, mut found) = (Blanker::new(rate), samples.clone(), 0);
+            blanker.set_wary(false);
+            for block in left.chunks_mut(rate.samples(BLOCK_MS) as usize) {
+                blanker.process(block, |event| found += usize::from(matches!(event, Event::Start { .. })));
+            }
+            let [first, last] = [225, 525].map(|ms| rate.samples(ms) as usize);
+            assert!(left[..first] == samples[..first] && left[last..] == samples[last..], "{rate:?}");
+            let remains = sounding(rate, &left[first..last]);
+            assert!(found == 1 && remains <= 55, "{remains} ms at {rate:?}");
         }
     }
 

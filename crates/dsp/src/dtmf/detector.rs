@@ -8,7 +8,7 @@
 //! It does not remove the tones from the audio, and it does not decide what digits mean.
 
 use super::{HIGH_GROUP, LOW_GROUP};
-use crate::{Digit, SampleRate};
+use crate::{Digit, SampleRate, units};
 
 /// Hops in an analysis. 20 ms: long enough to tell 1.5 % from 3.5 % and for 15 dB of noise, short enough for a pause of 40 ms.
 const WINDOW: usize = 16;
@@ -150,7 +150,7 @@ impl Detector {
     /// The same for 16-bit samples.
     pub fn process_i16(&mut self, block: &[i16], mut on_event: impl FnMut(Event)) {
         for sample in block {
-            self.push(crate::units::from_i16(*sample), &mut on_event);
+            self.push(units::from_i16(*sample), &mut on_event);
         }
     }
 
@@ -165,8 +165,7 @@ impl Detector {
     }
 
     fn push(&mut self, sample: f32, on_event: &mut impl FnMut(Event)) {
-        // Below −400 dB lie the denormal numbers' neighbours: the filters must not chew on them.
-        let sample = if sample.abs() > 1e-15 { sample } else { 0.0 };
+        let sample = units::audible(sample);
         self.energy += sample * sample;
         for filter in &mut self.filters {
             filter.push(sample);

@@ -85,3 +85,36 @@ fn an_outage_of_600_ms_that_ends_in_a_burst_beyond_the_cap() {
         false
     ));
 }
+
+#[test]
+fn loss_of_10_percent_with_the_codecs_own_concealment() {
+    let mut random = Random::new(2);
+    let mut codec = Numbered::new(speech);
+    codec.has_plc = true;
+    let sent = send(300, |_| (random.unit() >= 0.1).then_some(0.0));
+    insta::assert_snapshot!(listen(sent, codec, 6_000, 20, Config::default()).table(200));
+}
+
+#[test]
+fn the_same_sender_begins_anew() {
+    let mut sent = send(300, |_| Some(0.0));
+    for packet in &mut sent[150..] {
+        (packet.sequence, packet.timestamp) =
+            (packet.sequence.wrapping_add(30_000), packet.timestamp.wrapping_sub(900_000));
+    }
+    insta::assert_snapshot!(listen(sent, Numbered::new(speech), 6_000, 20, Config::default()).table(200));
+}
+
+#[test]
+fn losses_for_which_redundancy_is_waited_for_and_their_end() {
+    // One in 20 for 10 s, then none.
+    let sent = send(1_500, |number| (number >= 500 || number % 20 != 7).then_some(5.0));
+    let mut codec = Numbered::new(speech);
+    codec.has_fec = true;
+    insta::assert_snapshot!(listen(sent, codec, 30_000, 20, Config::default()).table(1_000));
+}
+
+#[test]
+fn a_packet_a_second_that_comes_after_its_turn() {
+    insta::assert_snapshot!(table(|number| Some(if number % 50 == 30 { 120.0 } else { 0.0 }), false));
+}

@@ -1,8 +1,9 @@
 //! Random networks: whatever they do, playout keeps its bounds.
 
 use super::Config;
-use super::testing::{Numbered, Sent, Sound, listen, send};
+use super::testing::{Heard, Numbered, Sent, Sound, listen, send};
 use proptest::prelude::*;
+use std::vec::Vec;
 
 fn sound(number: u32) -> Sound {
     match number / 20 % 3 {
@@ -10,6 +11,17 @@ fn sound(number: u32) -> Sound {
         1 => Sound::Noise,
         _ => Sound::Silence,
     }
+}
+
+/// Each packet is heard once and in order, decoded or recovered; and no more is held than the cap.
+fn keeps_its_bounds(heard: &Heard, max_delay_ms: u32) -> Result<(), TestCaseError> {
+    let played = &heard.codec.played;
+    prop_assert!(played.windows(2).all(|pair| pair[0] < pair[1]), "{played:?}");
+    prop_assert!(heard.audio.iter().all(|sample| sample.is_finite() && sample.abs() < 2.0));
+    for (at, stats, _) in &heard.trace {
+        prop_assert!(stats.target_ms <= max_delay_ms && stats.held_ms <= max_delay_ms, "{at}: {stats:?}");
+    }
+    Ok(())
 }
 
 proptest! {
@@ -38,11 +50,59 @@ proptest! {
         (codec.has_fec, codec.has_plc) = (has_fec, has_plc);
         let config = Config { max_delay_ms, ..Config::default() };
         let heard = listen(sent, codec, 9_000, block, config);
-        prop_assert!(heard.codec.decoded.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", heard.codec.decoded);
-        prop_assert!(heard.audio.iter().all(|sample| sample.is_finite() && sample.abs() < 2.0));
-        for (at, stats, _) in &heard.trace {
-            prop_assert!(stats.target_ms <= max_delay_ms && stats.held_ms <= max_delay_ms, "{at}: {stats:?}");
+        keeps_its_bounds(&heard, max_delay_ms)?;
+    }
+
+    #[test]
+    fn doubles_pauses_and_restarts_of_the_sender_change_no_order_either(
+        // Later than the cap is the network's delay, and none of ours.
+        delays in prop::collection::vec(prop_oneof![8 => 0.0..60.0f64, 1 => 0.0..150.0f64], 400),
+        losses in prop::collection::vec(prop::bool::weighted(0.05), 400),
+        doubles in prop::collection::vec(prop_oneof![3 => Just(None), 1 => (0.0..100.0f64).prop_map(Some)], 400),
+        // From which packet on, and how many of them, the sender leaves out without counting (DTX).
+        pauses in prop::collection::vec((0u32..400, 1u32..60), 0..6),
+        // From which packet on it has other numbers, and whether it has another SSRC as well.
+        restarts in prop::collection::vec((20u32..380, any::<bool>()), 0..3),
+        block in prop_oneof![Just(10u64), Just(20)],
+        has_fec: bool,
+        has_plc: bool,
+    ) {
+        let mut sent = Vec::new();
+        let (mut skipped, mut moved, mut ssrc) = (0, 0, 1);
+        for packet in send(400, |number| Some(delays[number as usize])) {
+            let number = packet.number;
+            for (_, is_another) in restarts.iter().filter(|(from, _)| *from == number) {
+                moved += 1;
+                ssrc += u32::from(*is_another);
+            }
+            if pauses.iter().any(|(from, count)| (*from..from + count).contains(&number)) {
+                skipped += 1;
+                continue;
+            }
+            if losses[number as usize] {
+                continue;
+            }
+            // What the sender before the restart has sent does not come behind it: nobody could tell it from another restart.
+            let is_near = restarts.iter().any(|(from, _)| from.abs_diff(number) < 30);
+            let arrival_ms = if is_near { f64::from(number) * 20.0 } else { packet.arrival_ms };
+            let packet = Sent {
+                arrival_ms,
+                ssrc,
+                sequence: packet.sequence.wrapping_sub(skipped).wrapping_add(moved * 20_000),
+                timestamp: packet.timestamp.wrapping_add(u32::from(moved) * 3_000_000),
+                number,
+            };
+            sent.push(packet);
+            let double = doubles[number as usize].filter(|_| !is_near);
+            sent.extend(double.map(|later| Sent { arrival_ms: arrival_ms + later, ..packet }));
         }
+        let mut codec = Numbered::new(sound);
+        (codec.has_fec, codec.has_plc) = (has_fec, has_plc);
+        let config = Config::default();
+        let heard = listen(sent, codec, 9_000, block, config);
+        keeps_its_bounds(&heard, config.max_delay_ms)?;
+        let longest = heard.trace.iter().map(|(_, stats, _)| stats.delay_ms).max().unwrap_or_default();
+        prop_assert!(longest <= config.max_delay_ms, "{longest}");
     }
 
     #[test]

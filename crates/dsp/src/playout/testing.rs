@@ -46,6 +46,8 @@ pub(crate) struct Numbered {
     pub(crate) decoded_at: Vec<u64>,
     now: u64,
     pub(crate) recovered: Vec<u32>,
+    /// Both, in the order in which they are heard.
+    pub(crate) played: Vec<u32>,
     pub(crate) resets: usize,
 }
 
@@ -60,6 +62,7 @@ impl Numbered {
             decoded_at: Vec::new(),
             now: 0,
             recovered: Vec::new(),
+            played: Vec::new(),
             resets: 0,
         }
     }
@@ -89,6 +92,7 @@ impl Codec for Numbered {
     fn decode(&mut self, payload: &[u8], pcm: &mut [f32]) -> usize {
         let number = u32::from_be_bytes(payload.try_into().unwrap());
         self.decoded.push(number);
+        self.played.push(number);
         self.decoded_at.push(self.now);
         self.render(number, pcm)
     }
@@ -99,6 +103,7 @@ impl Codec for Numbered {
             return 0;
         }
         self.recovered.push(number);
+        self.played.push(number);
         self.render(number, pcm)
     }
 

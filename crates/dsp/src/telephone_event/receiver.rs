@@ -4,8 +4,8 @@
 use super::{LONGEST_SEGMENT, Payload, PayloadError};
 use crate::{Digit, SampleRate, ring::Ring};
 
-/// Keys remembered for late and doubled packets: at ten keys a second, what a network may hold back for most of a second.
-const REMEMBERED_KEYS: usize = 8;
+/// Keys remembered for late and doubled packets: at ten keys a second, what a network may hold back for two seconds.
+const REMEMBERED_KEYS: usize = 20;
 
 /// Events taken from one packet (RFC 4733 lets a sender pack several). More than four keys in one packet is not dialling.
 const EVENTS_IN_PACKET: usize = 4;
@@ -92,6 +92,17 @@ impl Receiver {
         if self.poll_timeout().is_some_and(|deadline| now >= deadline) {
             self.close_open_key(State::GivenUp);
         }
+    }
+
+    /// Events tick at `clock` from now on, and so does `now`. What is known of keys stays.
+    pub fn set_clock(&mut self, clock: SampleRate) {
+        let (before, after) = (u64::from(self.clock.hz()), u64::from(clock.hz()));
+        let scaled = |ticks: u64| ticks.saturating_mul(after) / before;
+        for key in self.keys.iter_mut().flatten() {
+            (key.before, key.heard) = (scaled(key.before), scaled(key.heard));
+            key.duration = u16::try_from(scaled(key.duration.into())).unwrap_or(u16::MAX);
+        }
+        self.clock = clock;
     }
 
     /// What happened, oldest first.
@@ -430,6 +441,35 @@ mod tests {
         // Gone for two whole segments: given up, and not reported again.
         rows.drain(40..250);
         assert_eq!(receive(SampleRate::HZ_48000, &rows), keys(&[('0', 40 * 960)]));
+    }
+
+    #[test]
+    fn a_clock_that_changes_in_mid_key_or_behind_a_lost_end_loses_no_key_and_doubles_none() {
+        let slow = SampleRate::HZ_8000;
+        for (before, after) in [(SampleRate::HZ_48000, slow), (slow, SampleRate::HZ_48000)] {
+            for (timestamp, marker, expected) in [(800, false, "5"), (9_600, true, "55")] {
+                let (mut receiver, mut found) = (Receiver::new(before), Vec::new());
+                for (ms, clock, timestamp, marker, end) in [
+                    (40, before, 800, true, false),
+                    (60, after, timestamp, marker, false),
+                    (80, after, timestamp, false, true),
+                ] {
+                    receiver.set_clock(clock);
+                    let duration = clock.samples(ms) as u16;
+                    let payload = Payload { event: 5, end, volume: 10, duration }.to_bytes();
+                    let packet = Packet { ssrc: 1, timestamp, marker, payload: &payload };
+                    receiver.handle_packet(packet, u64::from(clock.samples(ms))).unwrap();
+                    found.extend(std::iter::from_fn(|| receiver.poll_output()));
+                }
+                let ended = found.iter().filter_map(|output| match output {
+                    Output::End { digit, .. } => Some(digit.as_char()),
+                    Output::Start { .. } => None,
+                });
+                assert_eq!(ended.collect::<std::string::String>(), expected, "{before:?} {found:?}");
+                let last = Output::End { digit: Digit::from_char('5').unwrap(), duration: after.samples(80).into() };
+                assert_eq!(found.last(), Some(&last));
+            }
+        }
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub(super) fn visitor_requests() -> Vec<VisitorRequest> {
         VisitorRequest::Frames { codec: Some(FrameCodec::G711) },
         VisitorRequest::Frames { codec: None },
         VisitorRequest::Keys { digits: "*76#".to_owned() },
+        VisitorRequest::Heard { digit: "#".to_owned() },
         VisitorRequest::Hangup {},
         VisitorRequest::Failed {
             code: ErrorCode::MicrophoneDenied,

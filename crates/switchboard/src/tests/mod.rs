@@ -6,6 +6,7 @@ mod again;
 mod bench;
 mod checks;
 mod commands;
+mod ears;
 mod frames;
 mod model;
 mod pages;

@@ -426,6 +426,7 @@ impl Model {
             VisitorRequest::Hello { .. }
             | VisitorRequest::Candidate { .. }
             | VisitorRequest::Keys { .. }
+            | VisitorRequest::Heard { .. }
             | VisitorRequest::Ping { .. } => None,
             VisitorRequest::Frames { codec } => {
                 facts.frames = if facts.page_offered { codec.map(|_| facts.page) } else { facts.frames };

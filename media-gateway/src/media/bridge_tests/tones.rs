@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Dtmf;
 use dsp::dtmf::{Detector, Event, Generator, Shape};
+use protocol::gateway::Tone;
 
 const RATE: SampleRate = SampleRate::HZ_8000;
 
@@ -105,18 +106,144 @@ fn a_tone_that_is_held_is_reported_after_its_first_second() -> TestResult {
 }
 
 #[test]
-fn tones_pass_where_events_were_agreed_on_or_the_trunk_wants_no_tones() -> TestResult {
+fn tones_pass_where_the_trunk_wants_events_only_and_count_everywhere_else() -> TestResult {
     for (dtmf, event_pt, is_taken) in [
-        (Dtmf::Auto, Some(EVENT_PT), false),
         (Dtmf::Events, None, false),
+        (Dtmf::Events, Some(EVENT_PT), false),
         (Dtmf::Tones, Some(EVENT_PT), true),
+        (Dtmf::Auto, Some(EVENT_PT), true),
         (Dtmf::Auto, None, true),
     ] {
         let mut bench = bench(dtmf, event_pt)?;
         say(&mut bench, &dialled("*76", Shape::default(), 300))?;
-        let heard = keys_in(&bench.decoded()?).0;
-        let expected = if is_taken { ("*76", "") } else { ("", "*76") };
-        assert_eq!((agents_keys(&bench).as_str(), heard.as_str()), expected, "{dtmf:?}, {event_pt:?}");
+        let longest = longest_of_key(&bench.decoded()?, '*')?;
+        let expected = if is_taken { "*76" } else { "" };
+        assert_eq!(agents_keys(&bench), expected, "{dtmf:?}, {event_pt:?}");
+        assert_eq!(longest <= 75, is_taken, "{longest} ms are heard, {dtmf:?}, {event_pt:?}");
+    }
+    Ok(())
+}
+
+/// What comes of `keys` that the far end sends as tones and, so many milliseconds before or behind those, as events.
+fn both_ways(keys: &str, events_ms: i64) -> TestResult<Bench> {
+    const ON_MS: u32 = 80;
+    let mut bench = bench(Dtmf::Auto, Some(EVENT_PT))?;
+    let shape = Shape { on_ms: ON_MS, off_ms: 80, ..Shape::default() };
+    let samples = dialled(keys, shape, 400);
+    let mut number = 0;
+    for (index, piece) in samples.chunks_exact(160).enumerate() {
+        let linear: Vec<i16> = piece.iter().map(|sample| units::to_i16(*sample)).collect();
+        let mut codes = [0; 160];
+        Law::Mu.encode(&linear, &mut codes);
+        bench.hear(FAR_END, number, index as u32 * 160, 0, &codes)?;
+        number += 1;
+        for (nth, key) in keys.chars().enumerate() {
+            let began = 400 + nth as i64 * 160 + events_ms;
+            let since = index as i64 * 20 - began;
+            if (0..160).contains(&since) {
+                let (is_end, ms) = (since >= i64::from(ON_MS), (since + 20).min(ON_MS.into()));
+                bench.hear(FAR_END, number, (began * 8) as u32, EVENT_PT, &event(key, is_end, (ms * 8) as u16)?)?;
+                number += 1;
+            }
+        }
+        bench.wait(20 * MS)?;
+    }
+    bench.wait(500 * MS)?;
+    Ok(bench)
+}
+
+#[test]
+fn tones_beside_events_are_taken_out_as_soon_as_they_are_suspected() -> TestResult {
+    for events_ms in [-40, -20, 0, 20] {
+        let bench = both_ways("*76#", events_ms)?;
+        let heard = bench.decoded()?;
+        assert_eq!(keys_in(&heard).0, "", "the visitor hears keys, {events_ms} ms");
+        for key in "*76#".chars() {
+            let ms = longest_of_key(&heard, key)?;
+            assert!(ms <= 50, "{ms} ms of {key} are heard, {events_ms} ms");
+        }
+        // Either way tells each key, and the gateway's call counts it once.
+        let mut told = agents_keys(&bench).chars().collect::<Vec<_>>();
+        told.sort_unstable();
+        assert_eq!(told.into_iter().collect::<String>(), "##**6677");
+    }
+    Ok(())
+}
+
+/// What begins like a digit and is none: 25 ms, as syllables have them.
+fn syllables() -> Vec<f32> {
+    dialled("1234567890", Shape { on_ms: 25, off_ms: 200, ..Shape::default() }, 300)
+}
+
+#[test]
+fn speech_beside_events_is_not_touched_where_it_resembles_tones_unless_an_event_is_there() -> TestResult {
+    let passed = |event_pt| {
+        let mut bench = bench(Dtmf::Auto, event_pt)?;
+        say(&mut bench, &syllables())?;
+        assert_eq!(agents_keys(&bench), "");
+        bench.decoded()
+    };
+    let energy = |samples: &[f32]| samples.iter().map(|sample| sample * sample).sum::<f32>();
+    let mut untouched = bench(Dtmf::Events, Some(EVENT_PT))?;
+    say(&mut untouched, &syllables())?;
+    assert!(passed(Some(EVENT_PT))? == untouched.decoded()?, "speech suffers");
+    assert!(energy(&passed(None)?) < energy(&untouched.decoded()?) * 0.99, "there is nothing to suspect in this test");
+    Ok(())
+}
+
+#[test]
+fn the_visitors_own_keys_that_come_back_as_tones_are_no_keys_of_the_far_ends() -> TestResult {
+    for dtmf in [Dtmf::Auto, Dtmf::Tones] {
+        let mut bench = bench(dtmf, Some(EVENT_PT))?;
+        bench.bridge.press("55", bench.now);
+        bench.wait(100 * MS)?;
+        say(&mut bench, &dialled("55", Shape::default(), 100))?;
+        assert_eq!(agents_keys(&bench), "", "{dtmf:?}");
+        bench.bridge.press("5", bench.now);
+        say(&mut bench, &dialled("8", Shape::default(), 100))?;
+        assert_eq!(agents_keys(&bench), "8", "{dtmf:?}: another key is the far end's");
+        bench.wait(Duration::from_secs(1))?;
+        say(&mut bench, &dialled("5", Shape::default(), 100))?;
+        assert_eq!(agents_keys(&bench), "85", "{dtmf:?}: much later");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tone_that_is_down_while_the_session_changes_is_not_lost() -> TestResult {
+    let mut bench = bench(Dtmf::Auto, None)?;
+    let samples = dialled("5", Shape { on_ms: 200, ..Shape::default() }, 100);
+    for (index, piece) in samples.chunks_exact(160).enumerate() {
+        if index == 12 {
+            bench.bridge.connect(remote(20)?, bench.now);
+        }
+        let linear: Vec<i16> = piece.iter().map(|sample| units::to_i16(*sample)).collect();
+        let mut codes = [0; 160];
+        Law::Mu.encode(&linear, &mut codes);
+        bench.hear(FAR_END, index as u16, index as u32 * 160, 0, &codes)?;
+        bench.wait(20 * MS)?;
+    }
+    bench.wait(500 * MS)?;
+    assert_eq!(agents_keys(&bench), "5");
+    Ok(())
+}
+
+#[test]
+fn the_tone_for_the_far_end_waits_for_keys_that_go_out() -> TestResult {
+    for dtmf in [Dtmf::Auto, Dtmf::Tones] {
+        let mut bench = bench(dtmf, Some(EVENT_PT))?;
+        bench.speak(0..20)?;
+        bench.bridge.press("159", bench.now);
+        bench.wait(60 * MS)?;
+        bench.bridge.notify(Tone::Done, bench.now);
+        bench.speak(20..80)?;
+        let pcm = bench.pcm();
+        let level = |piece: &[f32]| spectrum::tone_level(piece, RATE, Hertz(1_047.0)).0;
+        let heard = pcm.windows(160).step_by(80).filter(|piece| level(piece) > -30.0).count() * 10;
+        assert!((100..=140).contains(&heard), "{heard} ms of it are heard, {dtmf:?}");
+        if dtmf == Dtmf::Tones {
+            assert_eq!(keys_in(&pcm).0, "159", "the tones are not understood");
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@
 mod abi;
 pub mod resample;
 
-use dsp::SampleRate;
+use dsp::{SampleRate, units};
 use resample::Resampler;
 use sonora_aec3::{block::Block, block_processor::BlockProcessor, common::BLOCK_SIZE, config::EchoCanceller3Config};
 
@@ -73,8 +73,7 @@ impl Canceller {
     /// counts; samples that are no numbers become silence.
     pub fn process(&mut self, mic: &[f32], far: &[f32], out: &mut [f32]) {
         for (mic, far) in mic.iter().zip(far) {
-            let number = |sample: f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
-            let (mic, far) = (number(*mic), number(*far));
+            let [mic, far] = [mic, far].map(|sample| units::audible(*sample).clamp(-1.0, 1.0));
             self.saturated |= mic.abs() >= SATURATED;
             let (mut at, filled) = (self.filled, self.filled);
             // Both resamplers count alike, so the blocks fill together.

@@ -174,7 +174,7 @@ impl Line {
     }
 
     fn speak(&mut self, sample: f32) {
-        let Some(sample) = self.down.push(sample, &self.kernel) else { return };
+        let Some(sample) = self.down.push(units::audible(sample), &self.kernel) else { return };
         if let Some(slot) = self.spoken.get_mut(self.filled) {
             *slot = units::to_i16(sample);
         }
