@@ -2,7 +2,7 @@
 //! Not here: other calls, the choice of the gateway, the order of deadlines between calls.
 
 use crate::certificates::Certificates;
-use crate::commands::{Outcome, Question, Running};
+use crate::commands::{Question, Running};
 use crate::ears::{Ears, key_of};
 use crate::gateways::Gateways;
 use crate::keys::Keys;
@@ -21,7 +21,7 @@ use protocol::settings::State;
 use protocol::visitor::{CallState, EndReason, FrameCodec, MAX_KEYS, Quality, VERSION, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a call may touch besides itself.
 pub(crate) struct Effects<'a> {
@@ -199,59 +199,9 @@ impl Call {
         }
     }
 
-    /// Lets one deadline pass that ends the call, if one has, and before it those that do not.
-    pub(crate) fn handle_timeout(&mut self, fx: &mut Effects<'_>) {
-        while let Some(timer) = self.timers.pop_expired(fx.now) {
-            match timer {
-                Timer::Contest => self.refuse_contender(fx),
-                Timer::Keys => self.handle_key_pause(fx),
-                Timer::Command => self.conclude_running(Outcome::Refused, fx),
-                Timer::Visitor if self.visitor == Visitor::Unreached && self.answered_at.is_some() => {
-                    // Who is heard is there; else the loss of the audio path will tell. Frames went over the socket that broke.
-                    if !self.media_up || self.said.frames.is_some() {
-                        self.leave(fx);
-                    }
-                }
-                Timer::Setup
-                | Timer::TrunkResponse
-                | Timer::NoAnswer
-                | Timer::Media
-                | Timer::Visitor
-                | Timer::Duration
-                | Timer::Gateway
-                | Timer::Release => return self.expire(timer, fx),
-            }
-        }
-    }
-
-    fn expire(&mut self, timer: Timer, fx: &mut Effects<'_>) {
-        let (reason, detail) = match timer {
-            Timer::Setup => (EndReason::SetupTimedOut, self.missing_of_setup()),
-            Timer::TrunkResponse => (EndReason::TrunkUnreachable, "no response to the INVITE"),
-            Timer::NoAnswer => (EndReason::NoAnswer, "nobody answered in time"),
-            Timer::Media => (EndReason::MediaFailed, "no audio path to the browser in time"),
-            Timer::Visitor => (EndReason::VisitorGone, "the visitor did not come back"),
-            Timer::Duration => (EndReason::TooLong, "the longest duration was reached"),
-            Timer::Contest | Timer::Keys | Timer::Command => return,
-            Timer::Gateway => return self.handle_gateway_gone(fx),
-            Timer::Release => return self.finish(None, fx),
-        };
-        self.end_as(Ending { detail: Some(detail.to_owned()), ..Ending::of(reason) }, fx);
-    }
-
     /// Ends the call, unless it is ending already.
     pub(crate) fn end(&mut self, reason: EndReason, fx: &mut Effects<'_>) {
         self.end_as(Ending::of(reason), fx);
-    }
-
-    /// The earliest deadline; `None` only when the call is over.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timers.next()
-    }
-
-    /// How many timers run.
-    pub(crate) fn timers(&self) -> usize {
-        self.timers.len()
     }
 
     /// Whether the switchboard may forget the call.
@@ -537,15 +487,6 @@ impl Call {
         self.record(Change::Ended(Ending { stats: stats.or(ending.stats), ..ending }), since, fx);
     }
 
-    /// What the set-up deadline waited for in vain.
-    fn missing_of_setup(&self) -> &'static str {
-        match (&self.gateway, self.said.ready) {
-            (Some(_), _) => "the microphone was neither allowed nor refused",
-            (None, true) => "the browser made no offer",
-            (None, false) => "the browser neither offered nor got the microphone",
-        }
-    }
-
     pub(crate) fn welcome(&mut self, fx: &mut Effects<'_>) {
         let welcome = VisitorEvent::Welcome {
             version: VERSION,
@@ -592,15 +533,5 @@ impl Call {
 
     pub(crate) fn record(&self, change: Change, at: Instant, fx: &mut Effects<'_>) {
         fx.outputs.push_back(Output::Record { call: self.id.clone(), at, change });
-    }
-
-    pub(crate) fn arm(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
-        self.timers.arm(timer, fx.now + after);
-    }
-
-    /// Starts the timer; one that runs already is not put off.
-    pub(crate) fn arm_sooner(&mut self, timer: Timer, after: Duration, fx: &Effects<'_>) {
-        let at = fx.now + after;
-        self.timers.arm(timer, self.timers.get(timer).map_or(at, |running| running.min(at)));
     }
 }

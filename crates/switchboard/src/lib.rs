@@ -17,6 +17,7 @@ mod certificates;
 mod checks;
 mod commands;
 mod config;
+mod deadlines;
 mod ears;
 mod gateways;
 mod keys;
