@@ -110,7 +110,7 @@ fn assets() -> Result<BTreeMap<String, Vec<u8>>> {
     let modules = modules(&work)?;
     let glue = format!("--alias:phone={}", bindgen_folder().join("phone.js").display());
     let mut hashed = BTreeMap::from(modules);
-    let scripts: [(&str, &str, &[&str]); 9] = [
+    let scripts: [(&str, &str, &[&str]); 10] = [
         ("panel.js", "widget/panel.js", &["--bundle", "--format=esm", "--target=es2022", &glue]),
         ("sound.js", "widget/sound/sound.js", &["--bundle", "--format=esm", "--target=es2022", "--loader:.css=text"]),
         ("worklet.js", "widget/worklet.js", &["--format=esm", "--target=es2022"]),
