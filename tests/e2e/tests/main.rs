@@ -9,6 +9,7 @@ mod echo;
 mod embedding;
 mod endings;
 mod frames;
+mod impaired;
 mod keys;
 mod network;
 mod over_tcp;
@@ -77,6 +78,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     restarts::tests(&mut program);
     upgrade::tests(&mut program);
     frames::tests(&mut program);
+    impaired::tests(&mut program);
     window::tests(&mut program);
     network::tests(&mut program);
     roaming::tests(&mut program);
