@@ -9,6 +9,7 @@ mod echo;
 mod embedding;
 mod endings;
 mod frames;
+mod https_only;
 mod impaired;
 mod keys;
 mod network;
@@ -78,6 +79,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     restarts::tests(&mut program);
     upgrade::tests(&mut program);
     frames::tests(&mut program);
+    https_only::tests(&mut program);
     impaired::tests(&mut program);
     window::tests(&mut program);
     network::tests(&mut program);
