@@ -19,6 +19,7 @@ mod restarts;
 mod resume;
 mod roaming;
 mod settings;
+mod stops;
 mod strangers;
 mod tone_keys;
 mod tones;
@@ -77,6 +78,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     endings::tests(&mut program);
     resume::tests(&mut program);
     restarts::tests(&mut program);
+    stops::tests(&mut program);
     upgrade::tests(&mut program);
     frames::tests(&mut program);
     https_only::tests(&mut program);
