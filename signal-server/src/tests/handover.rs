@@ -84,7 +84,8 @@ impl Guests {
         tokio::spawn(async move {
             let guest = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
             loop {
-                let count = if guest.get(&url).send().await.is_ok() { &counts.0 } else { &counts.1 };
+                let answer = guest.get(&url).send().await.and_then(reqwest::Response::error_for_status);
+                let count = if answer.is_ok() { &counts.0 } else { &counts.1 };
                 count.fetch_add(1, Ordering::Relaxed);
             }
         });

@@ -77,6 +77,21 @@ impl Baresip {
         self.process.log().lines().filter(|line| line.starts_with("INVITE sip:")).count()
     }
 
+    /// The header lines of the first INVITE of each call that it was asked to take, the oldest first.
+    pub fn rung_with(&self) -> Vec<Vec<String>> {
+        let log = self.process.log();
+        let mut calls: Vec<Vec<String>> = Vec::new();
+        let mut lines = log.lines().map(str::trim_end);
+        while lines.by_ref().any(|line| line.starts_with("INVITE sip:")) {
+            let headers: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).map(str::to_owned).collect();
+            let id = |headers: &[String]| headers.iter().find(|line| line.starts_with("Call-ID:")).cloned();
+            if calls.iter().all(|known| id(known) != id(&headers)) {
+                calls.push(headers);
+            }
+        }
+        calls
+    }
+
     /// The keys that it has heard, in order.
     pub fn keys(&self) -> String {
         // An event with no parameter tells that the key was let go.

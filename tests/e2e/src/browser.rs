@@ -1,9 +1,11 @@
 //! Headless Chromium under chromedriver, with a WAV for a microphone. Not here: what stands in Ringlet's panel.
 
 use crate::device::{Device, Door};
+use crate::setup::TLS_ADDRESS;
 use crate::{namespace::BRIDGE, process::Process, wait::eventually};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thirtyfour::bidi::modules::script::AddPreloadScript;
@@ -16,6 +18,9 @@ const DRIVER_PORT: u16 = 9515;
 
 /// That of a driver in a device of its own.
 const DEVICE_DRIVER_PORT: u16 = 9516;
+
+/// Takes any certificate: that of a test is made by nobody.
+const TRUSTING: &str = "--ignore-certificate-errors";
 
 /// Nothing that we ask of a page takes longer on a busy machine.
 const PAGE_LIMIT: Duration = Duration::from_secs(20);
@@ -47,15 +52,30 @@ impl Chromedriver {
         Self::run(directory, &[], DRIVER_PORT, Vec::new(), None).await
     }
 
-    /// Starts one in a device, whose browsers know no other network than the device's.
+    /// Starts one in a device, whose browsers know no other network than the device's and find the server's names in it.
     ///
     /// # Errors
     /// When it does not come up.
     pub async fn start_in(device: &Device, directory: &Path) -> Result<Self> {
+        // By names that every browser trusts as it does HTTPS; and by those of HTTPS, with a certificate that none does.
+        let names = [("localhost", BRIDGE), ("127.0.0.1", BRIDGE), ("*.example", TLS_ADDRESS)];
+        let rules = names.map(|(name, address)| format!("MAP {name} {address}"));
+        let hosts = format!("--host-resolver-rules={}", rules.join(", "));
+        Self::start_with(device, directory, vec![hosts, TRUSTING.to_owned()]).await
+    }
+
+    /// Starts one in a device, whose browsers know a proxy and no names.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_behind(proxy: SocketAddr, device: &Device, directory: &Path) -> Result<Self> {
+        let flags = vec![format!("--proxy-server=http://{proxy}"), TRUSTING.to_owned()];
+        Self::start_with(device, directory, flags).await
+    }
+
+    async fn start_with(device: &Device, directory: &Path, flags: Vec<String>) -> Result<Self> {
         let door = device.door(DEVICE_DRIVER_PORT).await?;
-        // By names that every browser trusts as it does HTTPS.
-        let hosts = format!("--host-resolver-rules=MAP localhost {BRIDGE}, MAP 127.0.0.1 {BRIDGE}");
-        Self::run(directory, &device.runs(), DEVICE_DRIVER_PORT, vec![hosts], Some(door)).await
+        Self::run(directory, &device.runs(), DEVICE_DRIVER_PORT, flags, Some(door)).await
     }
 
     async fn run(directory: &Path, runs: &[String], port: u16, flags: Vec<String>, door: Option<Door>) -> Result<Self> {
@@ -307,6 +327,21 @@ impl Browser {
     /// When the browser does not tell.
     pub async fn console(&self) -> Result<Vec<BrowserLogEntry>> {
         Ok(self.driver.browser_log().await?)
+    }
+
+    /// Freezes the page as browsers do with one that nobody sees, or lets it live on: none of its script runs meanwhile.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub async fn freeze(&self, freezes: bool) -> Result<()> {
+        let state = if freezes { "frozen" } else { "active" };
+        self.driver.cdp().send_raw("Page.setWebLifecycleState", json!({ "state": state })).await?;
+        if !freezes {
+            // Freezing has hidden it as well, and only a window that comes back shows it.
+            self.driver.minimize_window().await?;
+            self.driver.set_window_rect(0, 0, 1_200, 900).await?;
+        }
+        Ok(())
     }
 
     /// Forgets the HTTP cache.

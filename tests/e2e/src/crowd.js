@@ -11,6 +11,7 @@ class Visitor {
 
   async greet(more) {
     const panel = await fetch('/panel?merchant=acme&link=sales', { referrerPolicy: 'no-referrer' })
+    if (!panel.ok) throw new Error(`the panel: ${panel.status}`)
     const token = (await panel.text()).match(/data-token="([^"]+)"/)[1]
     const socket = this.socket = new WebSocket(`ws://${location.host}/ws/visitor`)
     socket.onmessage = ({ data }) => this.heard(JSON.parse(data))
@@ -20,8 +21,8 @@ class Visitor {
     this.say({ type: 'hello', version: 1, token, origin, ...more })
   }
 
-  async hello(resume) {
-    await this.greet(resume && { resume })
+  async hello() {
+    await this.greet()
     const audio = new RTCPeerConnection()
     for (const track of out.stream.getTracks()) audio.addTrack(track, out.stream)
     await audio.setLocalDescription()
@@ -51,7 +52,7 @@ class Visitor {
     if (event.type === 'state') this.state = event.state
     if (event.type === 'session') this.session = event.token
     if (event.type === 'resume') this.token = event.token
-    if (event.type === 'resumed') this.resumed = performance.now()
+    if (event.type === 'reconnected') this.reconnected = performance.now()
     if (event.type === 'ended') this.ended = event.reason
     if (event.type === 'answer') {
       this.audio?.close()
@@ -60,39 +61,60 @@ class Visitor {
     }
   }
 
-  async packets() {
-    let count = 0
+  /** What has come so far: packets, and what they sound like where somebody listens. */
+  async received() {
+    let packets = 0, energy = 0
     for (const report of (await this.audio.getStats()).values()) {
-      if (report.type === 'inbound-rtp') count += report.packetsReceived
+      if (report.type !== 'inbound-rtp') continue
+      packets += report.packetsReceived
+      energy += report.totalAudioEnergy ?? 0
     }
-    return count
+    return { packets, energy }
   }
 
-  /** Tries until a server has the call. */
-  async comeBack() {
-    while (!this.resumed && !this.ended) {
-      await this.hello(this.token).catch(() => {})
-      await new Promise((later) => setTimeout(later, 250))
-    }
+  /** Plays what it receives: nothing is decoded that nobody hears. */
+  listen() {
+    this.ear = new Audio()
+    this.ear.srcObject = new MediaStream(this.audio.getReceivers().map(({ track }) => track))
+    return this.ear.play()
   }
 }
 
 window.crowd = Array.from({ length: size }, () => new Visitor())
-window.packets = () => Promise.all(crowd.map((visitor) => visitor.packets()))
 for (const visitor of crowd) visitor.hello().catch((error) => visitor.events.push(String(error)))
 
-/** Watches who talks; what it returns tells the longest time without a packet of each, in ms. */
-window.watchGaps = () => {
-  const watched = crowd.map((visitor) => ({ visitor, audio: visitor.audio, count: 0, since: performance.now(), longest: 0 }))
-  const timer = setInterval(async () => {
-    for (const it of watched) {
-      const count = await it.visitor.packets().catch(() => it.count)
-      const now = performance.now()
-      if (count !== it.count) Object.assign(it, { count, since: now })
-      it.longest = Math.max(it.longest, Math.round(now - it.since))
+/** Often enough for gaps of a second, and no burden for fifty calls in one page. */
+const LOOK_EVERY_MS = 150
+
+/** A second of the far end's echo has hundreds of times this energy, a second of what stands in for nothing none. */
+const SOUND = 0.001
+
+/**
+ * Watches who talks; what it returns tells the longest time that each received nothing, in ms: no packet, or for the first `listeners`
+ * of them no sound.
+ */
+window.watchGaps = async (listeners) => {
+  const watched = crowd.map((visitor) => ({ visitor, audio: visitor.audio, sum: 0, since: performance.now(), longest: 0 }))
+  await Promise.all(crowd.slice(0, listeners).map((visitor) => visitor.listen()))
+  let isOver = false
+  const look = async (it) => {
+    const { packets, energy } = await it.visitor.received()
+    const now = performance.now(), sum = it.visitor.ear ? energy : packets
+    const isMore = it.visitor.ear ? sum - it.sum > SOUND * (now - it.looked) / 1000 : sum > it.sum
+    if (isMore) it.since = now
+    Object.assign(it, { sum, looked: now, longest: it.looked ? Math.max(it.longest, Math.round(now - it.since)) : 0 })
+  }
+  const watch = async () => {
+    while (!isOver) {
+      await Promise.all(watched.map((it) => look(it).catch(() => {})))
+      await new Promise((later) => setTimeout(later, LOOK_EVERY_MS))
     }
-  }, 20)
-  return () => (clearInterval(timer), watched.map((it) => it.longest))
+  }
+  watch()
+  return () => {
+    isOver = true
+    return watched.map((it) => it.longest)
+  }
 }
 
 /** Lets a visitor keep to its call whatever becomes of the socket, as the panel does. */
@@ -103,13 +125,18 @@ window.persist = async (visitor) => {
   }
 }
 
-/** More visitors, a few tenths of a second apart. */
+/** Whoever was refused at the first try, and why. */
+window.refused = []
+
+/** More visitors, a few tenths of a second apart, who try again if they are refused. */
 window.comeLater = async (count) => {
   for (let n = 0; n < count; n++) {
     const visitor = new Visitor()
-    visitor.isOpen = false
     crowd.push(visitor)
-    persist(visitor)
+    visitor.hello().catch((error) => {
+      refused.push(String(error))
+      visitor.isOpen = false
+    }).then(() => persist(visitor))
     await new Promise((later) => setTimeout(later, 700))
   }
 }

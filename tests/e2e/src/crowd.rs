@@ -2,7 +2,7 @@
 
 use crate::browser::Browser;
 use crate::wait::eventually;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use std::time::Duration;
 
 /// Fifty calls in one browser are slow on a busy machine.
@@ -18,6 +18,25 @@ impl Browser {
         let script = format!("const origin = {origin:?}, size = {size}\n{}", include_str!("crowd.js"));
         self.in_page(&script).await?;
         Ok(())
+    }
+
+    /// Begins to watch how long each of the crowd receives nothing; of the first `listeners`, how long they hear nothing.
+    ///
+    /// # Errors
+    /// When there is no crowd.
+    pub async fn watch_gaps(&self, listeners: u32) -> Result<()> {
+        self.in_page(&format!("return watchGaps({listeners}).then((tell) => {{ window.tellGaps = tell }})")).await?;
+        Ok(())
+    }
+
+    /// The longest gap of each since [`watch_gaps`](Self::watch_gaps), in ms; listeners first.
+    ///
+    /// # Errors
+    /// When nobody watches.
+    pub async fn longest_gaps(&self) -> Result<Vec<u64>> {
+        let gaps = self.in_page("return tellGaps()").await?;
+        let gaps = gaps.as_array().context("nobody watches")?;
+        gaps.iter().map(|gap| gap.as_u64().context("no gap")).collect()
     }
 
     /// Waits until an expression is true of every `visitor`.

@@ -6,7 +6,7 @@ use crate::wait::eventually;
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -102,10 +102,11 @@ impl Device {
         let pid = self.holder.id().to_string();
         outside(&["ip", "link", "add", "name", &far, "type", "veth", "peer", "name", &near, "netns", &pid])?;
         let enters = self.runs();
-        let network = Network { n, host: 2, far, near, enters, is_broken: false };
-        outside(&["ip", "address", "add", &format!("10.98.{n}.1/24"), "dev", &network.far])?;
+        let mut network = Network { n, host: 2, far, near, enters, is_broken: false, rules: Vec::new() };
+        outside(&["ip", "address", "add", &format!("{}/24", network.gateway()), "dev", &network.far])?;
         // As networks do with what cannot be theirs (RFC 2827): what still has another network's address goes nowhere.
-        outside(&["iptables", "-w", "-A", "INPUT", "-i", &network.far, "!", "-s", &network.range(), "-j", "DROP"])?;
+        let range = network.range();
+        network.rule(&["!", "-s", &range, "-j", "DROP"])?;
         network.plug()?;
         Ok(network)
     }
@@ -147,11 +148,33 @@ pub struct Network {
     near: String,
     enters: [String; 2],
     is_broken: bool,
+    /// What its firewall makes of what comes from the device.
+    rules: Vec<Vec<String>>,
 }
 
 impl Network {
+    /// Its address outside the device, to which the device's default route leads.
+    pub fn gateway(&self) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 98, self.n, 1))
+    }
+
+    /// Lets nothing pass from now on but TCP to one port, as a firewall does: all else is dropped without a word.
+    ///
+    /// # Errors
+    /// When iptables refuses.
+    pub fn allow_only_tcp(&mut self, port: u16) -> Result<()> {
+        self.rule(&["-p", "tcp", "--dport", &port.to_string(), "-j", "ACCEPT"])?;
+        self.rule(&["-j", "DROP"])
+    }
+
     fn range(&self) -> String {
         format!("10.98.{}.0/24", self.n)
+    }
+
+    /// Adds a rule for what comes from the device.
+    fn rule(&mut self, rule: &[&str]) -> Result<()> {
+        self.rules.push(rule.iter().map(|word| (*word).to_owned()).collect());
+        outside(&[&["iptables", "-w", "-A", "INPUT", "-i", &*self.far], rule].concat())
     }
 
     /// Puts the cable in: a carrier, an address, and the default route of this network.
@@ -206,10 +229,32 @@ impl Network {
         self.drop_all("-D")
     }
 
+    /// Loses what comes from the device, without a word; what goes to it still arrives.
+    ///
+    /// # Errors
+    /// When iptables refuses.
+    pub fn break_uplink(&mut self) -> Result<()> {
+        self.is_broken = true;
+        self.drop_from_device("-I")
+    }
+
+    /// Carries it again.
+    ///
+    /// # Errors
+    /// When iptables refuses.
+    pub fn mend_uplink(&mut self) -> Result<()> {
+        self.is_broken = false;
+        self.drop_from_device("-D")
+    }
+
     /// Rules for what comes in, at both ends: what may not go out would be an error at the sender.
     fn drop_all(&self, act: &str) -> Result<()> {
-        outside(&["iptables", "-w", act, "INPUT", "-i", &self.far, "-j", "DROP"])?;
+        self.drop_from_device(act)?;
         self.inside(&["iptables", "-w", act, "INPUT", "-i", &self.near, "-j", "DROP"])
+    }
+
+    fn drop_from_device(&self, act: &str) -> Result<()> {
+        outside(&["iptables", "-w", act, "INPUT", "-i", &self.far, "-j", "DROP"])
     }
 
     fn inside(&self, arguments: &[&str]) -> Result<()> {
@@ -224,12 +269,15 @@ impl Drop for Network {
             // The device's own rule goes with the device.
             let _ = outside(&["iptables", "-w", "-D", "INPUT", "-i", &self.far, "-j", "DROP"]);
         }
-        let _ = outside(&["iptables", "-w", "-D", "INPUT", "-i", &self.far, "!", "-s", &self.range(), "-j", "DROP"]);
+        for rule in &self.rules {
+            let rule: Vec<&str> = rule.iter().map(String::as_str).collect();
+            let _ = outside(&[&["iptables", "-w", "-D", "INPUT", "-i", &*self.far], rule.as_slice()].concat());
+        }
         let _ = outside(&["ip", "link", "delete", &self.far]);
     }
 }
 
-fn outside(arguments: &[&str]) -> Result<()> {
+pub(crate) fn outside(arguments: &[&str]) -> Result<()> {
     let (program, rest) = arguments.split_first().context("no program")?;
     let done = Command::new(program).args(rest).output().with_context(|| format!("{program} cannot be run"))?;
     ensure!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr).trim());

@@ -18,7 +18,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// A browser with one tab that matters.
 #[derive(Debug)]
 pub struct DevTools {
-    _process: Process,
+    process: Process,
     http: reqwest::Client,
 }
 
@@ -28,6 +28,19 @@ impl DevTools {
     /// # Errors
     /// When it does not come up.
     pub async fn start(directory: &Path, microphone: &Path, flags: &[&str]) -> Result<Self> {
+        Self::run("devtools", directory, microphone, &[flags, &["about:blank"]].concat()).await
+    }
+
+    /// Starts it once more after [`kill`](Self::kill), with the tabs of the browser that was killed.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restore(directory: &Path, microphone: &Path, flags: &[&str]) -> Result<Self> {
+        let last = ["--restore-last-session", "--hide-crash-restore-bubble"];
+        Self::run("devtools-restored", directory, microphone, &[flags, &last].concat()).await
+    }
+
+    async fn run(name: &str, directory: &Path, microphone: &Path, flags: &[&str]) -> Result<Self> {
         let profile = format!("--user-data-dir={}", directory.join("devtools-profile").display());
         let port = format!("--remote-debugging-port={PORT}");
         let microphone = format!("--use-file-for-fake-audio-capture={}", microphone.display());
@@ -37,15 +50,14 @@ impl DevTools {
         arguments.extend(["--disable-component-update", "--disable-sync", "--no-first-run", "--disable-dev-shm-usage"]);
         arguments.extend(["--use-fake-device-for-media-stream", &microphone]);
         arguments.extend(flags);
-        arguments.push("about:blank");
-        let mut process = Process::start("devtools", directory, "unshare", &arguments)?;
+        let mut process = Process::start(name, directory, "unshare", &arguments)?;
         let http = reqwest::Client::new();
         eventually("Chromium listens", Duration::from_secs(20), async || {
             process.require_running()?;
             Ok(http.get(format!("http://127.0.0.1:{PORT}/json/version")).send().await?.error_for_status()?)
         })
         .await?;
-        Ok(Self { _process: process, http })
+        Ok(Self { process, http })
     }
 
     /// Asks the tab for something, as <https://chromedevtools.github.io/devtools-protocol/> lists it.
@@ -70,6 +82,14 @@ impl DevTools {
     /// When there is no panel, and what the expression threw.
     pub async fn in_panel(&self, expression: &str) -> Result<Value> {
         evaluate(&self.target("iframe", "/panel?").await?, expression, false).await
+    }
+
+    /// Kills the browser with all its processes, as when the machine loses its power.
+    ///
+    /// # Errors
+    /// When no signal can be sent.
+    pub fn kill(mut self) -> Result<()> {
+        self.process.kill()
     }
 
     /// Crashes the tab's process.

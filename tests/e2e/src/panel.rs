@@ -6,6 +6,7 @@ use crate::wait::eventually;
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
 use std::time::Duration;
 
 /// The browser's first steps on a busy machine: wasm, worklet, microphone.
@@ -13,6 +14,17 @@ const SETUP_LIMIT: Duration = Duration::from_secs(15);
 
 /// Where an end or a dead end is told: in the panel, or by the loader where no panel can.
 const WORDS: &str = "return document.body.innerText";
+
+/// What the panel said at a moment of its own clock.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// In ms.
+    pub at_ms: f64,
+    /// The call's state.
+    pub state: String,
+    /// What it said in passing, or nothing.
+    pub note: String,
+}
 
 impl Browser {
     /// Waits for the loader's button, and returns how many there are.
@@ -166,23 +178,57 @@ impl Browser {
     /// # Errors
     /// When there is no panel.
     pub async fn watch_keys(&self) -> Result<()> {
+        // With each key the panel shows those before it as well, as long as they are fresh: the last one is new.
         self.in_panel(
-            "const note = document.getElementById('note');
-             window.keysShown = '';
-             new MutationObserver(() => {
-               if (note.textContent.startsWith('They pressed')) keysShown = note.textContent.slice(12).replaceAll(' ', '');
-             }).observe(note, { childList: true, characterData: true, subtree: true })",
+            "window.keysShown = '';
+             new MutationObserver((changes) => {
+               for (const { addedNodes } of changes) {
+                 for (const { data } of addedNodes) if (data?.startsWith('They pressed')) keysShown += data.slice(-1);
+               }
+             }).observe(document.getElementById('note'), { childList: true })",
         )
         .await?;
         Ok(())
     }
 
-    /// The keys of the far end that the panel has shown since [`watch_keys`](Self::watch_keys).
+    /// All keys of the far end that the panel has shown since [`watch_keys`](Self::watch_keys), in order.
     ///
     /// # Errors
     /// When there is no panel.
     pub async fn keys_shown(&self) -> Result<String> {
         Ok(self.in_panel("return keysShown").await?.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Has panels to come note when they change their state and what they say in passing.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub async fn watch_notes(&self) -> Result<()> {
+        self.before_every_page(
+            "if (location.pathname !== '/panel') return;
+             window.told = [];
+             let before = {};
+             new MutationObserver(() => {
+               const state = document.getElementById('panel')?.dataset.state ?? '';
+               const note = document.getElementById('note')?.textContent ?? '';
+               if (state !== before.state || note !== before.note) told.push(before = { at: performance.now(), state, note });
+             }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ['data-state'] })",
+        )
+        .await
+    }
+
+    /// All that the panel has noted since [`watch_notes`](Self::watch_notes).
+    ///
+    /// # Errors
+    /// When it notes nothing.
+    pub async fn told(&self) -> Result<Vec<Told>> {
+        let told = self.in_panel("return told").await?;
+        let told = told.as_array().context("the panel notes nothing")?;
+        let text = |it: &Value, name: &str| Some(it.get(name)?.as_str()?.to_owned());
+        let read = |it: &Value| {
+            Some(Told { at_ms: it.get("at")?.as_f64()?, state: text(it, "state")?, note: text(it, "note")? })
+        };
+        told.iter().map(|it| read(it).with_context(|| format!("no note: {it}"))).collect()
     }
 
     /// Begins to record what the panel's audio element plays.
@@ -202,6 +248,15 @@ impl Browser {
              return true",
         );
         ensure!(begun.await? == true, "the panel's audio element has no stream");
+        Ok(())
+    }
+
+    /// Ends the recording that [`listen`](Self::listen) began; what was recorded stays.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn stop_listening(&self) -> Result<()> {
+        self.in_panel("heard.ear.onaudioprocess = null").await?;
         Ok(())
     }
 
@@ -227,8 +282,7 @@ impl Browser {
              return [heard.rate, btoa(text)]",
         );
         let heard = heard.await?;
-        let (rate, text) =
-            (heard.get(0).and_then(serde_json::Value::as_u64), heard.get(1).and_then(serde_json::Value::as_str));
+        let (rate, text) = (heard.get(0).and_then(Value::as_u64), heard.get(1).and_then(Value::as_str));
         let bytes = BASE64_STANDARD.decode(text.context("no sound")?)?;
         let samples =
             bytes.as_chunks::<2>().0.iter().map(|pair| f32::from(i16::from_le_bytes(*pair)) / 32768.0).collect();

@@ -1,30 +1,24 @@
 //! The server under test: the real `ringlet run` with a configuration of its own, in a folder of its own.
 
-use crate::{namespace::BRIDGE, pages, process::Process, relay::Relay, wait::eventually};
+use crate::impaired::Impaired;
+use crate::setup::TLS_SHOP_URL;
+use crate::setup::{API_KEY, GATEWAY_METRICS, MEDIA_PORT, RELAYED_WEB_PORT, SECOND_GATEWAY_METRICS, WEB_PORT};
+use crate::{process::Process, relay::Relay, wait::eventually};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How the browser reaches it.
-pub const PUBLIC_URL: &str = "http://localhost:8080";
-
-/// The demo shop: the same server by another name, so that page and panel are of different sites.
-pub const SHOP_URL: &str = "http://127.0.0.1:8080";
+pub use crate::setup::{PUBLIC_URL, SHOP_URL, Setup};
 
 /// An INVITE that nobody answers lives until RFC 3261's timer B, 32 s; everything else is gone at once.
 const SETTLED: Duration = Duration::from_secs(35);
 
-/// The key of the REST API that the configuration seeds.
-const API_KEY: &str = "end-to-end-key-0123456789";
-
-/// What the gateway shows to be let in, where it is a process of its own, and where it serves its metrics then.
-const GATEWAY_SECRET: &str = "end-to-end-gateway-0123456789";
-const GATEWAY_METRICS: &str = "127.0.0.1:9100";
-const SECOND_GATEWAY_METRICS: &str = "127.0.0.1:9101";
+/// A process hears of a signal at once, and says what it makes of it.
+const SAID_SOON: Duration = Duration::from_secs(5);
 
 /// Everything that a call takes and must give back.
 const GAUGES: [&str; 8] = [
@@ -38,52 +32,15 @@ const GAUGES: [&str; 8] = [
     "ringlet_tasks",
 ];
 
-/// What differs from test to test.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// How long the far end may ring, in seconds.
-    pub no_answer_seconds: u32,
-    /// Extra lines in the `[[trunk]]` table: `transport = "tcp"`, credentials.
-    pub trunk: &'static str,
-    /// Where the trunk is.
-    pub trunk_port: u16,
-    /// Extra lines in the `[deadlines]` table.
-    pub deadlines: &'static str,
-    /// Extra lines in the `[gateway.media]` table.
-    pub media: &'static str,
-    /// Whether browser and server speak through a relay that can be cut.
-    pub relay: bool,
-    /// Whether signal-server and gateway are processes of their own.
-    pub split: bool,
-    /// Whether there is a second gateway, where they are.
-    pub second_gateway: bool,
-    /// Extra lines in the `[[merchant]]` table.
-    pub merchant: &'static str,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            no_answer_seconds: 45,
-            trunk: "",
-            trunk_port: 5070,
-            deadlines: "",
-            media: "",
-            relay: false,
-            split: false,
-            second_gateway: false,
-            merchant: "",
-        }
-    }
-}
-
 /// A running server.
 #[derive(Debug)]
 pub struct Ringlet {
     process: Process,
     http: reqwest::Client,
+    setup: Setup,
     idle: BTreeMap<&'static str, f64>,
     relay: Option<Relay>,
+    impaired: Option<Impaired>,
     /// The other half, where there are two.
     gateway: Option<Process>,
     second_gateway: Option<Process>,
@@ -100,14 +57,21 @@ impl Ringlet {
     pub async fn start(directory: &Path, setup: &Setup) -> Result<Self> {
         let directory = directory.join("ringlet");
         fs::create_dir_all(&directory)?;
-        fs::write(directory.join("ringlet.toml"), configuration(setup))?;
-        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let relay = if setup.relay { Some(Relay::start(address(8080), address(8081)).await?) } else { None };
+        setup.write(&directory)?;
+        let [near, far] = [WEB_PORT, RELAYED_WEB_PORT].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let relay = if setup.relay { Some(Relay::start(near, far).await?) } else { None };
+        let impaired = match setup.impaired {
+            Some(impairment) => Some(Impaired::start(impairment, MEDIA_PORT, (near, far)).await?),
+            None => None,
+        };
         let process = start("ringlet", &directory, if setup.split { "signal" } else { "run" })?;
         let gateway = if setup.split { Some(start("gateway", &directory, "gateway")?) } else { None };
         let second_gateway = if setup.second_gateway { Some(start_second(&directory, setup)?) } else { None };
-        let (http, idle, former) = (reqwest::Client::new(), BTreeMap::new(), Vec::new());
-        let mut server = Self { process, http, idle, relay, gateway, second_gateway, directory, former };
+        // Nobody vouches for the certificate of a test.
+        let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
+        let (idle, former, setup) = (BTreeMap::new(), Vec::new(), setup.clone());
+        let mut server =
+            Self { process, http, setup, idle, relay, impaired, gateway, second_gateway, directory, former };
         server.is_healthy().await?;
         // Its own gateway registers in passing, and takes a task.
         server.has_gateways().await?;
@@ -118,7 +82,7 @@ impl Ringlet {
     async fn is_healthy(&mut self) -> Result<()> {
         eventually("ringlet is healthy", Duration::from_secs(15), async || {
             self.process.require_running()?;
-            Ok(self.http.get(format!("{SHOP_URL}/healthz")).send().await?.error_for_status()?)
+            Ok(self.http.get(format!("{}/healthz", self.direct_url())).send().await?.error_for_status()?)
         })
         .await
         .with_context(|| self.process.tail())?;
@@ -161,12 +125,45 @@ impl Ringlet {
         self.has_gateways().await
     }
 
-    /// Starts the signal-server again; returns when it answers.
+    /// Asks it to end (SIGTERM); returns when it has heard that.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub async fn terminate(&self) -> Result<()> {
+        begin_to_end(&self.process).await
+    }
+
+    /// Waits until it has ended by itself, without an error; how long that took.
+    ///
+    /// # Errors
+    /// When it still runs at the end of `limit`, or how it ended otherwise.
+    pub async fn ends(&mut self, limit: Duration) -> Result<Duration> {
+        ends(&mut self.process, limit).await
+    }
+
+    /// Asks the first gateway to end (SIGTERM), where it is a process of its own; returns when it has heard that.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn terminate_gateway(&self) -> Result<()> {
+        begin_to_end(self.gateway.as_ref().context("the gateway is no process of its own")?).await
+    }
+
+    /// Waits until the first gateway has ended by itself, without an error; how long that took.
+    ///
+    /// # Errors
+    /// When it still runs at the end of `limit`, or how it ended otherwise.
+    pub async fn gateway_ends(&mut self, limit: Duration) -> Result<Duration> {
+        ends(self.gateway.as_mut().context("the gateway is no process of its own")?, limit).await
+    }
+
+    /// Starts the server again, or the signal-server where that is a process of its own; returns when it answers.
     ///
     /// # Errors
     /// When it does not come up.
-    pub async fn start_signal(&mut self) -> Result<()> {
-        self.process = start("ringlet-again", &self.directory, "signal")?;
+    pub async fn start_again(&mut self) -> Result<()> {
+        let half = if self.gateway.is_some() { "signal" } else { "run" };
+        self.process = start("ringlet-again", &self.directory, half)?;
         self.is_healthy().await
     }
 
@@ -224,7 +221,7 @@ impl Ringlet {
     /// # Errors
     /// When the REST API does not give them.
     pub async fn calls(&self) -> Result<Vec<Value>> {
-        let url = format!("{}/v1/calls", self.direct_url());
+        let url = format!("{}/v1/calls?limit=200", self.direct_url());
         let answer = self.http.get(url).bearer_auth(API_KEY).send().await?.error_for_status()?;
         let body: Value = answer.json().await?;
         let list = body.as_array().or_else(|| body.get("calls").or_else(|| body.get("items"))?.as_array());
@@ -350,10 +347,39 @@ impl Ringlet {
         Ok(text)
     }
 
-    /// Past the relay, which may be cut.
-    fn direct_url(&self) -> &'static str {
-        if self.relay.is_some() { "http://127.0.0.1:8081" } else { SHOP_URL }
+    /// The demo shop's address.
+    pub fn shop_url(&self) -> &'static str {
+        if self.setup.tls { TLS_SHOP_URL } else { SHOP_URL }
     }
+
+    /// The impaired network before it.
+    ///
+    /// # Errors
+    /// When the set-up has none.
+    pub fn impaired(&self) -> Result<&Impaired> {
+        self.impaired.as_ref().context("the network before this server is a good one")
+    }
+
+    fn direct_url(&self) -> String {
+        self.setup.direct_url()
+    }
+}
+
+async fn begin_to_end(process: &Process) -> Result<()> {
+    process.terminate()?;
+    eventually("it stops", SAID_SOON, async || {
+        ensure!(process.log().contains("stopping"), "it does not say so");
+        Ok(())
+    })
+    .await
+}
+
+async fn ends(process: &mut Process, limit: Duration) -> Result<Duration> {
+    let begun = Instant::now();
+    let status = process.ended(limit).await?;
+    ensure!(status.success(), "after SIGTERM it ended with {status}\n{}", process.tail());
+    has_no_error(process)?;
+    Ok(begun.elapsed())
 }
 
 fn has_no_error(process: &Process) -> Result<()> {
@@ -378,15 +404,7 @@ fn start(name: &str, directory: &Path, half: &str) -> Result<Process> {
 
 /// A gateway with a name and ports of its own.
 fn start_second(directory: &Path, setup: &Setup) -> Result<Process> {
-    let own = [
-        ("[gateway]\n", "[gateway]\nname = \"gateway-2\"\n"),
-        (":4433", ":4434"),
-        (":5060", ":5061"),
-        (GATEWAY_METRICS, SECOND_GATEWAY_METRICS),
-        ("[gateway.media]\n", "[gateway.media]\nrtp_ports = [30000, 30998]\n"),
-    ];
-    let text = own.iter().fold(configuration(setup), |text, (first, second)| text.replace(first, second));
-    fs::write(directory.join("second.toml"), text)?;
+    setup.write_second(directory)?;
     let program = binary()?;
     let arguments = ["gateway", "--config", "second.toml"];
     Process::start("second-gateway", directory, program.to_str().context("the path is no UTF-8")?, &arguments)
@@ -398,96 +416,6 @@ fn binary() -> Result<PathBuf> {
         PathBuf::from,
     );
     path.canonicalize().with_context(|| format!("no server at {}: build it, or set RINGLET_BIN", path.display()))
-}
-
-/// What a gateway needs that is a process of its own.
-fn link() -> String {
-    let url = "ws://127.0.0.1:8080/ws/gateway";
-    format!("signal_url = \"{url}\"\nsecret = \"{GATEWAY_SECRET}\"\nmetrics_listen = \"{GATEWAY_METRICS}\"\n")
-}
-
-fn configuration(setup: &Setup) -> String {
-    let Setup { no_answer_seconds, trunk, trunk_port, deadlines, media, relay, split, .. } = setup;
-    let link = if *split { link() } else { String::new() };
-    let port = if *relay { 8081 } else { 8080 };
-    format!(
-        r#"[http]
-listen = ["127.0.0.1:{port}", "{BRIDGE}:{port}"]
-public_url = "{PUBLIC_URL}"
-
-[signal]
-demo_shop = true
-gateway_secret = "{GATEWAY_SECRET}"
-
-[limits]
-calls_per_address_per_minute = 10000
-checks_per_address_per_minute = 10000
-
-[deadlines]
-no_answer_seconds = {no_answer_seconds}
-{deadlines}
-
-[gateway]
-{link}
-[gateway.media]
-listen = "{BRIDGE}:4433"
-public_ips = ["{BRIDGE}"]
-rtp_ip = "{BRIDGE}"
-{media}
-
-[gateway.sip]
-listen = "{BRIDGE}:5060"
-
-[log]
-filter = "info,signal_server=debug,media_gateway=debug,ringlet=debug"
-
-[[trunk]]
-name = "pbx"
-host = "{BRIDGE}"
-port = {trunk_port}
-# SIPp would take an OPTIONS for its call.
-keepalive_seconds = 0
-{trunk}
-
-{merchant}
-[[api_key]]
-name = "end to end"
-key = "{API_KEY}"
-"#,
-        merchant = merchant(setup.merchant),
-    )
-}
-
-fn merchant(more: &str) -> String {
-    format!(
-        r#"[[merchant]]
-id = "acme"
-name = "Acme Shoes"
-origins = ["{SHOP_URL}", "{allowed}"]
-{more}
-
-[[merchant.destination]]
-id = "desk"
-trunk = "pbx"
-address = "agent"
-
-[[merchant.link]]
-id = "sales"
-label = "Sales"
-destination = "desk"
-
-[[merchant.link]]
-id = "shoes"
-label = "Shoe advice"
-destination = "desk"
-
-[[merchant.link]]
-id = "returns"
-label = "Returns"
-destination = "desk"
-"#,
-        allowed = pages::ALLOWED_ORIGIN,
-    )
 }
 
 #[cfg(test)]

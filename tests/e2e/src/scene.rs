@@ -4,12 +4,15 @@ use crate::baresip::Baresip;
 use crate::browser::{Browser, Chromedriver, Microphone};
 use crate::device::{Device, Network};
 use crate::namespace::{self, Alone};
+use crate::proxy::{self, Proxy};
 use crate::ringlet::{Ringlet, Setup};
+use crate::setup::TLS_ADDRESS;
 use crate::sipp::Sipp;
 use crate::tone::Recording;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +59,8 @@ pub struct Stage {
     pub microphone_denied: bool,
     /// Whether the browser runs in a device of its own, joined by one network.
     pub device: bool,
+    /// Whether that network lets nothing pass but HTTPS through its proxy.
+    pub proxy: bool,
     /// How long the play may last.
     pub limit: Duration,
 }
@@ -63,7 +68,14 @@ pub struct Stage {
 impl Stage {
     /// An ordinary server, browser and microphone.
     pub fn with(far_end: FarEnd) -> Self {
-        Self { far_end, setup: Setup::default(), microphone_denied: false, device: false, limit: PLAY_LIMIT }
+        Self {
+            far_end,
+            setup: Setup::default(),
+            microphone_denied: false,
+            device: false,
+            proxy: false,
+            limit: PLAY_LIMIT,
+        }
     }
 }
 
@@ -133,7 +145,7 @@ impl World {
         } else {
             Microphone::Plays(self.alone.artifacts.join("microphone.wav"))
         };
-        let device = if stage.device { Some(OnDevice::new(&directory).await?) } else { None };
+        let device = if stage.device { Some(OnDevice::new(&directory, stage.proxy).await?) } else { None };
         let driver = device.as_ref().map_or(&self.driver, |device| &device.driver);
         let browser = driver.open(&directory, &microphone).await?;
         Ok(Scene { browser, server, baresip, sipp, directory, device })
@@ -157,15 +169,23 @@ pub struct Scene {
 #[derive(Debug)]
 struct OnDevice {
     driver: Chromedriver,
+    proxy: Option<Proxy>,
     network: Network,
     device: Device,
 }
 
 impl OnDevice {
-    async fn new(directory: &Path) -> Result<Self> {
+    async fn new(directory: &Path, behind_proxy: bool) -> Result<Self> {
         let device = Device::new().await?;
-        let network = device.join(FIRST_NETWORK)?;
-        Ok(Self { driver: Chromedriver::start_in(&device, directory).await?, network, device })
+        let mut network = device.join(FIRST_NETWORK)?;
+        if !behind_proxy {
+            let driver = Chromedriver::start_in(&device, directory).await?;
+            return Ok(Self { driver, proxy: None, network, device });
+        }
+        let proxy = Some(Proxy::start(network.gateway(), TLS_ADDRESS).await?);
+        network.allow_only_tcp(proxy::PORT)?;
+        let address = SocketAddr::new(network.gateway(), proxy::PORT);
+        Ok(Self { driver: Chromedriver::start_behind(address, &device, directory).await?, proxy, network, device })
     }
 }
 
@@ -177,6 +197,15 @@ impl Scene {
     pub fn device(&mut self) -> Result<(&Device, &mut Network)> {
         let OnDevice { device, network, .. } = self.device.as_mut().context("this browser has no device of its own")?;
         Ok((device, network))
+    }
+
+    /// What the proxy of the device's network was asked to connect to, and whether it did.
+    ///
+    /// # Errors
+    /// When the stage has none.
+    pub fn proxied(&self) -> Result<Vec<(String, bool)>> {
+        let proxy = self.device.as_ref().and_then(|device| device.proxy.as_ref());
+        Ok(proxy.context("this network has no proxy")?.asked())
     }
 
     /// Lets the shopper's device sleep, as if its lid were shut: the browser knows nothing until it wakes.

@@ -154,6 +154,53 @@ impl Recording {
         Ok(())
     }
 
+    /// Fails unless in at least `share` of the fifths of a second there is a tone of `hertz` at `dbfs`, give or take `within` dB, with
+    /// `other` 15 dB below it: over a network that loses and delays, where the rest is made up and not clean.
+    ///
+    /// # Errors
+    /// What was found instead.
+    pub fn require_mostly(&self, (hertz, dbfs): (f64, f64), other: f64, (within, share): (f64, f64)) -> Result<()> {
+        let (wanted, strange) = (self.levels(hertz), self.levels(other));
+        let is_tone =
+            |(level, stranger): &(&f64, &f64)| (**level - dbfs).abs() <= within && **level - **stranger >= 15.0;
+        let good = wanted.iter().zip(&strange).filter(is_tone).count();
+        ensure!(
+            !wanted.is_empty() && good as f64 >= share * wanted.len() as f64,
+            "{hertz} Hz of {dbfs:.1} dBFS is in {good} of {} fifths of a second: {wanted:.0?}, {other} Hz: {strange:.0?}",
+            wanted.len()
+        );
+        Ok(())
+    }
+
+    /// When a tone begins again, in seconds from the start, each time after a pause: tones that last longer than 100 ms.
+    pub fn beginnings(&self, hertz: f64, dbfs: f64) -> Vec<f64> {
+        let block = self.rate as usize / 25;
+        let is_loud: Vec<bool> =
+            self.samples.chunks_exact(block).map(|block| goertzel(block, self.rate, hertz) > dbfs).collect();
+        let mut beginnings = Vec::new();
+        let mut at = 0;
+        for run in is_loud.chunk_by(|a, b| a == b) {
+            if run.first() == Some(&true) && run.len() >= 3 {
+                beginnings.push(at as f64 / 25.0);
+            }
+            at += run.len();
+        }
+        beginnings
+    }
+
+    /// The longest time in which no tone of `hertz` is heard, in seconds: to the end, and from the first time that it is heard.
+    ///
+    /// # Errors
+    /// When it is never heard.
+    pub fn longest_gap(&self, hertz: f64) -> Result<f64> {
+        let block = self.rate as usize / 50;
+        let is_loud: Vec<bool> =
+            self.samples.chunks_exact(block).map(|block| goertzel(block, self.rate, hertz) > AUDIBLE_DBFS).collect();
+        let first = is_loud.iter().position(|loud| *loud).with_context(|| format!("{hertz} Hz is never heard"))?;
+        let heard = is_loud.get(first..).unwrap_or_default();
+        Ok(heard.split(|loud| *loud).map(<[bool]>::len).max().unwrap_or_default() as f64 / 50.0)
+    }
+
     /// The level of one frequency in each fifth of a second, in dB against a full-scale sine.
     pub fn levels(&self, hertz: f64) -> Vec<f64> {
         let blocks = self.samples.chunks_exact(self.rate as usize / 5);
@@ -224,6 +271,30 @@ mod tests {
         torn.samples.drain(48_000..48_055);
         assert!(torn.require_only(440.0, -7.0, 1000.0).is_ok());
         assert!(mix(&[(440, -7.0), (2000, -9.0)]).require_only(440.0, -7.0, 1000.0).is_err());
+    }
+
+    #[test]
+    fn a_tone_with_holes_is_mostly_there_and_its_longest_gap_may_be_the_last() {
+        let mut torn = mix(&[(440, -7.0)]);
+        torn.samples.get_mut(..9_600).unwrap_or_default().fill(0.0);
+        torn.samples.get_mut(48_000..67_200).unwrap_or_default().fill(0.0);
+        assert!(torn.require_mostly((440.0, -7.0), 1000.0, (3.0, 0.7)).is_ok());
+        assert!(torn.require_mostly((440.0, -7.0), 1000.0, (3.0, 0.8)).is_err());
+        assert!(torn.require_mostly((1000.0, -7.0), 440.0, (3.0, 0.1)).is_err());
+        let gap = |of: &Recording| of.longest_gap(440.0).unwrap_or_default();
+        assert!((gap(&torn) - 0.4).abs() < 0.05, "{}", gap(&torn));
+        torn.samples.extend(vec![0.0; MICROPHONE_RATE as usize]);
+        assert!((gap(&torn) - 1.0).abs() < 0.05, "{}", gap(&torn));
+        assert!(torn.longest_gap(1000.0).is_err());
+    }
+
+    #[test]
+    fn a_tone_is_told_each_time_that_it_begins() {
+        let mut short = mix(&[(330, -22.0)]);
+        short.samples.get_mut(..24_000).unwrap_or_default().fill(0.0);
+        short.samples.get_mut(33_600..40_800).unwrap_or_default().fill(0.0);
+        assert_eq!(short.beginnings(330.0, -35.0).len(), 2, "{:?}", short.beginnings(330.0, -35.0));
+        assert!(short.beginnings(660.0, -35.0).is_empty());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! A call whose machine sleeps, or whose page nobody sees: the browser's processes are stopped, or its timers are throttled as in a
 //! page that has been hidden for five minutes.
 
-use crate::network::MEDIA_PORT;
 use crate::resume::call;
 use crate::roaming::{begin, end, is_back};
 use crate::{Program, comeback};
@@ -10,6 +9,7 @@ use e2e::devtools::DevTools;
 use e2e::firewall::Dropped;
 use e2e::ringlet::SHOP_URL;
 use e2e::scene::{FarEnd, Scene, Stage};
+use e2e::setup::MEDIA_PORT;
 use e2e::wait::eventually;
 use protocol::error::ErrorCode;
 use protocol::visitor::EndReason;

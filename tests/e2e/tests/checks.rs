@@ -8,12 +8,10 @@ use e2e::firewall::Dropped;
 use e2e::pages::{ALLOWED_ORIGIN, STRANGE_ORIGIN};
 use e2e::ringlet::PUBLIC_URL;
 use e2e::scene::{FarEnd, Scene, Stage};
+use e2e::setup::MEDIA_PORT;
 use e2e::wait::eventually;
 use serde_json::Value;
 use std::time::Duration;
-
-/// The gateway's port, of UDP and TCP.
-const MEDIA_PORT: u16 = 4433;
 
 /// A check takes ten seconds at most, and more on a busy machine.
 const CHECK_LIMIT: Duration = Duration::from_secs(40);
@@ -116,13 +114,15 @@ fn denied() -> Stage {
 }
 
 /// What the page shows in the end.
-struct Found {
+pub(crate) struct Found {
     score: u64,
     rows: Value,
+    /// What would carry the audio, as a report says.
+    pub(crate) transport: Option<String>,
 }
 
 impl Found {
-    fn require(&self, name: &str, state: &str, code: Option<&str>) -> Result<()> {
+    pub(crate) fn require(&self, name: &str, state: &str, code: Option<&str>) -> Result<()> {
         let row = self.rows.get(name).with_context(|| format!("no row {name}: {}", self.rows))?;
         let told = |key: &str| row.get(key).and_then(Value::as_str);
         ensure!((told("state"), told("code")) == (Some(state), code), "{name} is {row}");
@@ -143,7 +143,7 @@ async fn refused(scene: &mut Scene, url: &str, row: &str, code: &str) -> Result<
 }
 
 /// What `Ringlet.preflight()` tells the shop's own script.
-async fn preflight(scene: &Scene, page: &str) -> Result<Found> {
+pub(crate) async fn preflight(scene: &Scene, page: &str) -> Result<Found> {
     scene.browser.show(page).await?;
     scene.browser.buttons().await?;
     scene
@@ -156,7 +156,8 @@ async fn preflight(scene: &Scene, page: &str) -> Result<Found> {
         );
         let seen = seen.await?;
         let score = seen.get(0).and_then(Value::as_u64).with_context(|| seen.to_string())?;
-        Ok(Found { score, rows: seen.get(1).cloned().unwrap_or_default() })
+        let transport = seen.get(2).and_then(Value::as_str).map(str::to_owned);
+        Ok(Found { score, rows: seen.get(1).cloned().unwrap_or_default(), transport })
     })
     .await
 }
@@ -173,7 +174,7 @@ async fn run_check(scene: &Scene) -> Result<Found> {
         let seen = seen.await?;
         let score: u64 =
             seen.get(0).and_then(Value::as_str).unwrap_or_default().parse().with_context(|| seen.to_string())?;
-        Ok(Found { score, rows: seen.get(1).cloned().unwrap_or_default() })
+        Ok(Found { score, rows: seen.get(1).cloned().unwrap_or_default(), transport: None })
     });
     done.await
 }

@@ -4,16 +4,17 @@ use crate::Program;
 use anyhow::{Context as _, Result, ensure};
 use e2e::browser::Browser;
 use e2e::firewall::Dropped;
+use e2e::namespace::BRIDGE;
 use e2e::ringlet::SHOP_URL;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
+use e2e::setup::MEDIA_PORT;
+use e2e::talker::Talker;
 use e2e::tone::Recording;
 use e2e::wait::eventually;
 use protocol::error::ErrorCode;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-/// The gateway's, for browsers.
-const MEDIA_PORT: u16 = 4433;
 
 /// What the panel does on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
@@ -34,26 +35,52 @@ enum Opus {
     Missing,
 }
 
+/// The issue's: from the answer to the word for what is wrong, and how long nothing is heard where a running call loses its way.
+const NAMED_WITHIN_MS: f64 = 3_000.0;
+const LONGEST_GAP: f64 = 5.0;
+
+/// Below this a tone is not heard, in dBFS.
+const SILENT_DBFS: f64 = -45.0;
+
+/// Where the scenario says that the far end's audio is, and what is said there.
+const TALKER_PORT: u16 = 30_000;
+const TALKER_TONE: f64 = 400.0;
+
+/// A tone that goes on was heard as long ago, or not as long.
+const JUST_NOW: Duration = Duration::from_millis(300);
+
 /// Keys with a double one.
 const KEYS: &str = "*7700#";
 
 pub(crate) fn tests(program: &mut Program<'_>) {
     let phone = || Stage::with(FarEnd::Phone);
     program.test("without_udp_and_tcp_audio_goes_as_frames", phone(), no_media);
-    program.test("a_call_that_loses_udp_goes_on_as_frames", phone(), loses_udp);
     program.test("frames_are_as_loud_and_where_the_desk_has_them_played", phone(), set);
+    program.test("a_call_that_loses_udp_and_tcp_goes_on_as_frames", phone(), loses_udp);
+    let mut stage = Stage::with(FarEnd::Scenario("answers-at-once", &[("media_port", "30000")]));
+    // The tone that tells the far end that the shopper is away would count as sound.
+    stage.setup.media = "away_tone = \"off\"";
+    let name = "a_call_that_loses_udp_and_then_tcp_is_silent_for_5_s_at_most";
+    program.test(name, stage, loses_one_after_the_other);
 }
 
 async fn no_media(scene: &mut Scene) -> Result<()> {
     let _blocked = [Dropped::udp(MEDIA_PORT)?, Dropped::tcp(MEDIA_PORT)?];
+    over_pages(scene).await
+}
+
+/// A call over two pages of the shop, with keys, whose audio goes as frames because nothing else passes.
+pub(crate) async fn over_pages(scene: &mut Scene) -> Result<()> {
     prepare(&scene.browser, Opus::Held).await?;
-    scene.browser.show(SHOP_URL).await?;
+    scene.browser.watch_notes().await?;
+    scene.browser.show(scene.server.shop_url()).await?;
     scene.browser.click_button().await?;
     scene.browser.says(ErrorCode::UdpBlocked.shopper(), SOON).await?;
     scene.browser.says("(WebSocket)", SOON).await?;
     scene.picture("slower_way").await?;
     scene.browser.is_answered().await?;
     scene.phone()?.event("CALL_ESTABLISHED", SOON).await?;
+    is_named_in_time(&scene.browser).await?;
     let first = both(scene).await?;
     let moved = moves_to_opus(scene).await?;
 
@@ -109,7 +136,8 @@ async fn moves_to_opus(scene: &mut Scene) -> Result<Stretch> {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let over_the_move = scene.browser.heard(1).await?;
     over_the_move.write_wav(&scene.directory().join("over-the-move-to-opus.wav"))?;
-    ensure!(gap(&over_the_move) < 0.2, "the move to Opus left {:.2} s of silence", gap(&over_the_move));
+    let silence = gap(&over_the_move, f64::from(AGENT_TONE))?;
+    ensure!(silence < 0.2, "the move to Opus left {silence:.2} s of silence");
     let of_opus = rate(&scene.browser, OPUS).await?;
     eprintln!("bytes a second, sent and received: {of_g711:.0?} of G.711, {of_opus:.0?} of Opus");
     for (g711, opus) in of_g711.into_iter().zip(of_opus) {
@@ -155,6 +183,57 @@ async fn set(scene: &mut Scene) -> Result<()> {
     scene.browser.hang_up().await
 }
 
+/// The panel names what is wrong within 3 s of the answer.
+async fn is_named_in_time(browser: &Browser) -> Result<()> {
+    let told = browser.told().await?;
+    let answered = told.iter().find(|it| it.state == "answered").context("it was never answered")?;
+    let named = told.iter().find(|it| it.note.contains(ErrorCode::UdpBlocked.word())).context("it was never named")?;
+    let late = named.at_ms - answered.at_ms;
+    ensure!(late <= NAMED_WITHIN_MS, "what is wrong was named {late:.0} ms after the answer: {told:?}");
+    Ok(())
+}
+
+/// First UDP alone, so that TCP carries the audio; then that as well.
+async fn loses_one_after_the_other(scene: &mut Scene) -> Result<()> {
+    let talker = Talker::start(SocketAddr::new(BRIDGE, TALKER_PORT)).await?;
+    prepare(&scene.browser, Opus::Missing).await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    scene.browser.says("(UDP)", SOON).await?;
+    let _udp = loses(scene, &talker, || Dropped::udp(MEDIA_PORT), "(TCP)").await.context("without UDP")?;
+    let _tcp = loses(scene, &talker, || Dropped::tcp(MEDIA_PORT), "(WebSocket)").await.context("without TCP")?;
+    scene.browser.hang_up().await?;
+    scene.recorded("visitor_hung_up").await?;
+    Ok(())
+}
+
+/// Drops what carries the audio; neither side hears nothing for longer than the issue allows, and `way` carries it then.
+async fn loses(scene: &Scene, talker: &Talker, drops: impl Fn() -> Result<Dropped>, way: &str) -> Result<Dropped> {
+    eventually("both hear each other", SOON, async || {
+        listen(&scene.browser).await?;
+        let tone = scene.browser.heard(1).await?.level(TALKER_TONE);
+        ensure!(tone > SILENT_DBFS, "the shopper hears {tone:.0} dBFS");
+        ensure!(talker.last_sound().and_then(|last| last.elapsed().ok()) < Some(JUST_NOW), "the far end hears nothing");
+        Ok(())
+    })
+    .await?;
+    listen(&scene.browser).await?;
+    talker.take_longest_gap();
+    let dropped = drops()?;
+    scene.browser.says(way, SOON).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let heard = scene.browser.heard(1).await?;
+    heard.write_wav(&scene.directory().join(format!("to {way}.wav")))?;
+    let (shopper, far_end) = (gap(&heard, TALKER_TONE)?, talker.take_longest_gap().as_secs_f64());
+    ensure!(
+        shopper <= LONGEST_GAP && far_end <= LONGEST_GAP,
+        "the shopper heard nothing for {shopper:.2} s, the far end for {far_end:.2} s"
+    );
+    eprintln!("to {way}: the shopper heard nothing for {shopper:.2} s, the far end for {far_end:.2} s");
+    Ok(dropped)
+}
+
 async fn loses_udp(scene: &mut Scene) -> Result<()> {
     prepare(&scene.browser, Opus::Missing).await?;
     scene.browser.show(SHOP_URL).await?;
@@ -187,8 +266,10 @@ async fn loses_udp(scene: &mut Scene) -> Result<()> {
     scene.browser.says("(UDP)", SOON).await?;
     let after = both(scene).await?;
     each_heard_the_other(scene, &[during, after]).await?;
-    ensure!(gap(&over_the_loss) <= 5.0, "the shopper heard nothing for {:.2} s", gap(&over_the_loss));
-    ensure!(gap(&over_the_move) < 0.5, "moving up left {:.2} s of silence", gap(&over_the_move));
+    let agent = f64::from(AGENT_TONE);
+    let (lost, moved) = (gap(&over_the_loss, agent)?, gap(&over_the_move, agent)?);
+    ensure!(lost <= LONGEST_GAP, "the shopper heard nothing for {lost:.2} s");
+    ensure!(moved < 0.5, "moving up left {moved:.2} s of silence");
     Ok(())
 }
 
@@ -334,18 +415,11 @@ async fn is_slow(browser: &Browser, wanted: bool) -> Result<()> {
     .await
 }
 
-/// The longest silence between two sounds, in seconds.
-fn gap(recording: &Recording) -> f64 {
-    let step = recording.rate as usize / 50;
-    let sounds: Vec<usize> = recording
-        .samples
-        .chunks_exact(step)
-        .enumerate()
-        .filter(|(_, piece)| Recording { rate: recording.rate, samples: piece.to_vec() }.loudness() > -40.0)
-        .map(|(at, _)| at)
-        .collect();
-    let longest = sounds.windows(2).filter_map(|pair| Some(pair.last()? - pair.first()?)).max().unwrap_or(0);
-    longest.saturating_sub(1) as f64 / 50.0
+/// The longest silence, in seconds; a sound that never comes back is none that ends.
+fn gap(recording: &Recording, hertz: f64) -> Result<f64> {
+    let last = recording.before_end(0.5, 0.0)?.level(hertz);
+    ensure!(last > SILENT_DBFS, "in the end nothing is heard: {last:.0} dBFS");
+    recording.longest_gap(hertz)
 }
 
 struct Stretch {

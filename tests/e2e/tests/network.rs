@@ -5,6 +5,7 @@ use crate::resume::{both, call, each_heard_the_other};
 use anyhow::{Result, ensure};
 use e2e::firewall::Dropped;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage};
+use e2e::setup::MEDIA_PORT;
 use e2e::wait::eventually;
 use protocol::error::ErrorCode;
 use std::time::Duration;
@@ -15,9 +16,6 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("a_call_outlives_its_socket", behind_a_relay(), without_a_socket);
     program.test("a_call_outlives_its_audio_path", Stage::with(FarEnd::Phone), without_a_path);
 }
-
-/// The gateway's port, of UDP and TCP.
-pub(crate) const MEDIA_PORT: u16 = 4433;
 
 /// How long nothing passes.
 const CUT: Duration = Duration::from_secs(8);
@@ -72,11 +70,11 @@ async fn without_a_socket(scene: &mut Scene) -> Result<()> {
     each_heard_the_other(scene, &[heard]).await
 }
 
-/// Waits until the panel has shown the last of these keys; it forgets the first ones after some seconds.
+/// Waits until the panel has shown these keys and no others.
 async fn shows_keys(scene: &Scene, keys: &str) -> Result<()> {
     eventually("the panel has shown the keys", SOON, async || {
         let shown = scene.browser.keys_shown().await?;
-        ensure!(shown.chars().last() == keys.chars().last() && keys.ends_with(&shown), "it has shown {shown:?}");
+        ensure!(shown == keys, "it has shown {shown:?}, not {keys:?}");
         Ok(())
     })
     .await

@@ -3,14 +3,11 @@
 use crate::Program;
 use anyhow::{Context as _, Result, ensure};
 use e2e::firewall::Dropped;
-use e2e::ringlet::SHOP_URL;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
+use e2e::setup::MEDIA_PORT;
 use protocol::error::ErrorCode;
 use serde_json::Value;
 use std::time::Duration;
-
-/// The gateway's port, of UDP and TCP.
-const MEDIA_PORT: u16 = 4433;
 
 const LISTEN_SECONDS: u64 = 4;
 
@@ -59,9 +56,9 @@ fn shared_port() -> Stage {
 }
 
 /// A call from the click to its record, in which each side hears the other and nobody else.
-async fn hear_each_other(scene: &mut Scene, transport: &str) -> Result<()> {
+pub(crate) async fn hear_each_other(scene: &mut Scene, transport: &str) -> Result<()> {
     scene.browser.leave_the_microphone_unprocessed().await?;
-    scene.browser.show(SHOP_URL).await?;
+    scene.browser.show(scene.server.shop_url()).await?;
     scene.browser.click_button().await?;
     scene.browser.is_answered().await?;
     scene.phone()?.event("CALL_ESTABLISHED", Duration::from_secs(5)).await?;

@@ -2,22 +2,40 @@
 
 use crate::Program;
 use crate::resume::{both, call};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use e2e::pages::ALLOWED_ORIGIN;
 use e2e::ringlet::{PUBLIC_URL, SHOP_URL};
-use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage};
+use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_TONE};
 use e2e::wait::eventually;
 use protocol::error::ErrorCode;
 use protocol::visitor::EndReason;
 use serde_json::Value;
-use std::time::Duration;
-use tokio::time::Instant;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::{Instant, sleep};
 
 /// Scripted visitors, beside the one with the real panel.
 const CROWD: u32 = 49;
 
+/// Of them, those who listen to what the far end says after them.
+const LISTENERS: u32 = 4;
+
 /// Fifty calls in one browser are slow on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
+
+/// How long there is no server, and how long all is watched before and after.
+const DOWN: Duration = Duration::from_secs(3);
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The issue's: keys and hang-up work again within so long of the server's return.
+const BACK_WITHIN: Duration = Duration::from_secs(3);
+
+const KEYS: &str = "19";
+
+/// From a press to the far end's echo of it in the panel.
+const ECHOED_WITHIN: Duration = Duration::from_millis(400);
+
+/// Whom the far end sees calling.
+const CALLER: &str = "+43720555001";
 
 pub(crate) fn tests(program: &mut Program<'_>) {
     let mut stage = Stage::with(FarEnd::Echo(CROWD + 1));
@@ -30,7 +48,11 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     let mut stage = Stage::with(FarEnd::Phone);
     (stage.setup.split, stage.setup.second_gateway, stage.limit) = (true, true, Duration::from_secs(150));
     stage.setup.merchant = "on_gateway_loss = \"call_again\"";
+    stage.setup.trunk = "from_user = \"+43720555001\"\nfrom_name = \"Acme Shoes\"";
     program.test("a_call_whose_gateway_is_killed_is_placed_again_over_another", stage, placed_again);
+    let mut stage = Stage::with(FarEnd::Phone);
+    (stage.setup.split, stage.setup.deadlines) = (true, "gateway_seconds = 2");
+    program.test("a_call_whose_gateway_is_killed_ends_with_a_word_where_the_merchant_wants_no_other", stage, given_up);
 }
 
 async fn turned(scene: &mut Scene) -> Result<()> {
@@ -68,6 +90,7 @@ async fn placed_again(scene: &mut Scene) -> Result<()> {
     .await?;
     scene.browser.reaches("answered", SOON).await?;
     eprintln!("answered again after {:?}", killed.elapsed());
+    is_rung_as_before(&scene.phone()?.rung_with())?;
     eventually("the shopper hears the agent again", SOON, async || {
         ensure!(both(scene).await?.hears(f64::from(AGENT_TONE)), "the shopper hears nothing");
         Ok(())
@@ -81,73 +104,157 @@ async fn placed_again(scene: &mut Scene) -> Result<()> {
     scene.server.start_gateway().await
 }
 
-async fn outlive(scene: &mut Scene) -> Result<()> {
+/// The second call's INVITE is the first one's, but for what belongs to a dialog or to the gateway.
+fn is_rung_as_before(calls: &[Vec<String>]) -> Result<()> {
+    const OWN: [&str; 6] = ["Via", "Call-ID", "CSeq", "Contact", "Content-Length", "Max-Forwards"];
+    let kept = |headers: &Vec<String>| {
+        let mut kept: Vec<String> = headers
+            .iter()
+            .filter_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                // Each dialog has its own tag.
+                let value = value.split(";tag=").next()?;
+                (!OWN.contains(&name)).then(|| format!("{name}:{value}"))
+            })
+            .collect();
+        kept.sort();
+        kept
+    };
+    let [first, second] = calls else { bail!("the far end was rung {} times", calls.len()) };
+    let (first, second) = (kept(first), kept(second));
+    ensure!(first.iter().any(|line| line.starts_with("From:") && line.contains(CALLER)), "no caller: {first:?}");
+    ensure!(first == second, "rung with {first:?}, and again with {second:?}");
+    Ok(())
+}
+
+async fn given_up(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    scene.server.kill_gateway()?;
+    scene.browser.reaches("ended", SOON).await?;
+    scene.browser.says(EndReason::GatewayGone.shopper(), SOON).await?;
+    scene.browser.says(ErrorCode::GatewayGone.word(), SOON).await?;
+    scene.picture("gateway_gone").await?;
+    scene.recorded(EndReason::GatewayGone.word()).await?;
+    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    scene.server.start_gateway().await
+}
+
+/// Fifty calls, one of the real panel and the others of scripted visitors in a tab of their own, which is the one that shows.
+async fn gather(scene: &mut Scene) -> Result<()> {
+    scene.browser.leave_the_microphone_unprocessed().await?;
     scene.browser.show(SHOP_URL).await?;
     scene.browser.click_button().await?;
     scene.browser.reaches("answered", SOON).await?;
     scene.browser.open_tab().await?;
     scene.browser.show(&format!("{PUBLIC_URL}/healthz")).await?;
     scene.browser.gather_crowd(SHOP_URL, CROWD).await?;
-    scene.browser.crowd_is("visitor.state === 'answered' && visitor.token").await?;
+    scene
+        .browser
+        .crowd_is("visitor.state === 'answered' && visitor.token && visitor.audio?.connectionState === 'connected'")
+        .await?;
     // A token is written a moment after it is sent.
     eventually("all calls are answered in the records", SOON, async || {
-        let answered = scene
-            .server
-            .calls()
-            .await?
-            .iter()
-            .filter(|call| call.get("answered_at").is_some_and(Value::is_i64))
-            .count();
-        ensure!(answered == CROWD as usize + 1, "{answered}");
-        Ok(())
-    })
-    .await?;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-
-    scene.server.kill_signal()?;
-    let before = packets(scene).await?;
-    eventually("everybody hears on without a server", SOON, async || {
-        let now = packets(scene).await?;
-        let silent = before.iter().zip(&now).filter(|(before, now)| *now < &(**before + 50)).count();
-        ensure!(silent == 0, "{silent} of {} hear nothing", now.len());
-        Ok(())
-    })
-    .await?;
-
-    scene.server.start_signal().await?;
-    let back = Instant::now();
-    scene.browser.in_page("for (const visitor of crowd) visitor.comeBack()").await?;
-    scene.browser.crowd_is("visitor.resumed").await?;
-    eprintln!("all of {CROWD} visitors have their calls again after {:?}", back.elapsed());
-    scene.browser.crowd_is("visitor.audio === visitor.next && visitor.audio.connectionState === 'connected'").await?;
-
-    // The real panel takes its call up on the next page, and its hang-up button works.
-    scene.browser.go_to_tab(0).await?;
-    scene.browser.reload().await?;
-    scene.browser.reaches("answered", SOON).await?;
-    scene.browser.hang_up().await?;
-    scene.browser.says(EndReason::VisitorHungUp.shopper(), SOON).await?;
-    scene.browser.go_to_tab(1).await?;
-    scene.browser.in_page("for (const visitor of crowd) visitor.say({ type: 'hangup' })").await?;
-    scene.browser.crowd_is("visitor.ended === 'visitor_hung_up'").await?;
-    eventually("the records are whole", SOON, async || {
         let calls = scene.server.calls().await?;
-        ensure!(calls.len() == CROWD as usize + 1, "{} records", calls.len());
-        for call in &calls {
-            let times = ["started_at", "dialed_at", "answered_at", "ended_at"].map(|time| call.get(time)?.as_i64());
-            ensure!(times.iter().all(Option::is_some) && times.is_sorted(), "{call}");
-            ensure!(call.get("reason").and_then(Value::as_str) == Some("visitor_hung_up"), "{call}");
-            let packets = call.pointer("/stats/agent_packets").and_then(Value::as_u64);
-            ensure!(packets.is_some_and(|packets| packets > 0), "{call}");
-        }
+        let answered = calls.iter().filter(|call| call.get("answered_at").is_some_and(Value::is_i64)).count();
+        ensure!(answered == CROWD as usize + 1, "{answered}");
         Ok(())
     })
     .await
 }
 
-/// How many packets each scripted visitor has heard.
-async fn packets(scene: &Scene) -> Result<Vec<u64>> {
-    let counts = scene.browser.in_page("return packets()").await?;
-    let counts = counts.as_array().context("no counts")?;
-    counts.iter().map(|count| Value::as_u64(count).context("no count")).collect()
+async fn outlive(scene: &mut Scene) -> Result<()> {
+    gather(scene).await?;
+    scene.browser.in_page("for (const visitor of crowd) persist(visitor)").await?;
+    scene.browser.watch_gaps(LISTENERS).await?;
+    scene.browser.go_to_tab(0).await?;
+    scene.browser.watch_keys().await?;
+    scene.browser.press("0").await?;
+    eventually("keys pass both ways", SOON, async || {
+        let shown = scene.browser.keys_shown().await?;
+        ensure!(shown == "0", "the panel has shown {shown:?}");
+        Ok(())
+    })
+    .await?;
+    scene.browser.listen().await?;
+    sleep(SETTLED).await;
+
+    scene.server.kill_signal()?;
+    sleep(DOWN).await;
+    scene.server.start_again().await?;
+    let back = Instant::now();
+    let keys = keys_work_again(scene, back).await?;
+    scene.browser.stop_listening().await?;
+    let clicked = SystemTime::now();
+    scene.browser.hang_up().await?;
+    scene.browser.says(EndReason::VisitorHungUp.shopper(), SOON).await?;
+    let heard = scene.browser.heard(1).await?;
+    let gap = heard.longest_gap(f64::from(VISITOR_TONE))?;
+
+    scene.browser.go_to_tab(1).await?;
+    scene.browser.crowd_is("visitor.reconnected").await?;
+    eprintln!("all of {CROWD} visitors are back after {:?}", back.elapsed());
+    sleep(SETTLED).await;
+    let gaps = scene.browser.longest_gaps().await?;
+    scene.browser.in_page("for (const visitor of crowd) visitor.say({ type: 'hangup' })").await?;
+    scene.browser.crowd_is("visitor.ended === 'visitor_hung_up'").await?;
+    let first = records_are_whole(scene, CROWD as usize + 1).await?;
+    let hung_up = Duration::from_millis(first).saturating_sub(clicked.duration_since(UNIX_EPOCH)?);
+    eprintln!(
+        "after the server's return keys passed within {keys:?}, the call was over {hung_up:?} after the click; gaps: {gap:.2} s, {gaps:?} ms"
+    );
+    ensure!(
+        keys <= BACK_WITHIN && hung_up <= BACK_WITHIN,
+        "keys passed after {keys:?}, the call was over {hung_up:?} after the click"
+    );
+    ensure!(
+        gap < 1.0 && gaps.iter().all(|gap| *gap < 1_000),
+        "the shopper heard nothing for {gap:.2} s, the crowd for {gaps:?} ms"
+    );
+    Ok(())
+}
+
+/// Presses keys in the panel, which was left alone, until the far end's echo of one is shown; how long after `back` that was.
+async fn keys_work_again(scene: &Scene, back: Instant) -> Result<Duration> {
+    eventually("the next key passes both ways", SOON, async || {
+        scene.browser.click_in_panel("[data-key=\"5\"]").await?;
+        sleep(ECHOED_WITHIN).await;
+        let shown = scene.browser.keys_shown().await?;
+        ensure!(shown.len() > 1, "the panel has shown {shown:?}");
+        Ok(())
+    })
+    .await?;
+    let took = back.elapsed();
+    // What came before the panel was back is lost, and nothing from then on.
+    scene.browser.press(KEYS).await?;
+    eventually("all keys pass both ways", SOON, async || {
+        let shown = scene.browser.keys_shown().await?;
+        ensure!(
+            shown.ends_with(KEYS) && shown.trim_end_matches(KEYS).trim_matches('5') == "0",
+            "the panel has shown {shown:?}"
+        );
+        Ok(())
+    })
+    .await?;
+    Ok(took)
+}
+
+/// Waits until all records say that the call was had, and ended by its visitor; when the first of them ended, in ms of Unix time.
+pub(crate) async fn records_are_whole(scene: &Scene, count: usize) -> Result<u64> {
+    eventually("the records are whole", SOON, async || {
+        let mut calls = scene.server.calls().await?;
+        // Who looked in had no call.
+        calls.retain(|call| call.get("dialed_at").is_some_and(Value::is_i64));
+        ensure!(calls.len() == count, "{} records", calls.len());
+        let mut first = u64::MAX;
+        for call in &calls {
+            let times = ["started_at", "dialed_at", "answered_at", "ended_at"].map(|time| call.get(time)?.as_u64());
+            ensure!(times.iter().all(Option::is_some) && times.is_sorted(), "{call}");
+            ensure!(call.get("reason").and_then(Value::as_str) == Some("visitor_hung_up"), "{call}");
+            let packets = call.pointer("/stats/agent_packets").and_then(Value::as_u64);
+            ensure!(packets.is_some_and(|packets| packets > 0), "{call}");
+            first = first.min(times.last().copied().flatten().unwrap_or(first));
+        }
+        Ok(first)
+    })
+    .await
 }

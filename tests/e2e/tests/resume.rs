@@ -2,7 +2,7 @@
 //! hear each other again without a click.
 
 use crate::Program;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use e2e::browser::{Browser, LOADER_ROOT};
 use e2e::ringlet::SHOP_URL;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
@@ -10,6 +10,7 @@ use e2e::tone::Recording;
 use e2e::wait::eventually;
 use protocol::error::ErrorCode;
 use protocol::visitor::EndReason;
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,6 +21,11 @@ const LISTEN_SECONDS: u64 = 3;
 
 /// What is cut off at both ends of a stretch of the far end's recording, in seconds: its clock is the test's only roughly.
 const BLURRED: f64 = 0.8;
+
+/// What the agent hears when the shopper's page goes and when nobody has come back, in Hz, and when it counts as heard.
+const AWAY_TONE: f64 = 660.0;
+const GONE_TONE: f64 = 330.0;
+const TONE_DBFS: f64 = -40.0;
 
 /// Below this a tone is not heard, in dBFS.
 const SILENT_DBFS: f64 = -50.0;
@@ -43,6 +49,7 @@ fn impatient() -> Stage {
 async fn over_pages(scene: &mut Scene) -> Result<()> {
     let answered = call(scene).await?;
     let mut heard = vec![both(scene).await?];
+    let place = place(&scene.browser).await?;
     follow(scene, "/shoes.html").await?;
     heard.push(both(scene).await?);
     follow(scene, "/returns.html").await?;
@@ -60,6 +67,7 @@ async fn over_pages(scene: &mut Scene) -> Result<()> {
     let (minutes, seconds) = shown.as_str().and_then(|time| time.split_once(':')).context("no time")?;
     let shown = minutes.parse::<u64>()? * 60 + seconds.parse::<u64>()?;
     let true_time = answered.elapsed().as_secs();
+    is_at(&scene.browser, &place).await?;
     ensure!(shown.abs_diff(true_time) <= 2, "after {true_time} s the panel shows {shown} s");
     scene.picture("last_page").await?;
     each_heard_the_other(scene, &heard).await?;
@@ -76,12 +84,20 @@ async fn as_it_was(scene: &mut Scene) -> Result<()> {
     let before = both(scene).await?;
     scene.browser.click_in_panel("#mute").await?;
     scene.browser.click_in_panel("#keys").await?;
+    let large = place(&scene.browser).await?;
     scene.browser.click_in_panel("#minimise").await?;
+    let place = eventually("the panel has become small", SOON, async || {
+        let place = place(&scene.browser).await?;
+        ensure!(place != large, "it is at {place:?}");
+        Ok(place)
+    })
+    .await?;
     follow(scene, "/shoes.html").await?;
     let looks = "const panel = document.getElementById('panel'), mute = document.getElementById('mute');
         return [panel.classList.contains('small'), panel.hasAttribute('data-muted'), mute.ariaPressed, document.getElementById('keys').ariaExpanded, innerWidth].join()";
     let looks = scene.browser.in_panel(looks).await?;
     ensure!(looks == "true,true,true,true,320", "small, muted, pressed, keys open, wide: {looks}");
+    is_at(&scene.browser, &place).await?;
     scene.picture("muted").await?;
     let muted = both(scene).await?;
     scene.browser.click_in_panel("#mute").await?;
@@ -145,9 +161,20 @@ fn duplicate(entry: &str) -> Result<String> {
 
 async fn gone(scene: &mut Scene) -> Result<()> {
     call(scene).await?;
+    both(scene).await?;
+    let left = scene.phone()?.samples_heard()?;
     scene.browser.show("about:blank").await?;
     scene.phone()?.event("CALL_CLOSED", Duration::from_secs(10)).await?;
     scene.recorded(EndReason::VisitorGone.word()).await?;
+    let heard = scene.phone()?.heard().await?;
+    let alone = Recording { rate: heard.rate, samples: heard.samples.get(left..).unwrap_or_default().to_vec() };
+    let (away, gone) = (alone.beginnings(AWAY_TONE, TONE_DBFS), alone.beginnings(GONE_TONE, TONE_DBFS));
+    ensure!(away.len() == 1, "the agent hears that the page goes at {away:?} s");
+    let [first, second] = *gone else { bail!("the agent hears that the shopper is gone at {gone:?} s") };
+    ensure!(away.iter().all(|away| *away < first), "{away:?} s, and then {gone:?} s");
+    let (apart, until_end) = (second - first, alone.seconds() - second);
+    ensure!((0.25..0.45).contains(&apart), "the two tones begin {apart:.2} s apart");
+    ensure!(until_end < 1.0, "the call ends {until_end:.2} s after them");
     Ok(())
 }
 
@@ -233,6 +260,26 @@ pub(crate) async fn entry_of(browser: &Browser) -> Result<Option<String>> {
     Ok(browser.in_page("return sessionStorage.ringlet ?? null").await?.as_str().map(str::to_owned))
 }
 
+/// Where the panel's frame is on the screen: from the right and from the bottom, beside what scrolls the page; width and height.
+async fn place(browser: &Browser) -> Result<Value> {
+    let script = format!(
+        "const {{ right, bottom, width, height }} = {LOADER_ROOT}.querySelector('iframe').getBoundingClientRect();
+         const {{ clientWidth, clientHeight }} = document.documentElement;
+         return [clientWidth - right, clientHeight - bottom, width, height]"
+    );
+    browser.in_page(&script).await
+}
+
+/// Waits until the frame is where it was on another page.
+async fn is_at(browser: &Browser, wanted: &Value) -> Result<()> {
+    eventually("the panel is where it was", SOON, async || {
+        let place = place(browser).await?;
+        ensure!(place == *wanted, "it is at {place}, and was at {wanted}");
+        Ok(())
+    })
+    .await
+}
+
 /// A stretch of the call: what the browser heard in it, and when it was.
 pub(crate) struct Stretch {
     browser: Recording,
@@ -279,6 +326,11 @@ pub(crate) async fn hang_up(scene: &mut Scene) -> Result<Instant> {
 /// Hangs up, and proves that in each stretch each side heard the other and nobody else.
 pub(crate) async fn each_heard_the_other(scene: &mut Scene, stretches: &[Stretch]) -> Result<()> {
     let over = hang_up(scene).await?;
+    each_heard_the_other_until(scene, stretches, over).await
+}
+
+/// Proves it of a call that is over.
+pub(crate) async fn each_heard_the_other_until(scene: &mut Scene, stretches: &[Stretch], over: Instant) -> Result<()> {
     let (said, phone_heard) = (scene.phone()?.said().await?, scene.phone()?.heard().await?);
     let (visitor, agent) = (f64::from(VISITOR_TONE), f64::from(AGENT_TONE));
     let agent_level = said.steady(2.0)?.level(agent);

@@ -1,14 +1,16 @@
-//! Measures how long nobody hears the other while a call's network breaks: the path cut for 8 s, the device moved to another network,
-//! UDP lost, the signalling socket cut. A real browser against SIPp and a talker. Run by `cargo xtask bench network`; `-- 3` makes
-//! it 3 turns of each, not 10.
+//! Measures how long nobody hears the other while a call's network breaks: the path cut, both ways and one way, the device moved to
+//! another network, UDP lost, the signalling socket cut, all for longer than anybody likes; and how long the holes are over networks
+//! that lose and delay. A real browser against SIPp and a talker. Run by `cargo xtask bench network`; `-- 3` makes it 3 turns of each,
+//! not 10.
 //!
 //! What the far end hears is timed by its RTP, what the shopper hears in the panel, from sound to sound. Noticed is the panel's first
 //! act: an ICE restart or another socket.
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::browser::{Browser, Chromedriver};
-use e2e::device::Device;
+use e2e::device::{Device, Network};
 use e2e::firewall::Dropped;
+use e2e::impaired::Impairment;
 use e2e::ringlet::{SHOP_URL, Setup};
 use e2e::scene::FIRST_NETWORK;
 use e2e::stand::Stand;
@@ -30,6 +32,13 @@ const NO_UDP_MS: f64 = 5_000.0;
 /// How long a path is cut, and how long a socket: longer than one try to connect.
 const PATH_CUT: Duration = Duration::from_secs(8);
 const SOCKET_CUT: Duration = Duration::from_secs(3);
+
+/// How long both are cut in calls of their own, since not every call outlives it; and how often, since each takes its time.
+const OUTAGES: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(60)];
+const MAX_OUTAGES: u32 = 3;
+
+/// How long a call over a bad network is watched each turn.
+const WATCHED: Duration = Duration::from_secs(10);
 
 /// A socket that breaks sooner counts as one that does not stay: then each try waits longer.
 const STEADY: Duration = Duration::from_secs(6);
@@ -100,49 +109,118 @@ async fn main() -> Result<()> {
     let turns = std::env::args().nth(1).map_or(Ok(TURNS), |text| text.parse()).context("how many turns?")?;
     let directory = alone.artifacts.join("bench-network");
     on_a_device(&directory.join("device"), turns).await?;
-    on_the_bridge(&directory.join("bridge"), turns).await
+    on_the_bridge(&directory.join("bridge"), turns).await?;
+    for (what, impairment) in bad_networks() {
+        over_a_bad_network(&directory.join("bad"), turns, what, impairment).await?;
+    }
+    Ok(())
+}
+
+/// What the issue names, one thing at a time.
+fn bad_networks() -> [(&'static str, Impairment); 3] {
+    let ms = Duration::from_millis;
+    let good = Impairment { loss: 0.0, delay: ms(20), jumps: None };
+    [
+        ("loss of 10 %", Impairment { loss: 0.1, ..good }),
+        ("delay of 300 ms", Impairment { delay: ms(300), ..good }),
+        ("delay of 50 and 350 ms", Impairment { delay: ms(50), jumps: Some((ms(350), ms(2_000))), ..good }),
+    ]
 }
 
 /// Turns of a device's own networks.
 async fn on_a_device(directory: &Path, turns: u32) -> Result<()> {
-    let mut stand = Stand::open(directory, 2, &setup(false)).await?;
+    let few = turns.min(MAX_OUTAGES);
+    let mut stand = Stand::open(directory, 3 + OUTAGES.len() as u32 * few, &setup(false)).await?;
     let device = Device::new().await?;
     let mut wifi = device.join(FIRST_NETWORK)?;
     let driver = Chromedriver::start_in(&device, directory).await?;
-    let (mut cuts, mut moves) = (Vec::new(), Vec::new());
 
-    let browser = begin(&stand, &driver).await?;
+    let cuts = path_cuts(&stand, &driver, &mut wifi, turns).await?;
+    report("path cut for 8 s", &cuts, Some(NOTICED_MS), "once there is a way", Some(BACK_MS));
+
+    let cable = device.join(CABLE)?;
+    cable.pull()?;
+    let moves = moves(&stand, &driver, [&wifi, &cable], turns).await?;
+    report("moved to another network", &moves, Some(NOTICED_MS), "after it", Some(BACK_MS));
+    wifi.plug()?;
+    drop(cable);
+
+    let uplinks = uplink_cuts(&stand, &driver, &mut wifi, turns).await?;
+    let what = "uplink cut for 8 s";
+    let of = |take: fn(&Turn) -> f64| uplinks.iter().map(take).collect();
+    quantiles::print(&format!("{what}: noticed"), of(|turn| turn.noticed), Some(NOTICED_MS));
+    quantiles::print(&format!("{what}: the shopper's longest gap"), of(|turn| turn.shopper), None);
+    let back = format!("{what}: the far end hears again, once there is a way");
+    quantiles::print(&back, of(|turn| turn.far_end), Some(BACK_MS));
+
+    for outage in OUTAGES {
+        let mut turns = Vec::new();
+        for _ in 0..few {
+            let browser = begin(&stand, &driver).await?;
+            let mut watch = Watch::begin(&stand, &browser).await?;
+            wifi.break_down()?;
+            sleep(outage).await;
+            watch.nothing_passes().await?;
+            wifi.mend()?;
+            turns.push(unless_lost(&browser, watch.end(Some(now()), BREAKS_PATH).await).await?);
+            end(&stand, browser).await?;
+        }
+        let what = format!("path cut for {} s", outage.as_secs());
+        report(&what, &outlived(&what, &turns), Some(NOTICED_MS), "once there is a way", Some(BACK_MS));
+    }
+    stand.close().await
+}
+
+async fn path_cuts(stand: &Stand, driver: &Chromedriver, wifi: &mut Network, turns: u32) -> Result<Vec<Turn>> {
+    let browser = begin(stand, driver).await?;
+    let mut cuts = Vec::new();
     for _ in 0..turns {
-        let mut watch = Watch::begin(&stand, &browser).await?;
+        let mut watch = Watch::begin(stand, &browser).await?;
         wifi.break_down()?;
         sleep(PATH_CUT).await;
         watch.nothing_passes().await?;
         wifi.mend()?;
         cuts.push(watch.end(Some(now()), BREAKS_PATH).await.with_context(|| stand.server.tail())?);
     }
-    end(&stand, browser).await?;
+    end(stand, browser).await?;
+    Ok(cuts)
+}
 
-    let browser = begin(&stand, &driver).await?;
-    let cable = device.join(CABLE)?;
-    cable.pull()?;
+/// From the first network to the second and back.
+async fn moves(stand: &Stand, driver: &Chromedriver, networks: [&Network; 2], turns: u32) -> Result<Vec<Turn>> {
+    let browser = begin(stand, driver).await?;
+    let mut moves = Vec::new();
     for n in 0..turns {
-        let (from, to) = if n % 2 == 0 { (&wifi, &cable) } else { (&cable, &wifi) };
-        let watch = Watch::begin(&stand, &browser).await?;
+        let [first, second] = networks;
+        let (from, to) = if n % 2 == 0 { (first, second) } else { (second, first) };
+        let watch = Watch::begin(stand, &browser).await?;
         to.plug()?;
         from.pull()?;
         moves.push(watch.end(None, BREAKS_PATH).await.with_context(|| stand.server.tail())?);
     }
-    end(&stand, browser).await?;
-    stand.close().await?;
+    end(stand, browser).await?;
+    Ok(moves)
+}
 
-    report("path cut for 8 s", &cuts, Some(NOTICED_MS), "once there is a way", Some(BACK_MS));
-    report("moved to another network", &moves, Some(NOTICED_MS), "after it", Some(BACK_MS));
-    Ok(())
+async fn uplink_cuts(stand: &Stand, driver: &Chromedriver, wifi: &mut Network, turns: u32) -> Result<Vec<Turn>> {
+    let browser = begin(stand, driver).await?;
+    let mut cuts = Vec::new();
+    for _ in 0..turns {
+        let mut watch = Watch::begin(stand, &browser).await?;
+        wifi.break_uplink()?;
+        sleep(PATH_CUT).await;
+        watch.nothing_goes_out()?;
+        wifi.mend_uplink()?;
+        cuts.push(watch.end(Some(now()), BREAKS_PATH).await.with_context(|| stand.server.tail())?);
+    }
+    end(stand, browser).await?;
+    Ok(cuts)
 }
 
 /// Turns of what passes and what does not.
 async fn on_the_bridge(directory: &Path, turns: u32) -> Result<()> {
-    let mut stand = Stand::open(directory, turns + 1, &setup(true)).await?;
+    let few = turns.min(MAX_OUTAGES);
+    let mut stand = Stand::open(directory, turns + 1 + OUTAGES.len() as u32 * few, &setup(true)).await?;
     let driver = Chromedriver::start(directory).await?;
     let (mut without_udp, mut sockets) = (Vec::new(), Vec::new());
     for _ in 0..turns {
@@ -163,18 +241,81 @@ async fn on_the_bridge(directory: &Path, turns: u32) -> Result<()> {
         sockets.push(watch.end(Some(now()), BREAKS_SOCKET).await.with_context(|| stand.server.tail())?);
     }
     end(&stand, browser).await?;
+    let mut outages = Vec::new();
+    for outage in OUTAGES {
+        let mut turns = Vec::new();
+        for _ in 0..few {
+            let browser = begin(&stand, &driver).await?;
+            let watch = Watch::begin(&stand, &browser).await?;
+            stand.server.cut()?;
+            sleep(outage).await;
+            stand.server.restore()?;
+            turns.push(unless_lost(&browser, watch.end(Some(now()), BREAKS_SOCKET).await).await?);
+            end(&stand, browser).await?;
+        }
+        outages.push((outage, turns));
+    }
     stand.close().await?;
 
     report("UDP lost", &without_udp, Some(NOTICED_MS), "after it", Some(NO_UDP_MS));
     let session = sockets.iter().map(|turn| turn.session).collect();
     quantiles::print("socket cut for 3 s: session taken up once there is a way", session, Some(BACK_MS));
     report("socket cut for 3 s", &sockets, Some(NOTICED_MS), "longest gap", None);
+    for (outage, turns) in &outages {
+        let what = format!("socket cut for {} s", outage.as_secs());
+        let back = outlived(&what, turns);
+        let session = back.iter().map(|turn| turn.session).collect();
+        quantiles::print(&format!("{what}: session taken up once there is a way"), session, Some(BACK_MS));
+        report(&what, &back, Some(NOTICED_MS), "longest gap", None);
+    }
     Ok(())
 }
 
-/// The tone that tells the far end that the shopper is away would count as sound.
+/// Turns of a call over a network that loses or delays all the while: each is a look at the longest holes, and at needless tries to
+/// find another way.
+async fn over_a_bad_network(directory: &Path, turns: u32, what: &str, impairment: Impairment) -> Result<()> {
+    let setup = Setup { impaired: Some(impairment), ..setup(false) };
+    let mut stand = Stand::open(directory, 1, &setup).await?;
+    let driver = Chromedriver::start(directory).await?;
+    let (mut shopper, mut far_end, mut needless) = (Vec::new(), Vec::new(), 0);
+    let browser = begin(&stand, &driver).await?;
+    for _ in 0..turns {
+        Watch::begin(&stand, &browser).await?;
+        sleep(WATCHED).await;
+        both_hear(&stand, &browser, now()).await?;
+        let seen = browser.in_panel("return seen").await?;
+        shopper.push(at(&seen, "gap")?);
+        far_end.push(stand.talker.take_longest_gap().as_secs_f64() * 1e3);
+        needless += usize::from(at(&seen, "noticed")? > 0.0);
+    }
+    end(&stand, browser).await?;
+    stand.close().await?;
+    quantiles::print(&format!("{what}: longest gap in 10 s of what the shopper hears"), shopper, None);
+    quantiles::print(&format!("{what}: longest gap in 10 s of what the far end hears"), far_end, None);
+    quantiles::print_none_of(&format!("{what}: times in which another way was looked for"), needless);
+    Ok(())
+}
+
+/// What a turn took; nothing if the call has not outlived it.
+async fn unless_lost(browser: &Browser, turn: Result<Turn>) -> Result<Option<Turn>> {
+    match turn {
+        Err(_) if browser.state().await? == "ended" => Ok(None),
+        turn => turn.map(Some),
+    }
+}
+
+/// The turns that calls have outlived; it prints how many did not.
+fn outlived(what: &str, turns: &[Option<Turn>]) -> Vec<Turn> {
+    let back: Vec<Turn> = turns.iter().copied().flatten().collect();
+    quantiles::print_none_of(&format!("{what}: calls lost of {}", turns.len()), turns.len() - back.len());
+    back
+}
+
+/// The tone that tells the far end that the shopper is away would count as sound. The longest outage is not to be a question of the
+/// window.
 fn setup(relay: bool) -> Setup {
-    Setup { media: "away_tone = \"off\"", relay, ..Setup::default() }
+    let (media, deadlines) = ("away_tone = \"off\"", "resume_seconds = 90");
+    Setup { media, deadlines, relay, ..Setup::default() }
 }
 
 async fn begin(stand: &Stand, driver: &Chromedriver) -> Result<Browser> {
@@ -188,7 +329,9 @@ async fn begin(stand: &Stand, driver: &Chromedriver) -> Result<Browser> {
 }
 
 async fn end(stand: &Stand, browser: Browser) -> Result<()> {
-    browser.hang_up().await?;
+    if browser.state().await? != "ended" {
+        browser.hang_up().await?;
+    }
     stand.server.nothing_left().await?;
     browser.quit().await
 }
@@ -201,19 +344,20 @@ struct Watch<'a> {
     stand: &'a Stand,
     browser: &'a Browser,
     broken: f64,
-    lasts: Option<(f64, f64)>,
+    /// What the shopper and the far end heard last before there was nothing.
+    lasts: [Option<f64>; 2],
 }
 
 impl<'a> Watch<'a> {
     async fn begin(stand: &'a Stand, browser: &'a Browser) -> Result<Self> {
         browser.in_panel("seen.gap = seen.noticed = seen.session = 0").await?;
         stand.talker.take_longest_gap();
-        Ok(Self { stand, browser, broken: now(), lasts: None })
+        Ok(Self { stand, browser, broken: now(), lasts: [None; 2] })
     }
 
     /// Waits until both hear each other again; `usable` is when there was a way, if not at once.
     async fn end(self, usable: Option<f64>, breaks_path: bool) -> Result<Turn> {
-        let Self { stand, browser, broken, .. } = self;
+        let Self { stand, browser, broken, lasts } = self;
         eventually("the network's break is noticed, and over", TURN_LIMIT, async || {
             let seen = browser.in_panel("return seen").await?;
             ensure!(at(&seen, "noticed")? > 0.0, "it is not noticed");
@@ -225,12 +369,12 @@ impl<'a> Watch<'a> {
         let seen = browser.in_panel("return seen").await?;
         let gap = at(&seen, "gap")?;
         let far_gap = stand.talker.take_longest_gap().as_secs_f64() * 1e3;
-        let lasts = self.lasts.filter(|_| breaks_path).zip(usable);
-        let since = |last: f64, usable: f64, gap: f64| last + gap - usable;
+        let since = |last: Option<f64>, gap: f64| last.zip(usable).map_or(gap, |(last, usable)| last + gap - usable);
+        let [shopper, far_end] = lasts;
         Ok(Turn {
             noticed: at(&seen, "noticed")? - broken,
-            shopper: lasts.map_or(gap, |(lasts, usable)| since(lasts.0, usable, gap)),
-            far_end: lasts.map_or(far_gap, |(lasts, usable)| since(lasts.1, usable, far_gap)),
+            shopper: since(shopper, gap),
+            far_end: since(far_end, far_gap),
             session: at(&seen, "session")? - usable.unwrap_or(broken),
         })
     }
@@ -238,8 +382,14 @@ impl<'a> Watch<'a> {
     /// To be called while nothing passes: notes what either side heard last, from which on a gap counts.
     async fn nothing_passes(&mut self) -> Result<()> {
         let shopper = at(&self.browser.in_panel("return seen").await?, "last")?;
-        let far_end = unix_ms(self.stand.talker.last_sound().context("the far end has heard nothing")?)?;
-        self.lasts = Some((shopper, far_end));
+        self.nothing_goes_out()?;
+        self.lasts[0] = Some(shopper);
+        Ok(())
+    }
+
+    /// The same of the far end alone, while it hears nothing and the shopper does.
+    fn nothing_goes_out(&mut self) -> Result<()> {
+        self.lasts[1] = Some(unix_ms(self.stand.talker.last_sound().context("the far end has heard nothing")?)?);
         Ok(())
     }
 }

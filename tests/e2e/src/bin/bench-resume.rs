@@ -2,7 +2,8 @@
 //! links, 20 pages a call, against SIPp and a talker. Run by `cargo xtask bench resume`; `-- 3` makes it 3 calls, not 10.
 //!
 //! What the far end hears is timed by its RTP, from packet with sound to packet with sound. What the shopper hears is timed
-//! in the panels, from the last sound of the old page's to the first of the new one's.
+//! in the panels, from the last sound of the old page's to the first of the new one's; and since that may be followed by another hole, the
+//! longest one until the page has settled as well.
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::browser::{Browser, Chromedriver};
@@ -35,7 +36,7 @@ const SETTLED: Duration = Duration::from_millis(500);
 const STOPWATCH: &str = "
     const now = () => performance.timeOrigin + performance.now();
     if (location.pathname !== '/panel') return;
-    const seen = window.seen = { before: Number(localStorage.lastSound), left: Number(localStorage.left), begun: performance.timeOrigin };
+    const seen = window.seen = { before: Number(localStorage.lastSound), left: Number(localStorage.left), begun: performance.timeOrigin, hole: 0 };
     const note = (step) => { seen[step] ??= now(); };
     let last = 0;
     addEventListener('pagehide', () => { localStorage.lastSound = last; localStorage.left = now(); }, true);
@@ -83,7 +84,9 @@ const STOPWATCH: &str = "
       const context = new AudioContext(), ear = context.createScriptProcessor(256, 1, 1);
       ear.onaudioprocess = ({ inputBuffer }) => {
         if (!inputBuffer.getChannelData(0).some((sample) => Math.abs(sample) > 0.02)) return;
-        last = now();
+        const at = now();
+        seen.hole = Math.max(seen.hole, at - (last || seen.before || at));
+        last = at;
         note('first');
       };
       context.createMediaStreamSource(stream).connect(ear).connect(context.destination);
@@ -115,6 +118,8 @@ const STEPS: [(&str, &str); 18] = [
 #[derive(Clone, Debug)]
 struct Gaps {
     shopper: f64,
+    /// The longest one, which may have come behind the first sound.
+    hole: f64,
     far_end: f64,
     /// When each of [`STEPS`] was done, counted from the last sound.
     steps: Vec<Option<f64>>,
@@ -147,6 +152,8 @@ impl Bench {
         }
         self.stand.close().await?;
         quantiles::print("gap in what the shopper hears", gaps.iter().map(|gaps| gaps.shopper).collect(), Some(P95_MS));
+        let holes = gaps.iter().map(|gaps| gaps.hole).collect();
+        quantiles::print("longest hole in what the shopper hears", holes, Some(P95_MS));
         quantiles::print("gap in what the far end hears", gaps.iter().map(|gaps| gaps.far_end).collect(), Some(P95_MS));
         for (n, (_, name)) in STEPS.iter().enumerate() {
             let times = gaps.iter().filter_map(|gaps| gaps.steps.get(n).copied().flatten()).collect();
@@ -184,21 +191,21 @@ impl Bench {
         let gap = self.stand.talker.take_longest_gap();
         let before = at("before")?;
         let steps = STEPS.iter().map(|(step, _)| at(step).ok().map(|at| at - before)).collect();
-        Ok(Gaps { shopper: at("first")? - before, far_end: gap.as_secs_f64() * 1e3, steps })
+        Ok(Gaps { shopper: at("first")? - before, hole: at("hole")?, far_end: gap.as_secs_f64() * 1e3, steps })
     }
 
     /// Waits until both sides hear the other again, and some more; what the panel's stopwatch says.
     async fn both_hear(&self, browser: &Browser) -> Result<Value> {
-        let seen = eventually("both sides hear each other", TURN_LIMIT, async || {
+        eventually("both sides hear each other", TURN_LIMIT, async || {
             let seen = browser.in_panel("return seen").await?;
             let begun = seen.get("begun").and_then(Value::as_f64).context("no panel")?;
             ensure!(seen.get("first").is_some_and(Value::is_number), "the shopper hears nothing: {seen}");
             let heard = self.stand.talker.last_sound().context("the far end hears nothing")?;
             ensure!(heard.duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3 > begun, "the far end hears nothing now");
-            Ok(seen)
+            Ok(())
         })
         .await?;
         sleep(SETTLED).await;
-        Ok(seen)
+        browser.in_panel("return seen").await
     }
 }

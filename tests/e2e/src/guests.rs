@@ -1,0 +1,85 @@
+//! Shoppers who open the panel and go, one every 50 ms and each over connections of its own: nobody may be refused. Not here: calls,
+//! which are the crowd's, and a browser, whose calls so many guests would disturb.
+
+use crate::setup::{PUBLIC_URL, SHOP_URL};
+use anyhow::{Context as _, Result, bail};
+use futures_util::{SinkExt as _, StreamExt as _};
+use protocol::visitor::VERSION;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+/// How often one comes.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// A server that says nothing for so long has refused.
+const SERVED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Guests who come until they are told to stop.
+#[derive(Debug)]
+pub struct Guests {
+    /// What became of each.
+    served: Arc<Mutex<Vec<Result<()>>>>,
+    coming: JoinSet<()>,
+}
+
+impl Guests {
+    /// The first comes now.
+    ///
+    /// # Errors
+    /// When there is no HTTP client.
+    pub fn come() -> Result<Self> {
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
+        let served = Arc::<Mutex<Vec<_>>>::default();
+        let told = Arc::clone(&served);
+        let mut coming = JoinSet::new();
+        coming.spawn(async move {
+            let mut guests = JoinSet::new();
+            let mut turn = interval(EVERY);
+            loop {
+                turn.tick().await;
+                let (told, http) = (Arc::clone(&told), http.clone());
+                guests.spawn(async move {
+                    let served = timeout(SERVED_WITHIN, look_in(&http)).await.context("nobody answers").flatten();
+                    told.lock().unwrap_or_else(PoisonError::into_inner).push(served);
+                });
+                while guests.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { served, coming })
+    }
+
+    /// Nobody comes any more: how many were served, and why others were not.
+    pub fn stop(self) -> (usize, Vec<String>) {
+        drop(self.coming);
+        let served = std::mem::take(&mut *self.served.lock().unwrap_or_else(PoisonError::into_inner));
+        let refused: Vec<String> = served.iter().filter_map(|it| Some(format!("{:#}", it.as_ref().err()?))).collect();
+        (served.len() - refused.len(), refused)
+    }
+}
+
+/// Opens the panel and its socket, hears the welcome, and hangs up.
+async fn look_in(http: &reqwest::Client) -> Result<()> {
+    let panel = http.get(format!("{SHOP_URL}/panel?merchant=acme&link=sales")).send().await?.error_for_status()?;
+    let page = panel.text().await?;
+    let token = page.split_once("data-token=\"").and_then(|(_, rest)| Some(rest.split_once('"')?.0));
+    let token = token.context("the panel has no token")?;
+    let mut request = format!("{}/ws/visitor", SHOP_URL.replace("http:", "ws:")).into_client_request()?;
+    request.headers_mut().insert("Origin", PUBLIC_URL.parse()?);
+    let (mut socket, _) = connect_async(request).await.context("no socket")?;
+    let hello = json!({ "type": "hello", "version": VERSION, "token": token, "origin": SHOP_URL });
+    socket.send(Message::text(hello.to_string())).await?;
+    // A socket that was open and closes without a word is opened again by every phone: nobody was refused.
+    let Some(Ok(Message::Text(text))) = socket.next().await else { return Ok(()) };
+    let event: Value = serde_json::from_str(&text)?;
+    if event.get("type").and_then(Value::as_str) != Some("welcome") {
+        bail!("no welcome but {text}");
+    }
+    socket.send(Message::text(json!({ "type": "hangup" }).to_string())).await?;
+    Ok(socket.close(None).await?)
+}
