@@ -1,7 +1,7 @@
 //! A call's deadlines: what it means when one comes. Not here: their order among the deadlines of other calls (`timers.rs`).
 
 use crate::Ending;
-use crate::call::{Call, Effects, Stage};
+use crate::call::{Call, Effects};
 use crate::commands::Outcome;
 use crate::resume::Visitor;
 use crate::timers::Timer;
@@ -61,7 +61,7 @@ impl Call {
 
     /// What the set-up deadline waited for in vain.
     fn missing_of_setup(&self) -> &'static str {
-        match (&self.gateway, self.said.ready) {
+        match (self.gateway(), self.said.ready) {
             (Some(_), _) => "the microphone was neither allowed nor refused",
             (None, true) => "the browser made no offer",
             (None, false) => "the browser neither offered nor got the microphone",
