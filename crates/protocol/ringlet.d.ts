@@ -145,7 +145,8 @@ export interface VisitorRequestReady {
 /** over the WebRTC path again. */
 export interface VisitorRequestFrames {
   type: "frames";
-  /** What the browser wants to hear and will send; absent: the WebRTC path works again. */
+  /** What the browser wants to hear, which it may change while frames go; each frame says what it is, and all are understood. */
+  /** Absent: the WebRTC path works again. */
   codec?: FrameCodec;
 }
 

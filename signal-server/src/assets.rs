@@ -56,7 +56,9 @@ impl Assets {
         let hashed = serve(self.files.iter().filter(|it| it.route.starts_with("/a/")).map(copy).collect())
             .cache_control(CacheControl::Custom("public, max-age=31536000, immutable"))
             .into_router()
-            .layer(header_layer("cross-origin-resource-policy", "same-origin"));
+            .layer(header_layer("cross-origin-resource-policy", "same-origin"))
+            // A worker of a page that isolates itself, as the panel does, must do so too.
+            .layer(header_layer("cross-origin-embedder-policy", "require-corp"));
         loader.merge(hashed)
     }
 

@@ -251,10 +251,7 @@ async fn loses_udp(scene: &mut Scene) -> Result<()> {
     over_the_loss.write_wav(&scene.directory().join("over-the-loss.wav"))?;
     scene.browser.says("(WebSocket)", SOON).await?;
     let during = both(scene).await?;
-    let asked = scene
-        .browser
-        .in_panel("return performance.getEntriesByType('resource').some((it) => /opus-.*gone/.test(it.name))");
-    ensure!(asked.await? == true, "Opus was not asked for");
+    ensure!(scene.browser.in_panel("return window.asked").await? == 404, "Opus was not asked for");
     let opus = traffic(&scene.browser, OPUS).await?;
     ensure!(opus.iter().all(|bytes| *bytes == 0.0), "frames of Opus without its module: {opus:?}");
     listen(&scene.browser).await?;
@@ -301,8 +298,12 @@ async fn prepare(browser: &Browser, opus: Opus) -> Result<()> {
     browser
         .before_every_page(&format!(
             "const held = new Promise((resolve) => {{ window.letOpus = resolve; }}), get = window.fetch;
-             window.fetch = async (address, ...rest) =>
-               get(String(address).includes('/opus-') ? ({address}) : address, ...rest);
+             window.fetch = async (address, ...rest) => {{
+               if (!String(address).includes('/opus-')) return get(address, ...rest);
+               const response = await get(({address}), ...rest);
+               window.asked = response.status;
+               return response;
+             }};
              window.counted = {{ sent: {{}}, received: {{}} }};
              const count = (side, data) => {{
                if (!(data instanceof ArrayBuffer)) return;
