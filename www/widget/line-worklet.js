@@ -17,6 +17,8 @@
  * @property {() => number} max_frame
  * @property {(length: number) => number} push
  * @property {() => number} take
+ * @property {() => number} played
+ * @property {() => number} concealed
  */
 
 registerProcessor("ringlet-line", class extends AudioWorkletProcessor {
@@ -32,7 +34,8 @@ registerProcessor("ringlet-line", class extends AudioWorkletProcessor {
     this.heard = new Float32Array(buffer, line.heard_ptr(), line.max_frames());
     this.frame = new Uint8Array(buffer, line.frame_ptr(), line.max_frame());
     this.port.onmessage = ({ data }) => {
-      if (typeof data === "boolean") line.open(Number(data));
+      if (data === null) this.port.postMessage({ played: line.played(), concealed: line.concealed() });
+      else if (typeof data === "boolean") line.open(Number(data));
       else if (data.byteLength <= this.frame.length) {
         this.frame.set(new Uint8Array(data));
         line.push(data.byteLength);

@@ -11,7 +11,8 @@
  * @param {AudioNode} engine its output is spoken, its second input hears what is played
  * @param {(id: string) => string} asset finds addresses
  * @param {(frame: ArrayBuffer) => void} onFrame a frame is to be sent
- * @returns {Promise<MessagePort>} takes frames that came, and whether the line is open; it begins closed
+ * @returns {Promise<MessagePort>} takes frames that came, and whether the line is open; it begins closed. Asked by
+ *   `null`, it tells its counts
  */
 export async function connect(context, engine, asset, onFrame) {
   const [response] = await Promise.all([
@@ -25,7 +26,9 @@ export async function connect(context, engine, asset, onFrame) {
     channelCountMode: "explicit",
     processorOptions: { line: await response.arrayBuffer() },
   });
-  line.port.onmessage = ({ data }) => onFrame(data);
+  line.port.onmessage = ({ data }) => {
+    if (data instanceof ArrayBuffer) onFrame(data);
+  };
   engine.connect(line);
   const volume = new GainNode(context);
   line.connect(volume).connect(context.destination);

@@ -1,7 +1,7 @@
 //! One call: what each message, loss and deadline means to it, from the visitor's arrival to the end of its record.
 //! Not here: other calls, the choice of the gateway, the order of deadlines between calls.
 
-use crate::commands::{Outcome, Question, Running};
+use crate::commands::{Question, Running};
 use crate::gateways::Gateways;
 use crate::keys::Keys;
 use crate::resume::{Contender, Epoch, Page, Visitor, refuse_as_over};
@@ -151,6 +151,7 @@ impl Call {
                 self.said.ready = true;
                 self.spend_tokens(fx);
                 self.dial_if_possible(fx);
+                self.carry_out_kept(fx);
             }
             VisitorRequest::Frames { codec } if self.said.offers > 0 => self.carry_frames(codec, fx),
             VisitorRequest::Keys { digits } if self.said.offers > 0 && digits.len() <= MAX_KEYS => {
@@ -194,7 +195,7 @@ impl Call {
             match timer {
                 Timer::Contest => self.refuse_contender(fx),
                 Timer::Keys => self.handle_key_pause(fx),
-                Timer::Command => self.conclude_running(Outcome::Refused, fx),
+                Timer::Command => self.handle_command_timeout(fx),
                 Timer::Visitor if self.visitor == Visitor::Unreached && self.answered_at.is_some() => {
                     // Who is heard is there; else the loss of the audio path will tell. Frames went over the socket that broke.
                     if !self.media_up || self.said.frames.is_some() {

@@ -170,6 +170,7 @@ impl Call {
             // They went over the earlier page's socket.
             self.carry_frames(None, fx);
         }
+        self.end_test(fx);
         self.visitor = Visitor::Here(contender.page);
         self.conversation = self.conversation.next();
         self.timers.disarm(Timer::Visitor);

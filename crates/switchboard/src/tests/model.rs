@@ -4,10 +4,10 @@
 mod again;
 mod keyed;
 
-use crate::keys::{Key, Keys};
+use crate::keys::Key;
 use crate::resume::MAX_ASIDE;
 use crate::{Config, Epoch, Input, Page, Plan};
-use keyed::{Harmless, Running};
+use keyed::{Harmless, Keyed};
 use protocol::error::ErrorCode;
 use protocol::gateway::{Event, Failure, Side, Transport, VERSION};
 use protocol::rest::GatewayLoss;
@@ -78,14 +78,7 @@ pub(super) struct Facts {
     pub(super) gateway: Option<GatewayId>,
     pub(super) ended: Option<End>,
     pub(super) over: bool,
-    /// Proven against a reference of its own in `keys.rs`.
-    keys: Keys,
-    /// What is commanded and not yet done, and since when.
-    running: Option<(Running, Instant)>,
-    questions: u32,
-    muted: bool,
-    /// Commands that were done, and that were refused.
-    pub(super) tones: (usize, usize),
+    keyed: Keyed,
 }
 
 #[derive(Clone, Debug)]
@@ -135,7 +128,7 @@ impl Facts {
             _ if self.over => None,
             Some(end) => Some(end.at + config.release),
             None => {
-                let harmless = [self.contest(config), self.judgement(), self.keys.deadline(), self.command()];
+                let harmless = [self.contest(config), self.judgement(), self.keyed.keys.deadline(), self.command()];
                 self.deadlines(config).into_iter().map(|(at, _)| at).chain(harmless.into_iter().flatten()).min()
             }
         }
@@ -253,19 +246,13 @@ impl Model {
             Input::Commands { call, table } => {
                 let answered = |facts: &&mut Facts| facts.answered.is_some() && facts.ended.is_none();
                 if let Some(facts) = self.calls.get_mut(call).filter(answered) {
-                    facts.keys.handle_table(table.clone(), now);
+                    facts.keyed.keys.handle_table(table.clone(), now);
                     facts.act_on_keys(now);
                 }
             }
             Input::Resolved { call, question, page } => {
                 let Some(facts) = self.calls.get_mut(call) else { return };
-                let asked = Running::Answer(*question);
-                match page {
-                    Some(_) if facts.running.as_ref().is_some_and(|(it, _)| *it == asked) && facts.away.is_none() => {
-                        facts.running = Some((Running::Page, now));
-                    }
-                    _ => facts.conclude(&asked, false),
-                }
+                facts.resolved(*question, page.is_some(), now);
             }
             Input::Set { .. } => {}
             Input::Stop => {
@@ -299,13 +286,10 @@ impl Model {
                     }
                     Harmless::Contest => self.closed.extend(facts.dismiss()),
                     Harmless::Keys => {
-                        facts.keys.handle_timeout(now);
+                        facts.keyed.keys.handle_timeout(now);
                         facts.act_on_keys(now);
                     }
-                    Harmless::Command => {
-                        facts.running = None;
-                        facts.tones.1 += 1;
-                    }
+                    Harmless::Command => facts.give_up(now),
                 }
             }
             if facts.next(&self.config).is_none_or(|at| at > now) {
@@ -347,6 +331,7 @@ impl Model {
         facts.tokens.push(facts.pages);
         (facts.away, facts.unreached, facts.judged) = (None, None, false);
         (facts.received, facts.digits) = (0, 0);
+        facts.page_is_new();
         (facts.page_offered, facts.heard, facts.page_transport) = (false, false, None);
         (facts.unheard, facts.broken) = (Some(now), None);
         for request in held {
@@ -360,7 +345,7 @@ impl Model {
         if facts.page != page || !facts.is_here() {
             return;
         }
-        facts.conclude(&Running::Page, true);
+        facts.page_goes();
         if let Some((page, _, held)) = facts.contender.take() {
             return self.seat(call, page, held, now);
         }
@@ -393,6 +378,7 @@ impl Model {
         }
         (facts.page, facts.away, facts.unreached) = (page, None, None);
         facts.frames = facts.frames.map(|_| page);
+        facts.do_kept(now);
     }
 
     fn arrive(&mut self, call: &CallId, page: Page, plan: &Plan, now: Instant) {
@@ -432,11 +418,7 @@ impl Model {
             gateway: None,
             ended: None,
             over: false,
-            keys: Keys::default(),
-            running: None,
-            questions: 0,
-            muted: false,
-            tones: (0, 0),
+            keyed: Keyed::default(),
         };
         if self.calls.contains_key(call) {
             return;
@@ -465,21 +447,15 @@ impl Model {
             VisitorRequest::Ready {} => {
                 facts.ready = true;
                 facts.tokens.retain(|token| *token == facts.pages);
+                facts.page_is_ready(now);
                 None
             }
             VisitorRequest::Hangup {} if answered => Some(EndReason::VisitorHungUp),
             VisitorRequest::Hangup {} => Some(EndReason::Cancelled),
             VisitorRequest::Failed { code: ErrorCode::MicrophoneDenied, .. } => Some(EndReason::MicrophoneDenied),
             VisitorRequest::Failed { .. } => Some(EndReason::BrowserFailed),
-            VisitorRequest::Shown { done } => {
-                facts.conclude(&Running::Page, *done);
-                None
-            }
-            VisitorRequest::Settings { muted, refused, .. } => {
-                facts.muted |= *muted == Some(true);
-                if facts.muted || *refused == Some(true) {
-                    facts.conclude(&Running::Mute, *refused != Some(true));
-                }
+            VisitorRequest::Shown { .. } | VisitorRequest::Settings { .. } => {
+                facts.report(request);
                 None
             }
             VisitorRequest::Hello { .. }
@@ -547,7 +523,7 @@ impl Model {
             Event::Failed { failure: Failure::FarEndSilent, .. } => end = Some((EndReason::FarEndSilent, None)),
             Event::Failed { .. } => end = Some((EndReason::NoCapacity, None)),
             Event::Digit { from: Side::Agent, digit, duration_ms, .. } if answered => {
-                facts.keys.handle_key(Key { digit: *digit, duration_ms: *duration_ms, at: now });
+                facts.keyed.keys.handle_key(Key { digit: *digit, duration_ms: *duration_ms, at: now });
                 facts.act_on_keys(now);
             }
             Event::Digit { from: Side::Agent, .. } => facts.digits += 1,
@@ -583,7 +559,7 @@ impl Model {
     fn end(&mut self, call: &CallId, reasons: Vec<EndReason>, status: Option<u16>, at: Instant) {
         let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
         facts.ended = Some(End { at, reasons, status });
-        (facts.keys, facts.running) = (Keys::default(), None);
+        facts.keyed.end();
         self.closed.extend(facts.is_here().then_some(facts.page));
         self.closed.extend(facts.contender.take().map(|(page, ..)| page));
         match facts.gateway.clone() {

@@ -14,6 +14,8 @@
 //! | `max_frame() -> i32` | capacity of that buffer in bytes: 1,282 |
 //! | `push(length) -> i32` | takes a frame of so many bytes from the buffer; 1 when it can be played, else 0 |
 //! | `take() -> i32` | puts the next frame that is to go into the buffer; its length, 0 when there is none |
+//! | `played() -> f64` | how many samples of what came were played out, at 8,000 Hz |
+//! | `concealed() -> f64` | how many of these stand for what was not there in time |
 
 #![expect(unsafe_code, reason = "exported names, and mutable statics, which a worklet's single thread owns")]
 
@@ -109,6 +111,16 @@ extern "C" fn push(length: usize) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn take() -> usize {
     FRAME.with(|frame| with_line(|line| line.take(frame))).unwrap_or(0)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn played() -> f64 {
+    with_line(|line| line.counts().0).unwrap_or_default() as f64
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn concealed() -> f64 {
+    with_line(|line| line.counts().1).unwrap_or_default() as f64
 }
 
 /// Nothing in the line panics; were it to, the worklet sees a `RuntimeError`, and goes on without the line.
