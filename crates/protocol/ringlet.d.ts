@@ -224,6 +224,18 @@ export interface VisitorRequestSettings {
   output_devices?: string;
   /** A test of the connection's quality runs. */
   quality_test?: boolean;
+  /** What the test that is over has found: how good the connection is, from 1 to 5. */
+  quality_score?: number;
+  /** The round trip between browser and gateway, in ms. */
+  round_trip_ms?: number;
+  /** How unevenly packets come to the browser, in ms. */
+  jitter_ms?: number;
+  /** What is lost of what the shopper says, in percent. */
+  said_lost_percent?: number;
+  /** What is lost of what the shopper hears, in percent. */
+  heard_lost_percent?: number;
+  /** What the shopper hears in the place of sound that was not there in time, in percent. */
+  concealed_percent?: number;
   /** The `set` before could not be carried out, or the shopper has undone it. */
   refused?: boolean;
 }

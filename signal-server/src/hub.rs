@@ -444,7 +444,7 @@ impl Hub {
                 Output::Commanded { call, sequence, outcome } => {
                     tracing::info!(%call, sequence, ?outcome, "an agent's command");
                     let outcome = match outcome {
-                        Outcome::Done => "done",
+                        Outcome::Done | Outcome::Scored(_) => "done",
                         Outcome::Refused => "refused",
                     };
                     counter!("ringlet_commands_total", "outcome" => outcome).increment(1);

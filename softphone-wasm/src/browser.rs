@@ -290,6 +290,12 @@ impl Phone {
         self.0.handle(Input::Told(message));
     }
 
+    /// For whoever measures it.
+    #[wasm_bindgen(getter)]
+    pub fn peer(&self) -> RtcPeerConnection {
+        self.0.peer.clone().into()
+    }
+
     /// Hangs up, before or after the answer.
     pub fn hangup(&self) {
         self.0.handle(Input::HungUp);

@@ -36,7 +36,7 @@ export class AudioGraph {
   /** Has what that takes, or fetches it. @type {Promise<void> | undefined} */
   #fetching;
   /** To the line (line.js), once it is there. @type {MessagePort | undefined} */
-  #line;
+  line;
   #destination = this.context.createMediaStreamDestination();
   #reports;
 
@@ -107,7 +107,7 @@ export class AudioGraph {
       this.#fetching ??= import(asset("line-js"))
         .then(({ connect }) => connect(this.output, engine, asset, this.#reports))
         .then((line) => {
-          this.#line = line;
+          this.line = line;
           this.frames(this.#open);
         })
         .catch((error) => {
@@ -116,12 +116,12 @@ export class AudioGraph {
           setTimeout(() => this.frames(this.#open), FETCH_AGAIN_MS);
         });
     }
-    this.#line?.postMessage(open);
+    this.line?.postMessage(open);
   }
 
   /** Plays a frame that came. @param {ArrayBuffer} frame */
   play(frame) {
-    this.#line?.postMessage(frame, [frame]);
+    this.line?.postMessage(frame, [frame]);
   }
 
   /**

@@ -19,6 +19,8 @@
  * @property {() => number} take
  * @property {WebAssembly.Table} __indirect_function_table
  * @property {(first: number) => void} use_opus
+ * @property {() => number} played
+ * @property {() => number} concealed
  */
 
 /** What the line calls of the Opus module, in the order of softphone-wasm/modules/line/src/opus.rs. */
@@ -40,7 +42,8 @@ registerProcessor("ringlet-line", class extends AudioWorkletProcessor {
     this.frame = new Uint8Array(buffer, line.frame_ptr(), line.max_frame());
     this.hasOpus = false;
     this.port.onmessage = ({ data }) => {
-      if (typeof data === "boolean") line.open(Number(data));
+      if (data === null) this.port.postMessage({ played: line.played(), concealed: line.concealed() });
+      else if (typeof data === "boolean") line.open(Number(data));
       else if (data.opus) this.useOpus(data.opus);
       else if (data.byteLength <= this.frame.length) {
         this.frame.set(new Uint8Array(data));

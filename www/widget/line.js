@@ -14,7 +14,8 @@ const TRIED_WITHIN_MS = 20000;
  * @param {AudioNode} engine its output is spoken, its second input hears what is played
  * @param {(id: string) => string} asset finds addresses
  * @param {Pick<import("./audio.js").Reports, "onFrame" | "onOpus">} reports
- * @returns {Promise<MessagePort>} takes frames that came, and whether the line is open; it begins closed
+ * @returns {Promise<MessagePort>} takes frames that came, and whether the line is open; it begins closed. Asked by
+ *   `null`, it tells its counts
  */
 export async function connect(output, engine, asset, { onFrame, onOpus }) {
   const { context } = output;
@@ -32,7 +33,8 @@ export async function connect(output, engine, asset, { onFrame, onOpus }) {
   /** @type {Worker | undefined} */
   let worker;
   line.port.onmessage = ({ data }) => {
-    if (typeof data !== "boolean") return onFrame(data);
+    if (data instanceof ArrayBuffer) return onFrame(data);
+    if (typeof data !== "boolean") return;
     worker?.terminate();
     onOpus(data);
   };

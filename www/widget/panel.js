@@ -233,11 +233,11 @@ let known;
 async function withSound(does) {
   loading ??= import(asset("sound-js")).then(({ Sound }) => new Sound({
     audio,
-    known,
-    sentence,
+    known, sentence,
     keypad,
     settings,
     graph: () => (engineUsable ? graph : undefined),
+    peer: () => phone?.peer,
     microphone: () => microphone,
     replace(/** @type {MediaStreamTrack} */ track) {
       if (ended) return track.stop();

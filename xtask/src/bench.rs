@@ -25,6 +25,7 @@ const SETUP: Section = Section {
 };
 const RESUME: Section = Section { name: "resume", about: "from page to page", binary: "bench-resume", ..SETUP };
 const NETWORK: Section = Section { name: "network", about: "over broken networks", binary: "bench-network", ..SETUP };
+const KEYS: Section = Section { name: "keys", about: "from key-up to effect", binary: "bench-keys", ..SETUP };
 
 /// What can be measured.
 #[derive(Clone, Copy, ValueEnum)]
@@ -35,6 +36,8 @@ enum Bench {
     Resume,
     /// How soon a broken network is noticed, and how long nobody hears the other, both ways.
     Network,
+    /// How soon a code that an agent keys takes effect, by every way that keys travel.
+    Keys,
     /// What people hear: speech over lossy networks and whatever else the sections say (`--section`).
     Audio,
 }
@@ -60,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         Bench::Setup => vec![&SETUP],
         Bench::Resume => vec![&RESUME],
         Bench::Network => vec![&NETWORK],
+        Bench::Keys => vec![&KEYS],
         Bench::Audio => audio::SECTIONS.iter().filter(chosen).collect(),
     };
     if sections.is_empty() {

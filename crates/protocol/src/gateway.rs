@@ -116,6 +116,8 @@ pub enum Tone {
     Done,
     /// It cannot be done.
     Refused,
+    /// The shopper's connection is tested: what is done, and as many short beeps as it scores, 1 to [`MAX_SCORE`](crate::settings::MAX_SCORE).
+    Scored(u32),
 }
 
 /// What a signal-server means that knows no [`Quality`].

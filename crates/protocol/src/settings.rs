@@ -13,6 +13,9 @@ pub const MAX_DB: i32 = 12;
 /// One step of a key, in dB: heard at once, and not startling.
 pub const STEP_DB: i32 = 4;
 
+/// The best score of a connection; 1 is the worst (ITU-T G.109 has as many categories).
+pub const MAX_SCORE: u32 = 5;
+
 /// The longest name of a device that is passed on, in bytes.
 pub const MAX_DEVICE_BYTES: usize = 256;
 
@@ -175,6 +178,18 @@ pub struct State {
     pub output_devices: Vec<String>,
     /// A test of the connection's quality runs.
     pub quality_test: Option<bool>,
+    /// What the last test has found: how good the connection is, from 1 to 5. Gone when another begins.
+    pub quality_score: Option<u32>,
+    /// The round trip between browser and gateway, in ms.
+    pub round_trip_ms: Option<u32>,
+    /// How unevenly packets come to the browser, in ms.
+    pub jitter_ms: Option<u32>,
+    /// What is lost of what the shopper says, in percent.
+    pub said_lost_percent: Option<u32>,
+    /// What is lost of what the shopper hears, in percent.
+    pub heard_lost_percent: Option<u32>,
+    /// What the shopper hears in the place of sound that was not there in time, in percent.
+    pub concealed_percent: Option<u32>,
 }
 
 impl State {
@@ -198,9 +213,19 @@ impl State {
             input_devices,
             output_devices,
             quality_test,
+            quality_score,
+            round_trip_ms,
+            jitter_ms,
+            said_lost_percent,
+            heard_lost_percent,
+            concealed_percent,
             refused: _,
         } = told
         {
+            if quality_test == Some(true) {
+                (self.quality_score, self.round_trip_ms, self.jitter_ms) = (None, None, None);
+                (self.said_lost_percent, self.heard_lost_percent, self.concealed_percent) = (None, None, None);
+            }
             put(&mut self.microphone_db, microphone_db);
             put(&mut self.muted, muted);
             put(&mut self.speaker_db, speaker_db);
@@ -209,6 +234,12 @@ impl State {
             put(&mut self.input_device, input_device.map(name));
             put(&mut self.output_device, output_device.map(name));
             put(&mut self.quality_test, quality_test);
+            put(&mut self.quality_score, quality_score.filter(|score| (1..=MAX_SCORE).contains(score)));
+            put(&mut self.round_trip_ms, round_trip_ms);
+            put(&mut self.jitter_ms, jitter_ms);
+            put(&mut self.said_lost_percent, said_lost_percent);
+            put(&mut self.heard_lost_percent, heard_lost_percent);
+            put(&mut self.concealed_percent, concealed_percent);
             self.input_devices = input_devices.map_or_else(|| core::mem::take(&mut self.input_devices), lines);
             self.output_devices = output_devices.map_or_else(|| core::mem::take(&mut self.output_devices), lines);
         }
@@ -255,5 +286,17 @@ mod tests {
         state.learn(told(r#"{"type":"settings","muted":true}"#).unwrap_or(VisitorRequest::Ready {}));
         assert!(state.satisfies(&change) && state.input_devices.len() == 2);
         assert_eq!(change.touches().collect::<Vec<_>>(), [Setting::Mute, Setting::Speaker]);
+    }
+
+    #[test]
+    fn a_test_that_begins_forgets_what_the_last_has_found_and_a_score_that_is_none_is_not_taken() {
+        let told = |text: &str| serde_json::from_str(text).unwrap_or(VisitorRequest::Ready {});
+        let mut state = State::default();
+        state.learn(told(r#"{"type":"settings","quality_test":false,"quality_score":4,"round_trip_ms":80}"#));
+        assert_eq!((state.quality_score, state.round_trip_ms), (Some(4), Some(80)));
+        state.learn(told(r#"{"type":"settings","quality_test":true}"#));
+        assert_eq!((state.quality_test, state.quality_score, state.round_trip_ms), (Some(true), None, None));
+        state.learn(told(r#"{"type":"settings","quality_test":false,"quality_score":4000000000}"#));
+        assert_eq!((state.quality_test, state.quality_score), (Some(false), None));
     }
 }

@@ -240,6 +240,18 @@ messages! {
             output_devices: Option<String>,
             /// A test of the connection's quality runs.
             quality_test: Option<bool>,
+            /// What the test that is over has found: how good the connection is, from 1 to 5.
+            quality_score: Option<u32>,
+            /// The round trip between browser and gateway, in ms.
+            round_trip_ms: Option<u32>,
+            /// How unevenly packets come to the browser, in ms.
+            jitter_ms: Option<u32>,
+            /// What is lost of what the shopper says, in percent.
+            said_lost_percent: Option<u32>,
+            /// What is lost of what the shopper hears, in percent.
+            heard_lost_percent: Option<u32>,
+            /// What the shopper hears in the place of sound that was not there in time, in percent.
+            concealed_percent: Option<u32>,
             /// The `set` before could not be carried out, or the shopper has undone it.
             refused: Option<bool>,
         },

@@ -158,6 +158,7 @@ impl Call {
                 self.said.ready = true;
                 self.spend_tokens(fx);
                 self.dial_if_possible(fx);
+                self.carry_out_kept(fx);
             }
             VisitorRequest::Frames { codec } if self.said.offers > 0 => self.carry_frames(codec, fx),
             VisitorRequest::Keys { digits } if self.said.offers > 0 && digits.len() <= MAX_KEYS => {

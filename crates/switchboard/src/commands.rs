@@ -16,6 +16,12 @@ use std::time::Duration;
 /// How long what a command asks of others may take: the merchant's resolver has 2 s, the panel less.
 const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long a command may wait for the shopper's next page: a page takes less, and who keyed it waits for the tone.
+const KEPT_FOR: Duration = Duration::from_secs(3);
+
+/// How long the panel may test the connection: it measures for 4 s, and 4 s more where the gateway's report of loss is still to come.
+const TESTED_WITHIN: Duration = Duration::from_secs(12);
+
 /// What each sequence of a merchant means to one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandTable {
@@ -78,6 +84,8 @@ pub struct ResolveRequest {
 pub enum Outcome {
     /// The far end hears [`Tone::Done`].
     Done,
+    /// The connection is tested, with this score: [`Tone::Scored`].
+    Scored(u32),
     /// The far end hears [`Tone::Refused`].
     Refused,
 }
@@ -94,6 +102,21 @@ enum Wait {
     Page,
     Answer(Question),
     Settings(Change),
+    /// The score of the connection.
+    Score {
+        /// The panel has said that it tests.
+        begun: bool,
+    },
+    /// The shopper's next page, to carry this out.
+    Visitor(Kept),
+}
+
+/// What is kept while the shopper is between two pages.
+#[derive(Debug)]
+enum Kept {
+    Act(Act),
+    /// A page that the merchant's server has named.
+    Push(String),
 }
 
 impl Call {
@@ -148,23 +171,34 @@ impl Call {
 
     /// The page tells what has become of a push, or what is set.
     pub(crate) fn handle_report(&mut self, report: VisitorRequest, fx: &mut Effects<'_>) {
-        let is_report_of_settings = matches!(report, VisitorRequest::Settings { .. });
-        let told = if let VisitorRequest::Shown { done } = report {
-            Some(done)
-        } else {
-            matches!(report, VisitorRequest::Settings { refused: Some(true), .. }).then_some(false)
+        let (told, is_testing, is_report_of_settings) = match &report {
+            VisitorRequest::Settings { refused, quality_test, .. } => {
+                ((*refused == Some(true)).then_some(false), *quality_test, true)
+            }
+            other => (if let VisitorRequest::Shown { done } = other { Some(*done) } else { None }, None, false),
         };
         self.settings.learn(report);
-        let Some(Running { wait, .. }) = &self.running else { return };
+        let Some(Running { wait, .. }) = &mut self.running else { return };
         let outcome = match wait {
             Wait::Page if !is_report_of_settings => told,
             Wait::Settings(change) if is_report_of_settings => {
                 told.or_else(|| self.settings.satisfies(change).then_some(true))
             }
-            Wait::Page | Wait::Settings(_) | Wait::Answer(_) => None,
+            // What is refused while it runs is something else.
+            Wait::Score { begun } if is_testing == Some(true) => {
+                *begun = true;
+                None
+            }
+            Wait::Score { begun } if is_report_of_settings => {
+                told.or_else(|| (*begun && is_testing == Some(false)).then_some(true))
+            }
+            Wait::Page | Wait::Settings(_) | Wait::Answer(_) | Wait::Score { .. } | Wait::Visitor(_) => None,
         };
-        if let Some(done) = outcome {
-            self.conclude_running(if done { Outcome::Done } else { Outcome::Refused }, fx);
+        let score = self.settings.quality_score.filter(|_| matches!(wait, Wait::Score { .. }));
+        match outcome {
+            Some(true) => self.conclude_running(score.map_or(Outcome::Done, Outcome::Scored), fx),
+            Some(false) => self.conclude_running(Outcome::Refused, fx),
+            None => {}
         }
     }
 
@@ -172,6 +206,39 @@ impl Call {
     pub(crate) fn handle_page_gone(&mut self, fx: &mut Effects<'_>) {
         if self.running.as_ref().is_some_and(|it| matches!(it.wait, Wait::Page)) {
             self.conclude_running(Outcome::Done, fx);
+        }
+        self.end_test(fx);
+    }
+
+    /// A test goes with the page that makes it.
+    pub(crate) fn end_test(&mut self, fx: &mut Effects<'_>) {
+        self.settings.quality_test = self.settings.quality_test.map(|_| false);
+        if self.running.as_ref().is_some_and(|it| matches!(it.wait, Wait::Score { .. })) {
+            self.conclude_running(Outcome::Refused, fx);
+        }
+    }
+
+    /// The shopper's page is there, and can do what was kept for it.
+    pub(crate) fn carry_out_kept(&mut self, fx: &mut Effects<'_>) {
+        if self.is_between_pages() {
+            return;
+        }
+        if let Some(Running { sequence, wait: Wait::Visitor(kept) }) =
+            self.running.take_if(|it| matches!(it.wait, Wait::Visitor(_)))
+        {
+            self.do_kept(sequence, kept, fx);
+        }
+    }
+
+    /// A command has waited long enough.
+    pub(crate) fn handle_command_timeout(&mut self, fx: &mut Effects<'_>) {
+        match self.running.take() {
+            // A page whose microphone is not allowed yet, which may take as long as the shopper likes, can do most things.
+            Some(Running { sequence, wait: Wait::Visitor(kept) }) if self.visitor != Visitor::Away => {
+                self.do_kept(sequence, kept, fx);
+            }
+            Some(Running { sequence, .. }) => self.conclude(sequence, Outcome::Refused, fx),
+            None => {}
         }
     }
 
@@ -203,15 +270,29 @@ impl Call {
     }
 
     fn carry_out(&mut self, sequence: String, act: Act, fx: &mut Effects<'_>) {
-        self.running = None;
-        if self.visitor == Visitor::Away {
-            // Between two pages there is nobody to show anything to.
-            return self.conclude(sequence, Outcome::Refused, fx);
+        if act == Act::Step(Step::QualityTest) && self.is_testing() {
+            // It goes on.
+            return self.acknowledge(sequence, Outcome::Refused, fx);
         }
+        self.running = None;
+        if self.is_between_pages() && act != Act::Impossible {
+            return self.wait_for(sequence, Wait::Visitor(Kept::Act(act)), KEPT_FOR, fx);
+        }
+        self.act(sequence, act, fx);
+    }
+
+    fn do_kept(&mut self, sequence: String, kept: Kept, fx: &mut Effects<'_>) {
+        match kept {
+            Kept::Act(act) => self.act(sequence, act, fx),
+            Kept::Push(url) => self.show(sequence, url, fx),
+        }
+    }
+
+    fn act(&mut self, sequence: String, act: Act, fx: &mut Effects<'_>) {
         match act {
             Act::Page(template) => {
                 let url = self.fill_in(&template, &sequence);
-                self.push(sequence, url, fx);
+                self.show(sequence, url, fx);
             }
             Act::Resolve(url) => {
                 self.question = Question(self.question.0.wrapping_add(1));
@@ -224,12 +305,17 @@ impl Call {
                 };
                 let (merchant, origin) = (plan.merchant.clone(), plan.origin.clone());
                 fx.outputs.push_back(Output::Resolve { call, merchant, origin, question, request });
-                self.wait_for(sequence, Wait::Answer(question), fx);
+                self.wait_for(sequence, Wait::Answer(question), CARRIED_OUT_WITHIN, fx);
             }
             Act::Step(step) => match self.after(step) {
                 Some(change) => {
-                    self.tell(change.clone().into_event(By::Agent), fx);
-                    self.wait_for(sequence, Wait::Settings(change), fx);
+                    let (wait, within) = if step == Step::QualityTest {
+                        (Wait::Score { begun: false }, TESTED_WITHIN)
+                    } else {
+                        (Wait::Settings(change.clone()), CARRIED_OUT_WITHIN)
+                    };
+                    self.tell(change.into_event(By::Agent), fx);
+                    self.wait_for(sequence, wait, within, fx);
                 }
                 None => self.conclude(sequence, Outcome::Refused, fx),
             },
@@ -238,26 +324,45 @@ impl Call {
     }
 
     fn push(&mut self, sequence: String, url: String, fx: &mut Effects<'_>) {
-        if self.visitor == Visitor::Away {
-            return self.conclude(sequence, Outcome::Refused, fx);
+        if self.is_between_pages() {
+            return self.wait_for(sequence, Wait::Visitor(Kept::Push(url)), KEPT_FOR, fx);
         }
-        self.tell(VisitorEvent::Page { url, by: By::Agent }, fx);
-        self.wait_for(sequence, Wait::Page, fx);
+        self.show(sequence, url, fx);
     }
 
-    fn wait_for(&mut self, sequence: String, wait: Wait, fx: &mut Effects<'_>) {
+    fn show(&mut self, sequence: String, url: String, fx: &mut Effects<'_>) {
+        self.tell(VisitorEvent::Page { url, by: By::Agent }, fx);
+        self.wait_for(sequence, Wait::Page, CARRIED_OUT_WITHIN, fx);
+    }
+
+    fn wait_for(&mut self, sequence: String, wait: Wait, within: Duration, fx: &mut Effects<'_>) {
         self.running = Some(Running { sequence, wait });
-        self.arm(Timer::Command, CARRIED_OUT_WITHIN, fx);
+        self.arm(Timer::Command, within, fx);
     }
 
     fn conclude(&mut self, sequence: String, outcome: Outcome, fx: &mut Effects<'_>) {
         self.timers.disarm(Timer::Command);
+        self.acknowledge(sequence, outcome, fx);
+    }
+
+    fn acknowledge(&mut self, sequence: String, outcome: Outcome, fx: &mut Effects<'_>) {
         let tone = match outcome {
             Outcome::Done => Tone::Done,
+            Outcome::Scored(score) => Tone::Scored(score),
             Outcome::Refused => Tone::Refused,
         };
         self.command(Command::Tone { call: self.id.clone(), tone }, fx);
         fx.outputs.push_back(Output::Commanded { call: self.id.clone(), sequence, outcome });
+    }
+
+    /// Nobody is there to whom anything could be shown, or the next page has not got as far as the microphone.
+    fn is_between_pages(&self) -> bool {
+        self.visitor == Visitor::Away || !self.said.ready
+    }
+
+    fn is_testing(&self) -> bool {
+        self.settings.quality_test == Some(true)
+            || self.running.as_ref().is_some_and(|it| matches!(it.wait, Wait::Score { .. }))
     }
 
     /// What a step comes to from what is set now; `None` where there is no further one, or where that is not known: a panel tells it at

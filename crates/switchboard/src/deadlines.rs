@@ -2,7 +2,6 @@
 
 use crate::Ending;
 use crate::call::{Call, Effects};
-use crate::commands::Outcome;
 use crate::resume::Visitor;
 use crate::timers::Timer;
 use protocol::visitor::EndReason;
@@ -15,7 +14,7 @@ impl Call {
             match timer {
                 Timer::Contest => self.refuse_contender(fx),
                 Timer::Keys => self.handle_key_pause(fx),
-                Timer::Command => self.conclude_running(Outcome::Refused, fx),
+                Timer::Command => self.handle_command_timeout(fx),
                 Timer::Visitor if self.visitor == Visitor::Unreached && self.answered_at.is_some() => {
                     // Who is heard is there; else the loss of the audio path will tell. Frames went over the socket that broke.
                     if !self.media_up || self.said.frames.is_some() {

@@ -216,6 +216,7 @@ impl Call {
             // They went over the earlier page's socket.
             self.carry_frames(None, fx);
         }
+        self.end_test(fx);
         self.visitor = Visitor::Here(contender.page);
         self.certificates.seat(contender.fingerprint);
         self.conversation = self.conversation.next();

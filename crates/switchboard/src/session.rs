@@ -141,6 +141,7 @@ impl Call {
             self.await_path(fx);
             self.tell_resumed(fx);
         }
+        self.carry_out_kept(fx);
     }
 
     /// Says again what the page has not seen, or else how the call stands.

@@ -39,7 +39,7 @@ test("before init it is silent, and senseless rates change nothing", () => {
   it.heard.fill(0);
   it.process(BLOCK);
   assert.ok(it.heard.every((sample) => sample === 0));
-  assert.deepEqual([it.take(), push(it, new Uint8Array(167))], [0, 0]);
+  assert.deepEqual([it.take(), push(it, new Uint8Array(167)), it.played(), it.concealed()], [0, 0, 0, 0]);
   assert.deepEqual([0, 7_999, NaN, -1, 1e30].map(it.init), [0, 0, 0, 0, 0]);
 });
 
@@ -71,6 +71,8 @@ test("a tone passes from one line to another, closed lines say nothing, and the 
   assert.ok(Math.abs(10 * Math.log10((2 * energy) / samples / 0.25)) < 1, "as loud as it was spoken");
   assert.ok(tone / energy > 0.98, "nothing but the tone");
   assert.deepEqual([near.bytes(), far.bytes()], [bytes, bytes]);
+  // The first second was silence before the stream.
+  assert.ok(Math.abs(far.played() - 32_000) <= 40 && Math.abs(far.concealed() - 8_000) < 1_000, `${far.concealed()} concealed`);
 });
 
 test("what is no frame is refused, whatever its length", () => {

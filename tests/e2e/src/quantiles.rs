@@ -4,6 +4,11 @@
 
 use serde_json::json;
 
+/// Prints how many there were of what there should be none.
+pub fn print_count(name: &str, count: usize) {
+    println!("{}", json!({ "name": name, "value": count, "unit": "", "target": 0, "holds": count == 0 }));
+}
+
 /// Prints minimum, median, 95th percentile and maximum of times in ms. A target is one for the 95th percentile.
 /// Nothing at all where nothing was measured.
 pub fn print(name: &str, mut times: Vec<f64>, target_of_p95: Option<f64>) {

@@ -8,13 +8,17 @@ use crate::{
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use tokio::net::UdpSocket;
 
 /// Where it listens for SIP.
 pub const SIP_PORT: u16 = 5070;
 
 /// A scenario that is not over by then never will be: a browser's start, RFC 3261's timer B, and some more.
 const SECONDS_A_CALL: u32 = 90;
+
+/// A key held for 100 ms and a pause as long, as the talker has them.
+const KEY_AFTER_KEY: Duration = Duration::from_millis(200);
 
 /// Two or three messages.
 const TAIL_LINES: usize = 60;
@@ -83,6 +87,33 @@ impl Sipp {
         let status = self.process.ended(limit).await.context("the SIP scenario is not at its end")?;
         ensure!(status.success(), "the SIP scenario failed ({status}): {}", self.errors());
         Ok(())
+    }
+
+    /// Has it send keys by INFO in the last call, one each 200 ms, if its scenario is `keys-on-demand`. Returns when it was told the last, which
+    /// it sends within a millisecond.
+    ///
+    /// # Errors
+    /// When there is no call, or no socket to be had.
+    pub async fn press(&self, keys: &str) -> Result<SystemTime> {
+        let log = self.messages();
+        let call = log.lines().filter_map(|line| line.strip_prefix("Call-ID: ")).next_back().context("no call")?;
+        let socket = UdpSocket::bind((BRIDGE, 0)).await?;
+        let from = socket.local_addr()?;
+        let mut told = SystemTime::now();
+        for (n, key) in keys.chars().enumerate() {
+            if n > 0 {
+                tokio::time::sleep(KEY_AFTER_KEY).await;
+            }
+            let message = format!(
+                "MESSAGE sip:agent@{BRIDGE}:{SIP_PORT} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK-{n}\r\n\
+                 From: <sip:keys@{from}>;tag=keys\r\nTo: <sip:agent@{BRIDGE}>\r\nCall-ID: {call}\r\nCSeq: {} MESSAGE\r\n\
+                 Content-Type: text/plain\r\nContent-Length: 1\r\n\r\n{key}",
+                n + 1
+            );
+            told = SystemTime::now();
+            socket.send_to(message.as_bytes(), (BRIDGE, SIP_PORT)).await?;
+        }
+        Ok(told)
     }
 
     /// Every SIP message, sent and received, with times.

@@ -33,12 +33,20 @@ impl Stand {
     /// # Errors
     /// When a part does not come up.
     pub async fn open(directory: &Path, calls: u32, setup: &Setup) -> Result<Self> {
+        Self::open_with(directory, "answers-at-once", calls, setup).await
+    }
+
+    /// The same with a scenario of the caller's choice, whose only blank is `media_port`.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn open_with(directory: &Path, scenario: &str, calls: u32, setup: &Setup) -> Result<Self> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         std::fs::create_dir_all(directory)?;
         Recording::sine(1_000, -12.0, 10).write_wav(&directory.join("microphone.wav"))?;
         let port = MEDIA_PORT.to_string();
         Ok(Self {
-            trunk: Sipp::start(directory, "answers-at-once", calls, &[("media_port", &port)]).await?,
+            trunk: Sipp::start(directory, scenario, calls, &[("media_port", &port)]).await?,
             talker: Talker::start(SocketAddr::new(BRIDGE, MEDIA_PORT)).await?,
             server: Ringlet::start(directory, setup).await?,
             directory: directory.to_owned(),

@@ -201,6 +201,24 @@ impl Recording {
         Ok(heard.split(|loud| *loud).map(<[bool]>::len).max().unwrap_or_default() as f64 / 50.0)
     }
 
+    /// How long each stretch is in which one frequency is louder than `dbfs`, in seconds, in order. Gaps of less than 60 ms are none.
+    pub fn bursts(&self, hertz: f64, dbfs: f64) -> Vec<f64> {
+        let step = self.rate as usize / 100;
+        let (mut bursts, mut gap) = (Vec::new(), usize::MAX);
+        for piece in self.samples.windows(2 * step).step_by(step) {
+            if goertzel(piece, self.rate, hertz) <= dbfs {
+                gap = gap.saturating_add(1);
+                continue;
+            }
+            match bursts.last_mut().filter(|_| gap < 6) {
+                Some(length) => *length += (gap + 1) as f64 / 100.0,
+                None => bursts.push(0.01),
+            }
+            gap = 0;
+        }
+        bursts
+    }
+
     /// The level of one frequency in each fifth of a second, in dB against a full-scale sine.
     pub fn levels(&self, hertz: f64) -> Vec<f64> {
         let blocks = self.samples.chunks_exact(self.rate as usize / 5);
@@ -305,6 +323,16 @@ mod tests {
         assert!((part(3.5, 2.5) - 1000.0).abs() <= 1.0);
         assert!((part(1.5, 0.5) - 440.0).abs() <= 1.0);
         assert!(two.before_end(4.5, 0.0).is_err());
+    }
+
+    #[test]
+    fn bursts_of_a_tone_are_counted_with_their_lengths() {
+        let silence = |ms: usize| vec![0.0; ms * MICROPHONE_RATE as usize / 1_000];
+        let tone = |ms: usize| Recording::sine(1_047, -20.0, 1).samples.drain(..ms * 48).collect::<Vec<_>>();
+        let samples = [silence(300), tone(120), silence(400), tone(60), silence(200), tone(60), silence(100)].concat();
+        let bursts = Recording { rate: MICROPHONE_RATE, samples }.bursts(1_047.0, -35.0);
+        assert_eq!(bursts.len(), 3, "{bursts:?}");
+        assert!(bursts.iter().zip([0.12, 0.06, 0.06]).all(|(found, made)| (found - made).abs() < 0.025), "{bursts:?}");
     }
 
     #[test]

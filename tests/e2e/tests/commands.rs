@@ -11,6 +11,9 @@ use std::time::Duration;
 /// A page load and a new audio path on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
+/// A phone's three keys, or the tone that answers them.
+const KEYED: Duration = Duration::from_secs(1);
+
 const SHOWN: &str = "The call centre showed you this page";
 
 pub(crate) fn tests(program: &mut Program<'_>) {
@@ -25,6 +28,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
         Stage::with(FarEnd::Phone),
         refused,
     );
+    program.test("a_code_keyed_between_two_pages_is_done_on_the_next", Stage::with(FarEnd::Phone), between_pages);
 }
 
 async fn calls(scene: &mut Scene) -> Result<()> {
@@ -83,6 +87,36 @@ async fn push(scene: &mut Scene) -> Result<()> {
     let phone = scene.phone()?.heard().await?;
     let visitor = phone.steady(1.0)?.level(f64::from(VISITOR_TONE));
     ensure!(visitor > -40.0, "the agent hears the shopper at {visitor} dBFS");
+    let (done, refused) = (phone.peak(1_047.0), phone.peak(392.0));
+    ensure!(done > -36.0 && refused < -40.0, "the agent hears {done} dBFS for what is done, {refused} for what is not");
+    scene.recorded("visitor_hung_up").await?;
+    Ok(())
+}
+
+async fn between_pages(scene: &mut Scene) -> Result<()> {
+    calls(scene).await?;
+    scene.phone()?.event("CALL_ESTABLISHED", SOON).await?;
+    for (keys, name, wanted) in [("*80", "microphone_db", -4), ("*22", "speaker_db", 4)] {
+        let commands = scene.server.metric("ringlet_commands_total").await?.unwrap_or_default();
+        // Nothing of the shop is in this tab until the next page is.
+        scene.browser.show("about:blank").await?;
+        scene.phone()?.press(keys).await?;
+        tokio::time::sleep(KEYED).await;
+        let now = scene.server.metric("ringlet_commands_total").await?.unwrap_or_default();
+        ensure!(now == commands, "{keys} was answered while there was no page");
+        scene.browser.show(&format!("{}/shoes.html", e2e::ringlet::SHOP_URL)).await?;
+        eventually("the next page does it", SOON, async || {
+            let settings = scene.server.settings().await?;
+            ensure!(settings.get(name) == Some(&json!(wanted)), "the settings are {settings}");
+            Ok(())
+        })
+        .await?;
+    }
+    scene.browser.says("made what you hear louder", SOON).await?;
+    tokio::time::sleep(KEYED).await;
+    scene.browser.hang_up().await?;
+    scene.phone()?.event("CALL_CLOSED", SOON).await?;
+    let phone = scene.phone()?.heard().await?;
     let (done, refused) = (phone.peak(1_047.0), phone.peak(392.0));
     ensure!(done > -36.0 && refused < -40.0, "the agent hears {done} dBFS for what is done, {refused} for what is not");
     scene.recorded("visitor_hung_up").await?;

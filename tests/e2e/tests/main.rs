@@ -5,6 +5,7 @@ mod asleep;
 mod checks;
 mod comeback;
 mod commands;
+mod connection;
 mod echo;
 mod embedding;
 mod endings;
@@ -75,6 +76,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     tone_keys::tests(&mut program);
     commands::tests(&mut program);
     settings::tests(&mut program);
+    connection::tests(&mut program);
     endings::tests(&mut program);
     resume::tests(&mut program);
     restarts::tests(&mut program);

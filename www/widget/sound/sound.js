@@ -6,6 +6,7 @@
  * thing may be asked for at all is the merchant's to say, and the server's to hold.
  */
 
+import { measure } from "./connection.js";
 import { added, devices, lines, name } from "./devices.js";
 import { setEcho } from "./echo.js";
 import { Note } from "./note.js";
@@ -14,11 +15,19 @@ import { opened, processed } from "./source.js";
 import { factor, Speaker } from "./speaker.js";
 import css from "./sound.css";
 
+/** How long a page that has only just come may take to have its engine and the far end's audio. */
+const SOUND_WITHIN_MS = 2000;
+/** How often that is looked at. */
+const LOOK_EVERY_MS = 50;
+/** What a connection is, by its score. */
+const WORDS = ["", "bad", "poor", "fair", "good", "very good"];
+
 /**
  * @typedef {object} Host the panel, as far as its sound goes
  * @property {HTMLAudioElement} audio plays the far end
  * @property {typeof import("../settings.js")} settings
  * @property {() => import("../audio.js").AudioGraph | undefined} graph undefined while its engine does not run
+ * @property {() => RTCPeerConnection | undefined} peer
  * @property {() => MediaStreamTrack | undefined} microphone
  * @property {(track: MediaStreamTrack) => void} replace puts another microphone in the place of that one
  * @property {(muted: boolean) => void} mute
@@ -52,6 +61,12 @@ export class Sound {
   #changing = Promise.resolve();
   /** What the shopper had before the call centre changed it, while that can be undone. @type {Values} */
   #before = {};
+  /** What the shopper was told of that. */
+  #told = "";
+  /** The connection is being tested. */
+  #testing = false;
+  /** There is sound, or none is waited for any more. */
+  #sounds = false;
   /** The devices that the shopper knows of. @type {Promise<Device[]>} */
   #known;
 
@@ -73,14 +88,47 @@ export class Sound {
    */
   set({ type: _, by: __, quality_test, ...wanted }) {
     return this.#next(async () => {
+      await this.#sound();
       const had = await this.#now();
-      const done = !quality_test && (await this.#apply(wanted));
+      const set = await this.#apply(wanted);
+      const done = set && !(quality_test && this.#testing);
+      if (quality_test && done) this.#test();
       await this.#report({ ...(!done && { refused: true }) });
       const names = /** @type {(keyof Values)[]} */ (Object.keys(wanted));
-      if (!done || !names.length) return;
+      if (!set || !names.length) return;
       for (const it of names) this.#before = { [it]: had[it], ...this.#before };
-      this.#note.say(sentence(wanted, this.#before), "Undo", () => this.#undo());
+      this.#told = sentence(wanted, this.#before);
+      this.#say("");
     });
+  }
+
+  /** Tests the connection. Changes go on meanwhile. */
+  async #test() {
+    this.#testing = true;
+    this.#say("The call centre tests your connection.");
+    const { graph, peer, settings } = this.#host;
+    const found = await measure(peer(), settings.current().slow ? graph()?.line : undefined).catch((error) => {
+      console.warn("Ringlet: the connection cannot be tested.", error);
+    });
+    this.#testing = false;
+    this.#say(found ? `Your connection is ${WORDS[found.quality_score]} (${found.quality_score} of 5).` : "");
+    await this.#report(found ?? { refused: true });
+  }
+
+  /** Says something beside what can be undone. @param {string} text */
+  #say(text) {
+    if (Object.keys(this.#before).length) this.#note.say(`${this.#told} ${text}`, "Undo", () => this.#undo());
+    else if (text) this.#note.say(text);
+    else this.#note.hide();
+  }
+
+  /** Waits for something to be set, where the page has only just come. */
+  async #sound() {
+    const { audio, graph } = this.#host;
+    for (let ms = 0; !this.#sounds; ms += LOOK_EVERY_MS) {
+      this.#sounds = (!!graph()?.runs && !!audio.srcObject) || ms >= SOUND_WITHIN_MS;
+      if (!this.#sounds) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
   }
 
   /**
@@ -251,11 +299,11 @@ export class Sound {
     this.#host.settings.set("sound", { ...this.#kept, ...set });
   }
 
-  /** Tells the call centre what is really set, and shows it. @param {{refused?: boolean}} [more] */
+  /** Tells the call centre what is really set, and shows it. @param {{refused?: boolean} | import("./connection.js").Found} [more] */
   async #report(more) {
     const now = await this.#now();
     const { inputs, outputs, ...values } = now;
-    this.#host.report({ type: "settings", ...values, input_devices: lines(inputs), output_devices: lines(outputs), ...more });
+    this.#host.report({ type: "settings", ...values, input_devices: lines(inputs), output_devices: lines(outputs), quality_test: this.#testing, ...more });
     if (this.#section.open) this.#section.show(now);
   }
 

@@ -96,6 +96,12 @@ fn reports() -> Vec<VisitorRequest> {
             input_devices: Some("Built-in Microphone\nHeadset (Höfer)".to_owned()),
             output_devices: Some("Headset (Höfer)".to_owned()),
             quality_test: Some(false),
+            quality_score: Some(4),
+            round_trip_ms: Some(84),
+            jitter_ms: Some(7),
+            said_lost_percent: Some(0),
+            heard_lost_percent: Some(2),
+            concealed_percent: Some(3),
             refused: None,
         },
         VisitorRequest::Settings {
@@ -109,6 +115,12 @@ fn reports() -> Vec<VisitorRequest> {
             input_devices: None,
             output_devices: None,
             quality_test: None,
+            quality_score: None,
+            round_trip_ms: None,
+            jitter_ms: None,
+            said_lost_percent: None,
+            heard_lost_percent: None,
+            concealed_percent: None,
             refused: Some(true),
         },
     ]
@@ -190,6 +202,7 @@ fn commands() -> Vec<Command> {
         Command::Release { call: call.clone(), why: EndReason::VisitorHungUp.word().to_owned() },
         Command::Tone { call: call.clone(), tone: Tone::Done },
         Command::Tone { call: call.clone(), tone: Tone::Refused },
+        Command::Tone { call: call.clone(), tone: Tone::Scored(4) },
         Command::Echo { call, sdp: "v=0\r\n".to_owned() },
     ]
 }

@@ -246,6 +246,7 @@ pub(super) fn table() -> CommandTable {
         ("*1", Act::Page("https://shop.example/{sequence}/{call}".to_owned())),
         ("*12", Act::Resolve("https://crm.example/page".to_owned())),
         ("*15", Act::Step(SettingStep::Mute)),
+        ("*19", Act::Step(SettingStep::QualityTest)),
         ("*22", Act::Step(SettingStep::Speaker(1))),
         ("*80", Act::Step(SettingStep::Microphone(-1))),
         ("*33", Act::Step(SettingStep::Echo { up: true })),

@@ -2,7 +2,7 @@
 //! `keys.rs`.
 
 use super::bench::*;
-use crate::{Config, Input};
+use crate::{Config, Input, Page};
 use protocol::gateway::Side;
 use protocol::settings::{Change, EchoLayer};
 use protocol::visitor::VisitorRequest;
@@ -35,6 +35,12 @@ fn settings() -> VisitorRequest {
         input_devices: None,
         output_devices: None,
         quality_test: None,
+        quality_score: None,
+        round_trip_ms: None,
+        jitter_ms: None,
+        said_lost_percent: None,
+        heard_lost_percent: None,
+        concealed_percent: None,
         refused: None,
     }
 }
@@ -49,6 +55,15 @@ fn told_at_the_answer() -> VisitorRequest {
 
 fn speaker(db: i32) -> VisitorRequest {
     report(|_, speaker_db, _| *speaker_db = Some(db))
+}
+
+/// A report of a test that runs, or has found a score.
+fn test(runs: bool, score: Option<u32>) -> Input {
+    let mut report = settings();
+    if let VisitorRequest::Settings { quality_test, quality_score, .. } = &mut report {
+        (*quality_test, *quality_score) = (Some(runs), score);
+    }
+    says(report)
 }
 
 /// A report that tells one thing.
@@ -191,13 +206,103 @@ fn no_step_is_guessed_where_nobody_has_told_what_is_set() {
 }
 
 #[test]
-fn what_the_merchant_forbids_and_what_nobody_is_there_for_is_refused() {
+fn what_the_merchant_forbids_is_refused_even_while_nobody_is_there() {
     let mut bench = in_call();
     begin(&mut bench, "1");
     bench.walk([(key('0'), "g1 tone Refused · *10 Refused")]);
     bench.prepare([lost(1)]);
-    begin(&mut bench, "7");
-    bench.walk([(key('6'), "g1 tone Refused · *76 Refused")]);
+    begin(&mut bench, "1");
+    bench.walk([(key('0'), "g1 tone Refused · *10 Refused")]);
+}
+
+/// Keys while the shopper is between two pages; the next page comes and is welcomed.
+fn keyed_between_pages(keys: &str) -> Bench {
+    let mut bench = in_call();
+    bench.prepare([lost(1)]);
+    begin(&mut bench, keys);
+    bench.prepare([resumes(2, 1), offer_of(2)]);
+    bench
+}
+
+#[test]
+fn a_code_between_two_pages_is_kept_for_the_next_one_until_that_is_ready() {
+    let mut bench = keyed_between_pages("22");
+    bench.walk([
+        (ready_of(2), "page 2 set by agent speaker 4"),
+        (says_at(Page(2), speaker(4)), "g1 tone Done · *22 Done"),
+    ]);
+    let mut bench = keyed_between_pages("76");
+    let page = "page 2 page https://shop.example/returns?c=&at=https%3A%2F%2Fshop.example%2Fshoes&x={what} by agent";
+    bench.walk([(ready_of(2), page)]);
+    let mut bench = keyed_between_pages("12");
+    let asked = "resolve 1 *12 at https://crm.example/page for - on https://shop.example/shoes";
+    bench.walk([
+        (ready_of(2), asked),
+        (lost(2), "g1 away c1"),
+        (resolved(1, Some("https://shop.example/order/7")), ""),
+    ]);
+    bench.prepare([resumes(3, 2), offer_of(3)]);
+    bench.walk([(ready_of(3), "page 3 page https://shop.example/order/7 by agent")]);
+}
+
+#[test]
+fn a_code_between_two_pages_is_refused_when_no_page_comes_and_done_by_one_without_a_microphone() {
+    let mut bench = in_call();
+    bench.prepare([lost(1)]);
+    begin(&mut bench, "76");
+    bench.walk([(Step::Wait(2), ""), (Step::Wait(1), "g1 tone Refused · *76 Refused")]);
+    bench.prepare([resumes(2, 1), offer_of(2)]);
+    bench.walk([(ready_of(2), "")]);
+    let mut bench = keyed_between_pages("22");
+    bench.walk([(Step::Wait(2), ""), (Step::Wait(1), "page 2 set by agent speaker 4")]);
+}
+
+#[test]
+fn of_two_codes_between_two_pages_the_later_is_kept() {
+    let mut bench = in_call();
+    bench.prepare([lost(1)]);
+    begin(&mut bench, "22");
+    begin(&mut bench, "80");
+    bench.prepare([resumes(2, 1), offer_of(2)]);
+    bench.walk([(ready_of(2), "page 2 set by agent microphone -4")]);
+}
+
+#[test]
+fn a_test_of_the_connection_is_told_as_a_score_and_only_one_runs() {
+    let mut bench = in_call();
+    begin(&mut bench, "1");
+    bench.walk([
+        (key('9'), "visitor set by agent test true"),
+        // Of something else, before the panel has got it.
+        (test(false, None), ""),
+        (test(true, None), ""),
+    ]);
+    begin(&mut bench, "1");
+    bench.walk([
+        (key('9'), "g1 tone Refused · *19 Refused"),
+        (says(report(|refused, _, _| *refused = Some(true))), "g1 tone Refused · *19 Refused"),
+    ]);
+    bench.prepare([test(false, None)]);
+    begin(&mut bench, "19");
+    bench.walk([(test(true, None), ""), (test(false, Some(4)), "g1 tone Scored(4) · *19 Scored(4)")]);
+    begin(&mut bench, "1");
+    bench.walk([
+        (Step::Do(key('9')), "visitor set by agent test true"),
+        (Step::Wait(11), ""),
+        (Step::Wait(1), "g1 tone Refused · *19 Refused"),
+    ]);
+}
+
+#[test]
+fn a_desk_s_test_is_in_the_way_of_an_agent_s_and_goes_with_its_page() {
+    let mut bench = in_call();
+    bench.prepare([test(true, None)]);
+    begin(&mut bench, "1");
+    bench.walk([(key('9'), "g1 tone Refused · *19 Refused"), (lost(1), "g1 away c1")]);
+    assert_eq!(bench.board.settings(&call()).map(|state| state.quality_test), Some(Some(false)));
+    bench.prepare([resumes(2, 1), offer_of(2), ready_of(2)]);
+    begin(&mut bench, "1");
+    bench.walk([(key('9'), "page 2 set by agent test true"), (lost(2), "g1 tone Refused · *19 Refused · g1 away c1")]);
 }
 
 #[test]

@@ -5,10 +5,10 @@ mod again;
 mod keyed;
 mod pages;
 
-use crate::keys::{Key, Keys};
+use crate::keys::Key;
 use crate::resume::MAX_ASIDE;
 use crate::{Config, Input, Page, Plan};
-use keyed::{Harmless, Running};
+use keyed::{Harmless, Keyed};
 use protocol::error::ErrorCode;
 use protocol::gateway::{Event, Failure, Side, Transport, VERSION};
 use protocol::rest::GatewayLoss;
@@ -81,14 +81,7 @@ pub(super) struct Facts {
     pub(super) gateway: Option<GatewayId>,
     pub(super) ended: Option<End>,
     pub(super) over: bool,
-    /// Proven against a reference of its own in `keys.rs`.
-    keys: Keys,
-    /// What is commanded and not yet done, and since when.
-    running: Option<(Running, Instant)>,
-    questions: u32,
-    muted: bool,
-    /// Commands that were done, and that were refused.
-    pub(super) tones: (usize, usize),
+    keyed: Keyed,
 }
 
 #[derive(Clone, Debug)]
@@ -138,7 +131,7 @@ impl Facts {
             _ if self.over => None,
             Some(end) => Some(end.at + config.release),
             None => {
-                let harmless = [self.contest(), self.judgement(), self.keys.deadline(), self.command()];
+                let harmless = [self.contest(), self.judgement(), self.keyed.keys.deadline(), self.command()];
                 self.deadlines(config).into_iter().map(|(at, _)| at).chain(harmless.into_iter().flatten()).min()
             }
         }
@@ -263,19 +256,13 @@ impl Model {
             Input::Commands { call, table } => {
                 let answered = |facts: &&mut Facts| facts.answered.is_some() && facts.ended.is_none();
                 if let Some(facts) = self.calls.get_mut(call).filter(answered) {
-                    facts.keys.handle_table(table.clone(), now);
+                    facts.keyed.keys.handle_table(table.clone(), now);
                     facts.act_on_keys(now);
                 }
             }
             Input::Resolved { call, question, page } => {
                 let Some(facts) = self.calls.get_mut(call) else { return };
-                let asked = Running::Answer(*question);
-                match page {
-                    Some(_) if facts.running.as_ref().is_some_and(|(it, _)| *it == asked) && facts.away.is_none() => {
-                        facts.running = Some((Running::Page, now));
-                    }
-                    _ => facts.conclude(&asked, false),
-                }
+                facts.resolved(*question, page.is_some(), now);
             }
             Input::Set { .. } => {}
             Input::Stop => {
@@ -311,13 +298,10 @@ impl Model {
                     }
                     Harmless::Contest => self.closed.extend(facts.dismiss()),
                     Harmless::Keys => {
-                        facts.keys.handle_timeout(now);
+                        facts.keyed.keys.handle_timeout(now);
                         facts.act_on_keys(now);
                     }
-                    Harmless::Command => {
-                        facts.running = None;
-                        facts.tones.1 += 1;
-                    }
+                    Harmless::Command => facts.give_up(now),
                 }
             }
             let Some(facts) = self.calls.get(&call) else { continue };
@@ -369,11 +353,7 @@ impl Model {
             gateway: None,
             ended: None,
             over: false,
-            keys: Keys::default(),
-            running: None,
-            questions: 0,
-            muted: false,
-            tones: (0, 0),
+            keyed: Keyed::default(),
         };
         if self.calls.contains_key(call) {
             return;
@@ -402,21 +382,15 @@ impl Model {
             VisitorRequest::Ready {} => {
                 facts.ready = true;
                 facts.tokens.retain(|token| *token == facts.pages);
+                facts.page_is_ready(now);
                 None
             }
             VisitorRequest::Hangup {} if answered => Some(EndReason::VisitorHungUp),
             VisitorRequest::Hangup {} => Some(EndReason::Cancelled),
             VisitorRequest::Failed { code: ErrorCode::MicrophoneDenied, .. } => Some(EndReason::MicrophoneDenied),
             VisitorRequest::Failed { .. } => Some(EndReason::BrowserFailed),
-            VisitorRequest::Shown { done } => {
-                facts.conclude(&Running::Page, *done);
-                None
-            }
-            VisitorRequest::Settings { muted, refused, .. } => {
-                facts.muted |= *muted == Some(true);
-                if facts.muted || *refused == Some(true) {
-                    facts.conclude(&Running::Mute, *refused != Some(true));
-                }
+            VisitorRequest::Shown { .. } | VisitorRequest::Settings { .. } => {
+                facts.report(request);
                 None
             }
             VisitorRequest::Next { fingerprint } => {
@@ -489,7 +463,7 @@ impl Model {
             Event::Failed { failure: Failure::FarEndSilent, .. } => end = Some((EndReason::FarEndSilent, None)),
             Event::Failed { .. } => end = Some((EndReason::NoCapacity, None)),
             Event::Digit { from: Side::Agent, digit, duration_ms, .. } if answered => {
-                facts.keys.handle_key(Key { digit: *digit, duration_ms: *duration_ms, at: now });
+                facts.keyed.keys.handle_key(Key { digit: *digit, duration_ms: *duration_ms, at: now });
                 facts.act_on_keys(now);
             }
             Event::Digit { from: Side::Agent, .. } => facts.digits += 1,
@@ -526,7 +500,7 @@ impl Model {
     fn end(&mut self, call: &CallId, reasons: Vec<EndReason>, status: Option<u16>, at: Instant) {
         let Some(facts) = self.calls.get_mut(call).filter(|call| call.ended.is_none()) else { return };
         facts.ended = Some(End { at, reasons, status });
-        (facts.keys, facts.running) = (Keys::default(), None);
+        facts.keyed.end();
         self.closed.extend(facts.is_here().then_some(facts.page));
         self.closed.extend(facts.contender.take().map(|(page, ..)| page));
         match facts.gateway.clone() {

@@ -176,6 +176,8 @@ fn requests() -> impl Strategy<Value = VisitorRequest> {
         VisitorRequest::Ping { seen: 0 },
         VisitorRequest::Shown { done: true },
         settings(None, None),
+        tests(true),
+        tests(false),
         failed(ErrorCode::MicrophoneDenied),
         failed(ErrorCode::PhoneNotLoaded),
     ])
@@ -193,13 +195,34 @@ fn settings(muted: Option<bool>, refused: Option<bool>) -> VisitorRequest {
         input_devices: None,
         output_devices: None,
         quality_test: None,
+        quality_score: None,
+        round_trip_ms: None,
+        jitter_ms: None,
+        said_lost_percent: None,
+        heard_lost_percent: None,
+        concealed_percent: None,
         refused,
     }
 }
 
 fn reports() -> impl Strategy<Value = VisitorRequest> {
     let shown = |done| VisitorRequest::Shown { done };
-    prop::sample::select(vec![shown(true), shown(false), settings(Some(true), None), settings(None, Some(true))])
+    prop::sample::select(vec![
+        shown(true),
+        shown(false),
+        settings(Some(true), None),
+        settings(None, Some(true)),
+        tests(true),
+        tests(false),
+    ])
+}
+
+fn tests(runs: bool) -> VisitorRequest {
+    let mut report = settings(None, None);
+    if let VisitorRequest::Settings { quality_test, quality_score, .. } = &mut report {
+        (*quality_test, *quality_score) = (Some(runs), (!runs).then_some(3));
+    }
+    report
 }
 
 /// A key of a code that the table has.
@@ -253,7 +276,7 @@ pub(super) fn schedules() -> impl Strategy<Value = Vec<Op>> {
         12 => (0..SLOTS, prop::option::weighted(0.1, 0..GATEWAYS), events())
             .prop_map(|(slot, stranger, event)| Op::Report { slot, stranger, event }),
         16 => (0..SLOTS).prop_map(|slot| Op::Answer { slot }),
-        8 => (0..SLOTS, prop::sample::select(vec!["*1", "*12", "*15", "*10", "*19"]), prop::option::weighted(0.8, reports()))
+        20 => (0..SLOTS, prop::sample::select(vec!["*1", "*12", "*15", "*10", "*18", "*19"]), prop::option::weighted(0.8, reports()))
             .prop_map(|(slot, code, then)| Op::Code { slot, code, then }),
         10 => (0..SLOTS, keys()).prop_map(|(slot, event)| Op::Report { slot, stranger: None, event }),
         12 => (0..SLOTS, prop::bool::weighted(0.9)).prop_map(|(slot, found)| Op::Find { slot, found }),

@@ -43,6 +43,9 @@ pub(crate) async fn change(
         return Err(Problem::forbidden_setting(setting));
     }
     let state = now(&app, call.clone()).await?;
+    if change.quality_test.is_some() && state.quality_test == Some(true) {
+        return Err(Problem::conflict("A test runs already.", "Read the settings again until it is over."));
+    }
     app.hub.tell(Message::Set { call, change }).await;
     Ok((StatusCode::ACCEPTED, Json(state)))
 }

@@ -16,6 +16,8 @@
 //! | `take() -> i32` | puts the next frame that is to go into the buffer; its length, 0 when there is none |
 //! | `__indirect_function_table` | the table, which may grow: the worklet puts the Opus module's functions there |
 //! | `use_opus(first)` | speaks and understands Opus from now on, with the eleven functions of [`Opus`], in its order, that stand in the table from entry `first` on; with 0, G.711 again |
+//! | `played() -> f64` | how many samples of what came were played out, at 8,000 Hz |
+//! | `concealed() -> f64` | how many of these stand for what was not there in time |
 
 #![expect(unsafe_code, reason = "exported names, and mutable statics, which a worklet's single thread owns")]
 
@@ -136,6 +138,16 @@ extern "C" fn use_opus(first: usize) {
 fn entry<F: Copy>(index: usize) -> F {
     // SAFETY: on wasm32 a function pointer is the index of an entry, never 0; `call_indirect` compares the signature at each call.
     unsafe { core::mem::transmute_copy(&index) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn played() -> f64 {
+    with_line(|line| line.counts().0).unwrap_or_default() as f64
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn concealed() -> f64 {
+    with_line(|line| line.counts().1).unwrap_or_default() as f64
 }
 
 /// Nothing in the line panics; were it to, the worklet sees a `RuntimeError`, and goes on without the line.

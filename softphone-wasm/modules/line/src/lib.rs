@@ -173,6 +173,11 @@ impl Line {
         frame.len()
     }
 
+    /// How many samples at 8 kHz were played out, and how many of them stand for what was not there in time.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.played, self.playout.stats().concealed)
+    }
+
     fn speak(&mut self, sample: f32) {
         let Some(sample) = self.down.push(units::audible(sample), &self.kernel) else { return };
         if let Some(slot) = self.spoken.get_mut(self.filled) {

@@ -2,7 +2,6 @@
 
 use super::Model;
 use crate::again::MAX_AGAIN;
-use crate::keys::Keys;
 use protocol::CallId;
 use protocol::rest::GatewayLoss;
 use protocol::visitor::EndReason;
@@ -33,11 +32,14 @@ impl Model {
         }
         self.closed.extend(facts.dismiss());
         facts.again += 1;
+        // A later page's microphone is asked for anew.
+        facts.ready = facts.keyed.page_ready;
         facts.arrived = now;
         (facts.dialed, facts.rang, facts.early, facts.answered) = (None, None, false, None);
         (facts.heard, facts.unheard, facts.broken, facts.judged) = (false, None, None, false);
         (facts.offered, facts.page_offered, facts.unanswered, facts.frames) = (false, false, 0, None);
-        (facts.keys, facts.running, facts.page_transport) = (Keys::default(), None, None);
+        facts.keyed.end();
+        facts.page_transport = None;
         facts.unreached = facts.unreached.map(|_| (now, self.config.visitor_grace));
         facts.tokens.clear();
         true

@@ -1,17 +1,45 @@
 //! What the far end has keyed, and what of that waits for somebody.
 
 use super::Facts;
-use crate::keys::Heard;
-use crate::{Act, Config, Question};
-use protocol::visitor::EndReason;
+use crate::keys::{Heard, Keys};
+use crate::{Act, Config, Question, Step};
+use protocol::visitor::{EndReason, VisitorRequest};
 use std::time::{Duration, Instant};
+
+/// What the far end has keyed.
+#[derive(Default)]
+pub(super) struct Keyed {
+    /// Proven against a reference of its own in `keys.rs`.
+    pub(super) keys: Keys,
+    /// What is commanded and not yet done, and since when.
+    running: Option<(Running, Instant)>,
+    questions: u32,
+    muted: bool,
+    /// A test of the connection runs, as the page says.
+    testing: bool,
+    /// The page that has the call has said `ready`.
+    pub(super) page_ready: bool,
+    /// Commands that were done, and that were refused.
+    tones: (usize, usize),
+}
 
 /// What a command waits for.
 #[derive(PartialEq)]
-pub(super) enum Running {
+enum Running {
     Page,
     Answer(Question),
     Mute,
+    /// A test, and whether the page has said that it makes one.
+    Test(bool),
+    /// The next page.
+    Back(Kept),
+}
+
+/// What the next page is to do.
+#[derive(PartialEq)]
+enum Kept {
+    Act(Act),
+    Push,
 }
 
 /// What passes without ending a call.
@@ -23,7 +51,17 @@ pub(super) enum Harmless {
 }
 
 /// From a command to the refusal for want of an answer.
-pub(super) const COMMAND: Duration = Duration::from_secs(3);
+const COMMAND: Duration = Duration::from_secs(3);
+
+/// From the begin of a test.
+const TEST: Duration = Duration::from_secs(12);
+
+impl Keyed {
+    /// The call is over, or begins anew.
+    pub(super) fn end(&mut self) {
+        (self.keys, self.running) = (Keys::default(), None);
+    }
+}
 
 impl Facts {
     /// The next deadline up to now that does not end the call, and does not lie behind one that does.
@@ -35,20 +73,26 @@ impl Facts {
         let due = [
             (self.judgement().filter(|at| judged(*at)), Harmless::Judgement),
             (self.contest(), Harmless::Contest),
-            (self.keys.deadline().filter(|at| before(*at)), Harmless::Keys),
+            (self.keyed.keys.deadline().filter(|at| before(*at)), Harmless::Keys),
             (self.command().filter(|at| before(*at)), Harmless::Command),
         ];
         let due = due.into_iter().filter_map(|(at, what)| Some((at.filter(|at| *at <= now)?, what)));
         due.min_by_key(|(at, _)| *at).map(|(_, what)| what)
     }
 
+    /// Commands that were done, and that were refused.
+    pub(in crate::tests) fn tones(&self) -> (usize, usize) {
+        self.keyed.tones
+    }
+
     pub(super) fn command(&self) -> Option<Instant> {
-        self.running.as_ref().map(|(_, since)| *since + COMMAND)
+        let (running, since) = self.keyed.running.as_ref()?;
+        Some(*since + if matches!(running, Running::Test(_)) { TEST } else { COMMAND })
     }
 
     /// What the far end has keyed takes effect.
     pub(super) fn act_on_keys(&mut self, now: Instant) {
-        for heard in self.keys.drain() {
+        for heard in self.keyed.keys.drain() {
             let act = match heard {
                 Heard::Command { act, .. } => act,
                 Heard::Digit(_) => {
@@ -57,23 +101,134 @@ impl Facts {
                 }
                 Heard::AskTable => continue,
             };
-            self.running = None;
-            match act {
-                _ if self.away.is_some() => self.tones.1 += 1,
-                Act::Page(_) => self.running = Some((Running::Page, now)),
-                Act::Resolve(_) => {
-                    self.questions += 1;
-                    self.running = Some((Running::Answer(Question(self.questions)), now));
-                }
-                Act::Step(_) => self.running = Some((Running::Mute, now)),
-                Act::Impossible => self.tones.1 += 1,
+            let tests = matches!(self.keyed.running, Some((Running::Test(_), _))) || self.keyed.testing;
+            if act == Act::Step(Step::QualityTest) && tests {
+                self.keyed.tones.1 += 1;
+                continue;
+            }
+            self.keyed.running = None;
+            if self.is_between_pages() && act != Act::Impossible {
+                self.keyed.running = Some((Running::Back(Kept::Act(act)), now));
+            } else {
+                self.act(act, now);
             }
         }
     }
 
-    pub(super) fn conclude(&mut self, what: &Running, done: bool) {
-        if self.running.take_if(|(running, _)| running == what).is_some() {
-            *(if done { &mut self.tones.0 } else { &mut self.tones.1 }) += 1;
+    fn act(&mut self, act: Act, now: Instant) {
+        let running = match act {
+            Act::Page(_) => Running::Page,
+            Act::Resolve(_) => {
+                self.keyed.questions += 1;
+                Running::Answer(Question(self.keyed.questions))
+            }
+            Act::Step(Step::QualityTest) => Running::Test(false),
+            Act::Step(_) => Running::Mute,
+            Act::Impossible => {
+                self.keyed.tones.1 += 1;
+                return;
+            }
+        };
+        self.keyed.running = Some((running, now));
+    }
+
+    fn is_between_pages(&self) -> bool {
+        self.away.is_some() || !self.keyed.page_ready
+    }
+
+    /// The merchant's server has named a page, or none.
+    pub(super) fn resolved(&mut self, question: Question, page: bool, now: Instant) {
+        let asked = Running::Answer(question);
+        if !page {
+            self.conclude(&asked, false);
+        } else if self.is_running(&asked) {
+            let next = if self.is_between_pages() { Running::Back(Kept::Push) } else { Running::Page };
+            self.keyed.running = Some((next, now));
+        }
+    }
+
+    /// The page that has the call says `ready`.
+    pub(super) fn page_is_ready(&mut self, now: Instant) {
+        self.keyed.page_ready = true;
+        self.do_kept(now);
+    }
+
+    /// Another page has the call.
+    pub(super) fn page_is_new(&mut self) {
+        self.keyed.page_ready = false;
+        self.end_test();
+    }
+
+    /// The page that has the call is gone.
+    pub(super) fn page_goes(&mut self) {
+        self.conclude(&Running::Page, true);
+        self.end_test();
+    }
+
+    fn end_test(&mut self) {
+        self.keyed.testing = false;
+        self.conclude(&Running::Test(false), false);
+        self.conclude(&Running::Test(true), false);
+    }
+
+    /// What was kept for a page is done by it, if there is one.
+    pub(super) fn do_kept(&mut self, now: Instant) {
+        if !self.is_between_pages() {
+            self.do_kept_anyway(now);
+        }
+    }
+
+    fn do_kept_anyway(&mut self, now: Instant) -> bool {
+        match self.keyed.running.take_if(|(it, _)| matches!(it, Running::Back(_))) {
+            Some((Running::Back(Kept::Act(act)), _)) => self.act(act, now),
+            Some(_) => self.keyed.running = Some((Running::Page, now)),
+            None => return false,
+        }
+        true
+    }
+
+    /// A command has waited long enough; a page that is there does what was kept for it.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        if self.away.is_some() || !self.do_kept_anyway(now) {
+            self.keyed.running = None;
+            self.keyed.tones.1 += 1;
+        }
+    }
+
+    /// The page tells of a page that was pushed, or of its settings.
+    pub(super) fn report(&mut self, report: &VisitorRequest) {
+        match report {
+            VisitorRequest::Shown { done } => self.conclude(&Running::Page, *done),
+            VisitorRequest::Settings { muted, quality_test, refused, .. } => {
+                let refused = *refused == Some(true);
+                self.keyed.muted |= *muted == Some(true);
+                self.keyed.testing = quality_test.unwrap_or(self.keyed.testing);
+                if self.keyed.muted || refused {
+                    self.conclude(&Running::Mute, !refused);
+                }
+                if *quality_test == Some(true) {
+                    if let Some((Running::Test(begun), _)) = &mut self.keyed.running {
+                        *begun = true;
+                    }
+                } else if refused {
+                    self.conclude(&Running::Test(false), false);
+                    self.conclude(&Running::Test(true), false);
+                } else if *quality_test == Some(false) {
+                    self.conclude(&Running::Test(true), true);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_running(&self, what: &Running) -> bool {
+        self.keyed.running.as_ref().is_some_and(|(running, _)| running == what)
+    }
+
+    fn conclude(&mut self, what: &Running, done: bool) {
+        if self.is_running(what) {
+            self.keyed.running = None;
+            *(if done { &mut self.keyed.tones.0 } else { &mut self.keyed.tones.1 }) += 1;
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Which page has a call, and which asks for it.
 
-use super::keyed::Running;
 use super::{Facts, Model};
 use crate::{Epoch, Page};
 use protocol::CallId;
@@ -60,6 +59,7 @@ impl Model {
         facts.tokens.push(facts.pages);
         (facts.away, facts.unreached, facts.judged) = (None, None, false);
         (facts.received, facts.digits) = (0, 0);
+        facts.page_is_new();
         (facts.page_offered, facts.heard, facts.page_transport) = (false, false, None);
         (facts.unheard, facts.broken) = (Some(now), None);
         for request in held {
@@ -73,7 +73,7 @@ impl Model {
         if facts.page != page || !facts.is_here() {
             return;
         }
-        facts.conclude(&Running::Page, true);
+        facts.page_goes();
         if let Some((page, _, held)) = facts.contender.take() {
             return self.seat(call, page, held, now);
         }
@@ -106,5 +106,6 @@ impl Model {
         }
         (facts.page, facts.away, facts.unreached) = (page, None, None);
         facts.frames = facts.frames.map(|_| page);
+        facts.do_kept(now);
     }
 }
