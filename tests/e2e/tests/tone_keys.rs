@@ -29,6 +29,11 @@ const ONSET_MS: usize = 50;
 pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("keys_of_commands_that_come_as_tones_are_done_and_not_heard", stage(""), commands);
     program.test("tones_that_a_gateway_passes_on_are_found_in_the_browser", stage("dtmf = \"events\""), passed_on);
+    program.test(
+        "a_code_of_tones_that_only_the_browser_hears_acts_and_is_not_shown",
+        stage("dtmf = \"events\""),
+        heard_code,
+    );
 }
 
 fn stage(trunk: &'static str) -> Stage {
@@ -92,8 +97,8 @@ fn longest_key(heard: &Recording) -> Result<usize> {
     Ok(longest)
 }
 
-async fn commands(scene: &mut Scene) -> Result<()> {
-    // It is refused, so that the page stays and goes on recording: that tells as well as any other that the code was understood.
+/// Dials a code until it is understood. It is refused, so that the page stays and goes on recording: that tells as well as any other.
+async fn code(scene: &mut Scene) -> Result<Recording> {
     scene.server.command("*75", &json!({"action": "page", "url": format!("{ALLOWED_ORIGIN}/plain.html")})).await?;
     let heard = dialled(scene, "*75").await?;
     eventually("the code is understood", SOON, async || {
@@ -102,6 +107,11 @@ async fn commands(scene: &mut Scene) -> Result<()> {
         Ok(())
     })
     .await?;
+    Ok(heard)
+}
+
+async fn commands(scene: &mut Scene) -> Result<()> {
+    let heard = code(scene).await?;
     let (digits, onset) = (digits_in(&heard)?, longest_key(&heard)?);
     ensure!(digits.is_empty(), "{digits:?} can be heard");
     ensure!(onset <= ONSET_MS, "{onset} ms of a key are heard");
@@ -123,6 +133,16 @@ async fn passed_on(scene: &mut Scene) -> Result<()> {
         Ok(())
     })
     .await?;
+    scene.browser.hang_up().await?;
+    scene.recorded("visitor_hung_up").await?;
+    Ok(())
+}
+
+async fn heard_code(scene: &mut Scene) -> Result<()> {
+    let heard = code(scene).await?;
+    ensure!(digits_in(&heard)? == "*75", "the gateway has taken them");
+    let shown = scene.browser.keys_shown().await?;
+    ensure!(shown.is_empty(), "the panel shows {shown:?}");
     scene.browser.hang_up().await?;
     scene.recorded("visitor_hung_up").await?;
     Ok(())

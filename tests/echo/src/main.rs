@@ -3,6 +3,7 @@
 //!
 //! The browser's own canceller is not measured: Chromium takes its reference from the sound card, which a test machine has not.
 
+mod onset;
 mod room;
 mod speech;
 
@@ -38,6 +39,9 @@ const VOICE_FROM: usize = 6;
 const ERLE_DB: f32 = 40.0;
 const LOST_DB: f32 = 6.0;
 const ENGINE_US: f64 = 26.7;
+
+/// The beginning of a word that may be lost.
+const ONSET_MS: f32 = 30.0;
 
 /// How much longer denormal numbers may take than others: where they are computed with, it is some fifty times.
 const DENORMAL_RATIO: f64 = 2.0;
@@ -86,9 +90,10 @@ fn main() -> Result<()> {
     let mut near = vec![0.0; seconds(VOICE_FROM)];
     near.extend(voice);
     near.resize(far.len(), 0.0);
+    let (words, mut onsets) = (onset::words()?, ECHOES.map(|_| Vec::new()));
     for room in &ROOMS {
         let echo = echo(&far, room);
-        for level in ECHOES {
+        for (level, onsets) in ECHOES.into_iter().zip(&mut onsets) {
             let echo = scaled(&echo, VOICE + level);
             let silent = sum(&echo, &noise(far.len(), SILENCE));
             let talked = sum(&sum(&echo, &noise(far.len(), BACKGROUND)), &near);
@@ -100,12 +105,25 @@ fn main() -> Result<()> {
                 let target = matches!(layer, Layer::Suppressor(_)).then_some((ERLE_DB.into(), erle >= ERLE_DB));
                 report(&format!("{name}: ERLE"), erle.into(), "dB", target);
             }
+            let background = sum(&echo, &noise(far.len(), BACKGROUND));
+            let voice = 10_f32.powf(VOICE / 20.0);
+            onsets.extend(onset::measure(&words, voice, &background, &far, seconds(LEARNING)));
             for mut layer in Layer::both() {
                 let name = format!("{}, {}, echo {level} dB", layer.name(), room.name);
                 let (sent, _) = layer.run(&talked, &far);
                 let lost = lost(&near, &sent);
                 report(&format!("{name}: voice lost"), lost.into(), "dB", Some((LOST_DB.into(), lost <= LOST_DB)));
             }
+        }
+    }
+    for (level, mut waits) in ECHOES.into_iter().zip(onsets) {
+        let name = format!("suppressor, echo {level} dB: a word's beginning lost");
+        // A louder echo hides it from anybody.
+        let target = (level <= ECHOES[0]).then_some(ONSET_MS);
+        for (what, of) in [("median", 0.5), ("p95", 0.95)] {
+            let ms = onset::quantile(&mut waits, of);
+            let target = target.map(|target| (target.into(), ms <= target));
+            report(&format!("{name}, {what} of {}", waits.len()), ms.into(), "ms", target);
         }
     }
     for mut layer in Layer::both() {
