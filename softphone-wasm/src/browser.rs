@@ -116,6 +116,8 @@ extern "C" {
     // As text, since a closed enum would carry a table of its words.
     #[wasm_bindgen(method, getter, js_name = connectionState)]
     fn state(this: &Peer) -> String;
+    #[wasm_bindgen(method, getter, js_name = iceConnectionState)]
+    fn ice_state(this: &Peer) -> String;
 
     // web-sys lets what this throws through, and it throws where no telephone-event was negotiated.
     #[wasm_bindgen(extends = RtcdtmfSender)]
@@ -225,7 +227,7 @@ impl Phone {
             quality: quality.and_then(|word| Quality::from_word(&word)),
         });
         shell.listen(&shell.socket.borrow(), &SOCKET_EVENTS);
-        shell.listen(&shell.peer, &["icecandidate", "track", "connectionstatechange"]);
+        shell.listen(&shell.peer, &["icecandidate", "track", "iceconnectionstatechange", "connectionstatechange"]);
         shell.offer();
         shell.perform();
         Ok(Phone(shell))
@@ -374,6 +376,9 @@ impl Shell {
                     .map_or_else(String::new, |candidate| candidate.candidate()),
             ),
             "track" => return self.listener.on_track(&event_as::<RtcTrackEvent>(event).track()),
+            "iceconnectionstatechange" if self.peer.ice_state() == "connected" => Input::Path(Path::Paired),
+            // Of everything else the other event tells, and this one may come before the state has changed.
+            "iceconnectionstatechange" => return,
             _ => match self.peer.state().as_str() {
                 "connected" => Input::Path(Path::Up),
                 "disconnected" => Input::Path(Path::Interrupted),

@@ -74,6 +74,8 @@ pub(crate) enum Input {
 /// The state of the audio path (ICE and DTLS together).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
+    /// Addresses are found between which something passes; DTLS is still to be agreed on.
+    Paired,
     /// It works.
     Up,
     /// It is interrupted and may come back by itself.

@@ -15,6 +15,8 @@ const SLOW_DELAY: Duration = Duration::from_secs(1);
 pub(super) const SLOW_AT_MOST: Duration = Duration::from_millis(2_800);
 /// How long TCP must have carried the audio before the shopper is told: UDP, which is tried beside it, may come a little later.
 pub(super) const TCP_FOR: Duration = Duration::from_millis(700);
+/// From a pair of addresses that works to the end of DTLS: three round trips of the slowest network, and one repetition (RFC 6347 section 4.2.4.1).
+pub(super) const SECURED_WITHIN: Duration = Duration::from_secs(4);
 /// From the first sign of a break to audio as frames: so long another path may take.
 const SLOW_AFTER_BREAK: Duration = Duration::from_millis(1_500);
 /// From the wish for audio as frames to the gateway's word that it goes so: one round trip.
@@ -44,6 +46,7 @@ impl Call {
                 self.start(Timer::Believed, now + SETTLED_AFTER);
             }
             Path::Up => self.path_is_up(),
+            Path::Paired => self.paired(now),
             Path::Interrupted | Path::Failed => self.interrupted(now),
         }
     }
@@ -81,6 +84,13 @@ impl Call {
             self.restart(now);
         } else {
             self.warn(ErrorCode::UdpBlocked);
+        }
+    }
+
+    /// A first path will be there soon: this network blocks nothing and is slow.
+    fn paired(&mut self, now: Duration) {
+        if !self.was_up && !self.is_frames && self.runs(Timer::Frames) {
+            self.start(Timer::Frames, now + SECURED_WITHIN);
         }
     }
 

@@ -44,6 +44,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     let good = Impairment { loss: 0.0, delay: ms(20), jumps: None };
     for (what, impairment) in [
         ("loses_every_tenth_packet_each_way", Impairment { loss: 0.1, ..good }),
+        ("takes_300_ms_each_way", Impairment { delay: ms(300), ..good }),
         ("jumps_between_50_and_350_ms", Impairment { delay: ms(50), jumps: Some((ms(350), ms(2_000))), ..good }),
     ] {
         let mut stage = Stage::with(FarEnd::Phone);

@@ -45,6 +45,19 @@ fn frames_are_of_g711_until_opus_runs_and_of_opus_from_then_on() {
     }
 }
 
+#[test]
+fn a_network_on_which_ice_finds_a_pair_has_time_for_dtls_and_is_not_called_blocked() {
+    let mut call = welcomed();
+    feed(&mut call, Input::Received(VisitorEvent::Answer { sdp: String::new() }));
+    let paired = T0 + SLOW_AFTER / 2;
+    call.handle_input(Input::Path(Path::Paired), paired);
+    let due = paired + SECURED_WITHIN;
+    assert_eq!(call.poll_timeout(), Some(due), "and no longer, if DTLS does not pass");
+    assert_eq!(feed(&mut call, Input::Path(Path::Up)), []);
+    call.handle_timeout(due);
+    assert!(!drain(&mut call).contains(&Output::Frames(true)));
+}
+
 /// An answered call whose audio is heard, with its path.
 fn heard() -> Call {
     let mut call = welcomed();
