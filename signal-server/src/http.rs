@@ -11,6 +11,7 @@ use axum::middleware::AddExtension;
 use axum_server::Handle;
 use axum_server::accept::{Accept, DefaultAcceptor};
 use axum_server::tls_rustls::RustlsAcceptor;
+use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioTimer;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -30,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct Http {
     addresses: Vec<SocketAddr>,
     handles: Vec<Handle<SocketAddr>>,
+    /// What answers, and does not yet.
+    waiting: Vec<BoxFuture<'static, io::Result<()>>>,
     tasks: JoinSet<io::Result<()>>,
 }
 
@@ -51,14 +54,14 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 impl Http {
-    /// Begins to answer; what is the gateway's goes to `sockets`. `helpers` gets the tasks that keep certificates fresh.
-    pub(crate) async fn start(
+    /// Makes all that can fail; what is the gateway's goes to `sockets`. `helpers` gets the tasks that keep certificates fresh.
+    pub(crate) async fn prepare(
         app: &App,
         listeners: Vec<TcpListener>,
         sockets: Option<Sockets>,
         helpers: &mut JoinSet<()>,
     ) -> Result<Self, Error> {
-        let mut http = Self { addresses: Vec::new(), handles: Vec::new(), tasks: JoinSet::new() };
+        let mut http = Self { addresses: Vec::new(), handles: Vec::new(), waiting: Vec::new(), tasks: JoinSet::new() };
         let service = app::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         match &app.config.tls {
             Tls::Off => http.serve(app, listeners, SharedPort { web: DefaultAcceptor::new(), sockets }, &service)?,
@@ -74,6 +77,13 @@ impl Http {
             }
         }
         Ok(http)
+    }
+
+    /// Begins to answer.
+    pub(crate) fn open(&mut self) {
+        for server in self.waiting.drain(..) {
+            self.tasks.spawn(server);
+        }
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
@@ -123,7 +133,7 @@ impl Http {
             http1.timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD);
             let http2 = &mut server.http_builder().http2();
             http2.timer(TokioTimer::new()).keep_alive_interval(REQUEST_HEAD).keep_alive_timeout(REQUEST_HEAD);
-            self.tasks.spawn(server.handle(handle.clone()).serve(service.clone()));
+            self.waiting.push(Box::pin(server.handle(handle.clone()).serve(service.clone())));
             self.handles.push(handle);
             self.addresses.push(address);
         }

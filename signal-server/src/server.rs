@@ -3,7 +3,7 @@
 use crate::app::{App, Parts};
 use crate::assets::Assets;
 use crate::card::CardTokens;
-use crate::handover::{self, Gateways, Handover, Inherited};
+use crate::handover::{self, Handover, HiddenGateways, Inherited};
 use crate::http::{self, Http};
 use crate::hub::{Hub, Stopping};
 use crate::limits::Limits;
@@ -159,10 +159,6 @@ pub(crate) async fn start(
     let resolver = Resolver::new(&config.resolver_networks).map_err(|error| Error::Task(error.to_string()))?;
     let lookup = |messages| Lookup::new(store.clone(), resolver, messages);
     let (hub_handle, mut hub) = Hub::new(switchboard_config(&config), resume_tokens.clone(), records, lookup);
-    if let Some(let_go) = let_go {
-        let_go.await.map_err(|error| Error::Handover(error.to_string()))?;
-    }
-    let open = store.open_calls(Millis::now()).await.map_err(|error| Error::database(&config, &error))?;
     let app = App::new(Parts {
         public_origin,
         limits: Limits::new(&config.limits),
@@ -178,15 +174,26 @@ pub(crate) async fn start(
         closing: CancellationToken::new(),
         config,
     });
-    hub.restore(open, &app.limits).await;
     let mut helpers = JoinSet::new();
-    helpers.spawn(housekeeping(app.clone()));
     let sockets = local_gateway.as_ref().and_then(|local| local.sockets.clone());
-    let http = Http::start(&app, listeners, sockets, &mut helpers).await?;
-
-    if let Some(path) = &app.config.gateway_socket {
-        let listener =
-            Gateways::listen(path).map_err(|error| Error::Handover(format!("{}: {error}", path.display())))?;
+    let mut http = Http::prepare(&app, listeners, sockets, &mut helpers).await?;
+    let unheard = |path: &PathBuf, error: io::Error| Error::Handover(format!("{}: {error}", path.display()));
+    let gateways = match &app.config.gateway_socket {
+        Some(path) => Some((path, HiddenGateways::listen(path).map_err(|error| unheard(path, error))?)),
+        None => None,
+    };
+    let open = async || store.open_calls(Millis::now()).await.map_err(|error| Error::database(&app.config, &error));
+    if let Some(let_go) = let_go {
+        // What cannot be read now could not be read afterwards either, when it would cost the calls.
+        open().await?;
+        let_go.await.map_err(|error| Error::Handover(error.to_string()))?;
+    }
+    // From here on nothing fails that could be known before: there is no way back.
+    hub.restore(open().await?, &app.limits).await;
+    helpers.spawn(housekeeping(app.clone()));
+    http.open();
+    if let Some((path, gateways)) = gateways {
+        let listener = gateways.show().map_err(|error| unheard(path, error))?;
         helpers.spawn(gateway::serve_on(listener, app.clone()));
     }
     let hub = tokio::spawn(hub.run(Stopping { shutdown: shutdown.clone(), drain: app.config.deadlines.drain }));

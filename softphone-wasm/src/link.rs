@@ -23,13 +23,13 @@ const PAUSES_MS: [u32; 7] = [0, 100, 300, 1_000, 2_000, 4_000, 5_000];
 /// How long one try may take: a lost SYN is repeated after 1 s (RFC 6298 section 2.1), and TCP, TLS, upgrade and `hello` take
 /// five round trips. Later tries have more time.
 const TRIES_MS: [u32; 4] = [2_500, 4_000, 6_000, 10_000];
-/// The same while somebody is at the other end, who shall hear the shopper within 3 s of the network's return: a SYN is repeated after
-/// 1 s, and then not before 3 s. Each fourth is for slow networks.
-const HASTY_TRIES_MS: [u32; 4] = [2_500, 2_500, 2_500, 6_000];
+/// While somebody is at the other end, who shall hear the shopper within 3 s of the network's return, only the first of [`TRIES_MS`] is
+/// taken: a SYN is repeated after 1 s, and then not before 3 s. Of so many tries one takes the third, for slow networks.
+const HASTY_TRIES: usize = 4;
 /// For the same reason, the last of [`PAUSES_MS`] that is taken then.
 const LAST_HASTY_PAUSE: usize = 3;
-/// What a socket that has opened has more at least: the network is there.
-const GREETING_WITHIN: Duration = Duration::from_millis(2_500);
+/// How long a socket that has opened has from then on: the network is there.
+const GREETING_WITHIN: Duration = Duration::from_secs(5);
 /// A socket that breaks before that is as good as one that does not open.
 const STEADY_AFTER: Duration = Duration::from_secs(5);
 /// How long a socket may be silent before the server is asked whether it is there.
@@ -172,7 +172,7 @@ impl Link {
     /// The socket is open.
     pub(crate) fn opened(&mut self, now: Duration) {
         self.socket = Socket::Greeting;
-        self.turn = self.turn.map(|turn| turn.max(now + GREETING_WITHIN));
+        self.turn = self.turn.and(Some(now + GREETING_WITHIN));
         self.asked = Some(now);
         self.said = 0;
         if self.session.is_none() {
@@ -340,13 +340,11 @@ impl Link {
 
     fn connect(&mut self, now: Duration) {
         self.socket = Socket::Opening;
-        let before = self.tries.saturating_sub(1);
-        let within = if self.is_hasty() && self.session.is_some() {
-            step_of(&HASTY_TRIES_MS, before % HASTY_TRIES_MS.len())
-        } else {
-            step_of(&TRIES_MS, before)
-        };
-        self.turn = Some(now + within);
+        let mut before = self.tries.saturating_sub(1);
+        if self.is_hasty() && self.session.is_some() {
+            before = if before % HASTY_TRIES == HASTY_TRIES - 1 { 2 } else { 0 };
+        }
+        self.turn = Some(now + step_of(&TRIES_MS, before));
         self.steps.push_back(Step::Connect);
     }
 

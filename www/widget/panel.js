@@ -446,9 +446,8 @@ function report(message) {
 
 /** Tells what is set of the sound; where nothing ever was, it is as every call begins. */
 function tellSound() {
-  const { muted = false, sound: kept } = settings.current();
-  if (loading || kept) withSound((sound) => sound.tell());
-  else report({ type: "settings", microphone_db: 0, muted, speaker_db: 0, echo: "browser" });
+  if (loading || settings.current().sound) withSound((sound) => sound.tell());
+  else report({ type: "settings", microphone_db: 0, muted: !!settings.current().muted, speaker_db: 0, echo: "browser" });
 }
 
 /**
@@ -536,7 +535,7 @@ part("back").onclick = () => {
 part("mute").onclick = () => {
   mute(!panel.hasAttribute("data-muted"));
   if (loading) withSound((sound) => sound.mutedByHand());
-  else report({ type: "settings", muted: settings.current().muted });
+  else tellSound();
 };
 part("tap").onclick = () => {
   part("tap").hidden = true;

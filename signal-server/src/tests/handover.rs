@@ -1,12 +1,13 @@
 //! A server that takes the place of one that runs, with calls up.
 
 use super::harness::{Client, PATIENCE, SHOP, TestApp, closed, eventually};
-use crate::{Inherited, LocalGateway};
+use crate::{Config, Inherited, LocalGateway, Tls};
 use futures_util::{SinkExt as _, StreamExt as _};
 use protocol::CallId;
 use protocol::gateway::{Carried, Command, Event, TrunkLeg, VERSION};
 use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
 use serde_json::json;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::UnixStream;
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
 
 /// The gateway of the earlier process, as it comes to the later one.
 struct Heir(WebSocketStream<UnixStream>);
@@ -170,9 +172,38 @@ async fn a_server_whose_predecessor_does_not_let_go_does_not_start() {
     let listeners = first.server.handover().listeners().unwrap();
     let let_go = Box::pin(async { Err(std::io::Error::other("it is silent")) });
     let database = first.folder.path().join("ringlet.sqlite");
-    let config = crate::Config { listen: vec![first.address], database, ..crate::Config::default() };
-    let stop = tokio_util::sync::CancellationToken::new();
+    let config = Config { listen: vec![first.address], database, ..Config::default() };
+    let stop = CancellationToken::new();
     let error = crate::serve(config, None, stop, Some(Inherited { listeners, let_go })).await.unwrap_err();
     assert!(error.to_string().contains("it is silent"), "{error}");
     assert_eq!(first.get("/healthz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_newcomer_that_cannot_start_leaves_the_server_that_runs_as_it_was() {
+    let mut first = TestApp::start().await;
+    let (mut talking, talks) = calls(&mut first, true).await;
+    first.gateway.say(Event::Answered { call: talks.clone() }).await;
+    let database = first.folder.path().join("ringlet.sqlite");
+    let nowhere = first.folder.path().join("missing").join("file");
+    let tls = Tls::Files { certificate: nowhere.clone(), key: nowhere.clone() };
+    let fails: [fn(&mut Config, PathBuf, Tls); 2] =
+        [|config, _, tls| config.tls = tls, |config, nowhere, _| config.gateway_socket = Some(nowhere)];
+    for fail in fails {
+        let handover = first.server.handover();
+        let listeners = handover.listeners().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let asks = asked.clone();
+        let let_go = Box::pin(async move {
+            asks.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        let mut config = Config { listen: vec![first.address], database: database.clone(), ..Config::default() };
+        fail(&mut config, nowhere.clone(), tls.clone());
+        let error = crate::serve(config, None, CancellationToken::new(), Some(Inherited { listeners, let_go })).await;
+        assert!(error.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 0, "the server was asked to let go: {error:?}");
+    }
+    talking.request(&VisitorRequest::Hangup {}).await;
+    assert_eq!(talking.ended().await, (EndReason::VisitorHungUp, None));
 }

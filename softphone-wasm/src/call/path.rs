@@ -128,7 +128,6 @@ impl Call {
         self.stop(Timer::Frames);
         let why = if self.was_up { ErrorCode::AudioPathBroken } else { ErrorCode::UdpBlocked };
         (self.is_frames, self.is_slow_told) = (true, true);
-        self.stop(Timer::Slow);
         if self.has_path {
             self.start(Timer::Believed, now + BELIEVED_AFTER);
         }

@@ -8,7 +8,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -182,6 +185,33 @@ impl Ringlet {
         })
         .await?;
         self.former.push(std::mem::replace(&mut self.process, next));
+        self.is_healthy().await
+    }
+
+    /// Lets a process take the place that dies before another could take it from there; returns when the one that ran has ended by itself,
+    /// and the next one runs.
+    ///
+    /// # Errors
+    /// When it has not, or the next does not come up.
+    pub async fn lose_heir(&mut self, limit: Duration) -> Result<()> {
+        let folder = fs::File::open(&self.directory)?;
+        let heir = tokio::task::spawn_blocking(move || -> Result<()> {
+            // The path of a Unix socket is short (unix(7)).
+            let stream = UnixStream::connect(format!("/proc/self/fd/{}/ringlet.sqlite-takeover", folder.as_raw_fd()))?;
+            stream.set_read_timeout(Some(limit))?;
+            // Descriptors that nobody takes are closed.
+            let (mut lines, mut line) = (BufReader::new(&stream), String::new());
+            (&stream).write_all(b"{\"version\":2}\n")?;
+            lines.read_line(&mut line)?;
+            (&stream).write_all(b"ready\n")?;
+            lines.read_line(&mut line)?;
+            ensure!(line.ends_with("yours\n"), "it says {line:?}");
+            Ok(())
+        });
+        heir.await??;
+        let status = self.process.ended(limit).await?;
+        ensure!(status.success(), "it ended with {status}\n{}", self.process.tail());
+        self.process = start("ringlet-next", &self.directory, "run")?;
         self.is_healthy().await
     }
 

@@ -155,6 +155,9 @@ async fn moves_to_opus(scene: &mut Scene) -> Result<Stretch> {
 async fn set(scene: &mut Scene) -> Result<()> {
     let _blocked = [Dropped::udp(MEDIA_PORT)?, Dropped::tcp(MEDIA_PORT)?];
     prepare(&scene.browser, Opus::Missing).await?;
+    let players =
+        "window.players = []; window.Audio = class extends Audio { constructor() { super(); players.push(this) } }";
+    scene.browser.before_every_page(players).await?;
     scene.browser.show(SHOP_URL).await?;
     scene.browser.click_button().await?;
     scene.browser.is_answered().await?;
@@ -178,8 +181,16 @@ async fn set(scene: &mut Scene) -> Result<()> {
     let output = outputs.as_ref().and_then(Value::as_array).and_then(|all| all.last()).context("no loudspeaker")?;
     scene.server.set(&json!({"output_device": output})).await?;
     told(scene, "output_device", output).await?;
-    let sink = scene.browser.in_panel("return window.speaker.context.sinkId").await?;
+    let ear = "
+        const element = players.at(-1), context = new AudioContext(), ear = context.createScriptProcessor(4096, 1, 1);
+        window.heard = { rate: context.sampleRate, chunks: [], context, ear };
+        context.createMediaStreamSource(element.srcObject).connect(ear).connect(context.destination);
+        ear.onaudioprocess = ({ inputBuffer }) => heard.chunks.push(inputBuffer.getChannelData(0).slice());
+        return element.paused ? '' : element.sinkId";
+    let sink = scene.browser.in_panel(ear).await?;
     ensure!(sink.as_str().is_some_and(|id| !id.is_empty()), "frames are played on {sink}");
+    let chosen = scene.browser.heard(3).await?.steady(1.5)?.level(agent);
+    ensure!((chosen - louder).abs() < 1.0, "{louder:.1} dBFS are {chosen:.1} on another loudspeaker");
     scene.browser.hang_up().await
 }
 

@@ -45,9 +45,23 @@ pub(crate) fn tests(program: &mut Program<'_>) {
         Stage::with(FarEnd::Phone),
         heard,
     );
+    let mut stage = Stage::with(FarEnd::Phone);
+    stage.setup.deadlines = "gateway_seconds = 2";
+    program.test("a_process_whose_heir_dies_on_the_threshold_ends_and_the_next_one_runs", stage, heirless);
     let mut stage = Stage::with(FarEnd::Echo(CROWD + LATE + 1));
     stage.limit = Duration::from_secs(300);
     program.test("an_upgrade_in_place_drops_no_call_and_refuses_no_new_one", stage, crowded);
+}
+
+async fn heirless(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    scene.server.lose_heir(SOON).await?;
+    scene.phone()?.event("CALL_CLOSED", SOON).await?;
+    // Whose tab knows of no call.
+    scene.browser.open_tab().await?;
+    call(scene).await?;
+    scene.browser.hang_up().await?;
+    scene.browser.says(EndReason::VisitorHungUp.shopper(), SOON).await
 }
 
 async fn heard(scene: &mut Scene) -> Result<()> {

@@ -1,7 +1,8 @@
 /**
  * How loud, and on which loudspeaker, the far end is played. Softer is the audio element's own volume. Louder than it comes goes
  * through the audio graph and a soft limiter to an element of its own; the first one then plays at volume 0, for Chromium lets no
- * sound into the graph that no element plays. Frames, which no element plays, are as loud by the graph's own output.
+ * sound into the graph that no element plays. Frames come out of the graph itself: as loud by its own output, and by an element where
+ * a loudspeaker was chosen.
  */
 
 /** @typedef {import("./sound.js").Host} Host */
@@ -22,8 +23,12 @@ export class Speaker {
   #host;
   /** What plays louder than it comes, once it was needed. @type {{gain: GainNode, element: HTMLAudioElement} | undefined} */
   #loud;
-  /** The same for frames. @type {WaveShaperNode | undefined} */
+  /** The limiter of frames. @type {WaveShaperNode | undefined} */
   #limiter;
+  /** Plays frames where the shopper has chosen. @type {{node: MediaStreamAudioDestinationNode, element: HTMLAudioElement} | undefined} */
+  #chosen;
+  /** How loud frames are, linear. */
+  #gain = 1;
 
   /** @param {Host} host */
   constructor(host) {
@@ -33,7 +38,8 @@ export class Speaker {
   /** @param {number} db @returns {Promise<boolean>} whether it is so */
   async amplify(db) {
     const { audio } = this.#host;
-    this.#amplifyFrames(factor(db));
+    this.#gain = factor(db);
+    this.#playFrames();
     audio.volume = Math.min(1, factor(db));
     const isSet = Math.abs(audio.volume - factor(db)) < 0.01;
     // Where the device's own keys are the only volume (iOS), the graph does what the element cannot.
@@ -59,13 +65,14 @@ export class Speaker {
 
   /** @param {string} deviceId @returns {Promise<boolean>} whether it is so */
   async playOn(deviceId) {
-    const { audio, graph, settings } = this.#host;
-    // Not every browser plays a graph elsewhere than by default, and TypeScript does not know of it.
-    const context = /** @type {{setSinkId?: (id: string) => Promise<void>} | undefined} */ (/** @type {unknown} */ (graph()?.context));
+    const context = this.#host.graph()?.context;
     try {
-      if (context?.setSinkId) await context.setSinkId(deviceId);
-      else if (settings.current().slow) throw new TypeError("frames are played by default");
-      for (const element of [audio, this.#loud?.element]) await element?.setSinkId(deviceId);
+      // The graph itself plays elsewhere than by default in few browsers, and there only where the shop's page lets it.
+      if (context && deviceId) this.#chosen ??= played(context);
+      const elements = [this.#host.audio, this.#loud?.element, this.#chosen?.element];
+      for (const element of elements) await element?.setSinkId(deviceId);
+      await this.#chosen?.element.play();
+      this.#playFrames();
       return true;
     } catch (error) {
       console.warn("Ringlet: not that loudspeaker.", error);
@@ -73,19 +80,19 @@ export class Speaker {
     }
   }
 
-  /** @param {number} gain linear */
-  #amplifyFrames(gain) {
+  #playFrames() {
     const output = this.#host.graph()?.output;
     if (!output) return;
     const { context } = output;
-    const isLoud = gain > 1;
+    const isLoud = this.#gain > 1;
+    const end = this.#chosen?.node ?? context.destination;
     output.disconnect();
-    output.gain.value = isLoud ? gain / MOST : gain;
-    if (isLoud && !this.#limiter) {
-      this.#limiter = new WaveShaperNode(context, { curve: curve() });
-      this.#limiter.connect(context.destination);
-    }
-    output.connect((isLoud && this.#limiter) || context.destination);
+    output.gain.value = isLoud ? this.#gain / MOST : this.#gain;
+    if (isLoud) {
+      this.#limiter ??= new WaveShaperNode(context, { curve: curve() });
+      this.#limiter.disconnect();
+      output.connect(this.#limiter).connect(end);
+    } else output.connect(end);
   }
 
   #make() {
@@ -96,13 +103,19 @@ export class Speaker {
     const gain = new GainNode(context, { gain: 1 / MOST });
     // It takes −1 to 1 only.
     const limiter = new WaveShaperNode(context, { curve: curve() });
-    const out = context.createMediaStreamDestination();
-    context.createMediaStreamSource(stream).connect(gain).connect(limiter).connect(out);
-    const element = new Audio();
-    element.srcObject = out.stream;
+    const { node, element } = played(context);
+    context.createMediaStreamSource(stream).connect(gain).connect(limiter).connect(node);
     if (audio.sinkId) element.setSinkId(audio.sinkId).catch(() => {});
     return { gain, element };
   }
+}
+
+/** @param {AudioContext} context @returns an element, and what it plays */
+function played(context) {
+  const node = context.createMediaStreamDestination();
+  const element = new Audio();
+  element.srcObject = node.stream;
+  return { node, element };
 }
 
 function curve() {
