@@ -19,6 +19,8 @@
   const SPOKEN_WITHIN_MS = 1500;
   /** A frame made ahead of the click carries a token that lives 10 minutes. */
   const WARM_FOR_MS = 300000;
+  /** How long a call waits for its next page, whose frame a server that restarts cannot give. */
+  const WINDOW_MS = 60000;
   /** Additions to the page are looked at together, since single-page shops make thousands. */
   const SCAN_AFTER_MS = 100;
 
@@ -33,15 +35,15 @@
 
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(`
-:host{all:initial!important;position:fixed!important;z-index:2147483647!important;display:block!important;inset-inline-end:16px!important;bottom:max(16px,env(safe-area-inset-bottom))!important}
+:host{all:initial!important;position:fixed!important;z-index:2147483647!important;inset-inline-end:16px!important;bottom:max(16px,env(safe-area-inset-bottom))!important}
 button{font:600 16px/1.25 system-ui,sans-serif;color:var(--ringlet-ink,#fff);background:var(--ringlet-color,#0b6b4f);border:0;border-radius:28px;cursor:pointer}
-button:focus-visible{outline:3px solid #fff;outline-offset:0;box-shadow:0 0 0 6px #0a58ca}
+button:focus-visible{outline:3px solid #fff;box-shadow:0 0 0 6px #0a58ca}
 .call{display:flex;margin-inline-start:auto;align-items:center;gap:10px;min-height:56px;max-width:calc(100vw - 32px);padding:8px 22px;box-shadow:0 6px 20px #0004}
 .call:hover{filter:brightness(1.2)}
 .call::before{content:"";width:24px;height:24px;flex:none;background:currentColor;forced-color-adjust:none;clip-path:path("M6.6 2.6 9 2l2.6 5.7-2 2.1c.9 2 2.6 3.7 4.6 4.6l2.1-2L22 15l-.6 2.4A4.7 4.7 0 0 1 16.8 21 13.8 13.8 0 0 1 3 7.2a4.7 4.7 0 0 1 3.6-4.6Z")}
 iframe{position:absolute;bottom:0;inset-inline-end:0;width:344px;height:480px;max-width:calc(100vw - 32px);max-height:calc(100vh - 32px);border:0;border-radius:20px;box-shadow:0 12px 40px #0005;visibility:hidden}
 iframe.open{visibility:visible}
-p{width:300px;max-width:calc(100vw - 72px);margin:0 0 12px;padding:16px 20px;border-radius:16px;font:16px/1.4 system-ui,sans-serif;color:#16211d;background:#fff;box-shadow:0 6px 20px #0004}
+p{width:300px;max-width:calc(100vw - 72px);margin:0 0 12px;padding:16px 20px;border-radius:20px;font:16px/1.25 system-ui,sans-serif;color:#16211d;background:#fff;box-shadow:0 6px 20px #0004}
 p button{display:block;margin-top:12px;padding:12px 20px}
 [hidden]{display:none}
 @media(max-width:480px){iframe{position:fixed;inset-inline:0;width:100%!important;max-width:none;border-radius:20px 20px 0 0}}
@@ -149,7 +151,7 @@ p button{display:block;margin-top:12px;padding:12px 20px}
     try {
       return JSON.parse(sessionStorage.getItem(KEY) ?? "");
     } catch {
-      return undefined;
+      // Then there was none.
     }
   }
 
@@ -210,12 +212,15 @@ p button{display:block;margin-top:12px;padding:12px 20px}
   }
 
   function fail() {
-    const icon = opener;
     const window = popup;
+    if (!window && kept()?.token && madeAt < WINDOW_MS) return resume();
+    const icon = /** @type {HTMLElement} */ (opener);
     close();
-    window?.close();
-    // A shop may cut itself off from windows that it opens (COOP); a frame works all the same.
-    if (window && icon) return open(icon, true);
+    if (window) {
+      window.close();
+      // A shop may cut itself off from windows that it opens (COOP); a frame works all the same.
+      return open(icon, true);
+    }
     say("RL-106", "The phone could not be loaded: check the connection and try again.");
   }
 
@@ -292,9 +297,12 @@ p button{display:block;margin-top:12px;padding:12px 20px}
       if (data.keep !== undefined) keep(data.keep);
       if (data.page) {
         // Never elsewhere: a script's address has no origin, and a call does not follow to another.
-        const done = new URL(data.page, location.href).origin === location.origin;
-        port?.postMessage({ shown: done });
-        if (done) location.assign(data.page);
+        const { origin, href } = new URL(data.page, location.href);
+        const shown = origin === location.origin;
+        // Who is there already has no way back from it.
+        const here = href === location.href;
+        port?.postMessage({ shown, here });
+        if (shown && !here) location.assign(href);
       }
       if (data.back) history.back();
       if (data.height && frame) {
@@ -338,18 +346,21 @@ p button{display:block;margin-top:12px;padding:12px 20px}
 
   addEventListener("message", ({ data, origin, source }) => {
     if (origin !== base.origin) return;
-    if (!frame && !popup) {
+    const speaks = /here|loaded/.test(data.ringlet);
+    // An earlier page's call window; of our other frames (preflight.js) none.
+    if (speaks && !frame && !popup) {
       popup = /** @type {Window} */ (source);
       opener = button ?? host;
     }
     if (source !== (popup ?? frame?.contentWindow)) return;
-    if (data.ringlet === "loaded" || (data.ringlet === "here" && !port)) {
+    if (!speaks) {
+      // The phone does not load. A server that restarts is not asked at once again.
+      if (opener) expect(SPOKEN_WITHIN_MS);
+      else unmake();
+    } else if (data.ringlet === "loaded" || !port) {
       loaded = true;
       // Also after the panel has reloaded itself, to call again.
       if (opener) start();
-    } else if (data.ringlet === "failed") {
-      if (opener) fail();
-      else unmake();
     }
   });
 
@@ -360,7 +371,8 @@ p button{display:block;margin-top:12px;padding:12px 20px}
     if (to && frame?.src !== to) make(to);
   };
   for (const kind of ["pointerover", "focusin", "touchstart"]) {
-    document.addEventListener(kind, warm, { capture: true, passive: true });
+    // Passive by default, there.
+    document.addEventListener(kind, warm, true);
   }
 
   document.addEventListener("click", (event) => {
@@ -388,5 +400,5 @@ p button{display:block;margin-top:12px;padding:12px 20px}
   resume();
   new MutationObserver(() => {
     scanDue ||= setTimeout(scan, SCAN_AFTER_MS);
-  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-ringlet-link"] });
+  }).observe(document, { childList: true, subtree: true, attributeFilter: ["data-ringlet-link"] });
 })();
