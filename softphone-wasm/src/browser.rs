@@ -295,7 +295,7 @@ impl Phone {
     /// For whoever measures it.
     #[wasm_bindgen(getter)]
     pub fn peer(&self) -> RtcPeerConnection {
-        self.0.peer.clone().into()
+        self.0.peer.clone()
     }
 
     /// Hangs up, before or after the answer.

@@ -171,12 +171,14 @@ impl Call {
 
     /// The page tells what has become of a push, or what is set.
     pub(crate) fn handle_report(&mut self, report: VisitorRequest, fx: &mut Effects<'_>) {
-        let (told, is_testing, is_report_of_settings) = match &report {
-            VisitorRequest::Settings { refused, quality_test, .. } => {
-                ((*refused == Some(true)).then_some(false), *quality_test, true)
-            }
-            other => (if let VisitorRequest::Shown { done } = other { Some(*done) } else { None }, None, false),
-        };
+        let shown = if let VisitorRequest::Shown { done } = &report { Some(*done) } else { None };
+        let (refused, is_testing, is_report_of_settings) =
+            if let VisitorRequest::Settings { refused, quality_test, .. } = &report {
+                (*refused == Some(true), *quality_test, true)
+            } else {
+                (false, None, false)
+            };
+        let told = shown.or(refused.then_some(false));
         self.settings.learn(report);
         let Some(Running { wait, .. }) = &mut self.running else { return };
         let outcome = match wait {

@@ -26,7 +26,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     });
     program.test("a_call_over_tcp_moves_to_udp_once_that_passes", Stage::with(FarEnd::Phone), async |scene| {
         let dropped = Dropped::udp(MEDIA_PORT)?;
-        scene.browser.show(SHOP_URL).await?;
+        scene.browser.show(scene.server.shop_url()).await?;
         scene.browser.click_button().await?;
         scene.browser.is_answered().await?;
         scene.browser.says("(TCP)", MOVED_WITHIN).await?;

@@ -2,7 +2,7 @@
 
 use crate::Program;
 use crate::resume::{both, call};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use e2e::pages::ALLOWED_ORIGIN;
 use e2e::ringlet::{PUBLIC_URL, SHOP_URL};
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_TONE};
@@ -65,7 +65,7 @@ async fn turned(scene: &mut Scene) -> Result<()> {
     scene.browser.show(&format!("{ALLOWED_ORIGIN}/no-async.html")).await?;
     // The first frame is an error page by then.
     tokio::time::sleep(Duration::from_secs(4)).await;
-    scene.server.start_signal().await?;
+    scene.server.start_again().await?;
     scene.browser.reaches("answered", SOON).await?;
     eventually("the shopper hears the agent again", SOON, async || {
         ensure!(both(scene).await?.hears(f64::from(AGENT_TONE)), "the shopper hears nothing");

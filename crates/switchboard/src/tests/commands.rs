@@ -218,7 +218,7 @@ fn what_the_merchant_forbids_is_refused_even_while_nobody_is_there() {
 /// Keys while the shopper is between two pages; the next page comes and is welcomed.
 fn keyed_between_pages(keys: &str) -> Bench {
     let mut bench = in_call();
-    bench.prepare([lost(1)]);
+    bench.prepare([says(told_at_the_answer()), lost(1)]);
     begin(&mut bench, keys);
     bench.prepare([resumes(2, 1), offer_of(2)]);
     bench
@@ -248,7 +248,7 @@ fn a_code_between_two_pages_is_kept_for_the_next_one_until_that_is_ready() {
 #[test]
 fn a_code_between_two_pages_is_refused_when_no_page_comes_and_done_by_one_without_a_microphone() {
     let mut bench = in_call();
-    bench.prepare([lost(1)]);
+    bench.prepare([says(told_at_the_answer()), lost(1)]);
     begin(&mut bench, "76");
     bench.walk([(Step::Wait(2), ""), (Step::Wait(1), "g1 tone Refused · *76 Refused")]);
     bench.prepare([resumes(2, 1), offer_of(2)]);
@@ -260,7 +260,7 @@ fn a_code_between_two_pages_is_refused_when_no_page_comes_and_done_by_one_withou
 #[test]
 fn of_two_codes_between_two_pages_the_later_is_kept() {
     let mut bench = in_call();
-    bench.prepare([lost(1)]);
+    bench.prepare([says(told_at_the_answer()), lost(1)]);
     begin(&mut bench, "22");
     begin(&mut bench, "80");
     bench.prepare([resumes(2, 1), offer_of(2)]);

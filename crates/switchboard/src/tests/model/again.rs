@@ -39,7 +39,6 @@ impl Model {
         (facts.heard, facts.unheard, facts.broken, facts.judged) = (false, None, None, false);
         (facts.offered, facts.page_offered, facts.unanswered, facts.frames) = (false, false, 0, None);
         facts.keyed.end();
-        facts.page_transport = None;
         facts.unreached = facts.unreached.map(|_| (now, self.config.visitor_grace));
         facts.tokens.clear();
         true

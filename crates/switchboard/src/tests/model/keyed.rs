@@ -197,27 +197,25 @@ impl Facts {
 
     /// The page tells of a page that was pushed, or of its settings.
     pub(super) fn report(&mut self, report: &VisitorRequest) {
-        match report {
-            VisitorRequest::Shown { done } => self.conclude(&Running::Page, *done),
-            VisitorRequest::Settings { muted, quality_test, refused, .. } => {
-                let refused = *refused == Some(true);
-                self.keyed.muted |= *muted == Some(true);
-                self.keyed.testing = quality_test.unwrap_or(self.keyed.testing);
-                if self.keyed.muted || refused {
-                    self.conclude(&Running::Mute, !refused);
-                }
-                if *quality_test == Some(true) {
-                    if let Some((Running::Test(begun), _)) = &mut self.keyed.running {
-                        *begun = true;
-                    }
-                } else if refused {
-                    self.conclude(&Running::Test(false), false);
-                    self.conclude(&Running::Test(true), false);
-                } else if *quality_test == Some(false) {
-                    self.conclude(&Running::Test(true), true);
-                }
+        if let VisitorRequest::Shown { done } = report {
+            self.conclude(&Running::Page, *done);
+        }
+        let VisitorRequest::Settings { muted, quality_test, refused, .. } = report else { return };
+        let refused = *refused == Some(true);
+        self.keyed.muted |= *muted == Some(true);
+        self.keyed.testing = quality_test.unwrap_or(self.keyed.testing);
+        if self.keyed.muted || refused {
+            self.conclude(&Running::Mute, !refused);
+        }
+        if *quality_test == Some(true) {
+            if let Some((Running::Test(begun), _)) = &mut self.keyed.running {
+                *begun = true;
             }
-            _ => {}
+        } else if refused {
+            self.conclude(&Running::Test(false), false);
+            self.conclude(&Running::Test(true), false);
+        } else if *quality_test == Some(false) {
+            self.conclude(&Running::Test(true), true);
         }
     }
 
