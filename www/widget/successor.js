@@ -7,7 +7,10 @@ import { asset } from "./audio.js";
 import * as settings from "./settings.js";
 
 /** @template T @param {(next: typeof import("./next.js")) => Promise<T>} does @returns {Promise<T | undefined>} */
-const withNext = (does) => import(asset("next-js")).then(does).catch((error) => console.warn("Ringlet: nothing is kept.", error));
+const withNext = (does) => import(asset("next-js")).then(does).catch((error) => {
+  console.warn("Ringlet: nothing is kept.", error);
+  return undefined;
+});
 
 /** The certificate of the next page. @type {{id: string, fingerprint: string} | undefined} */
 let announced;

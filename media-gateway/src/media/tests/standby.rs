@@ -8,10 +8,12 @@ fn next_page(bench: &mut Bench) -> TestResult<(Browser, String, String)> {
     let (next, offer) = Browser::new()?;
     let fingerprint = fingerprint::of_sdp(&offer).ok_or("no fingerprint")?.to_owned();
     bench.tell(|call| MediaCommand::Prepare { call, fingerprint: fingerprint.clone() });
-    match event(bench)? {
-        MediaEvent::Prepared { fingerprint: of, sdp, .. } if of == fingerprint => Ok((next, offer, sdp)),
-        other => Err(format!("not prepared: {other:?}").into()),
-    }
+    let event = event(bench)?;
+    let MediaEvent::Prepared { fingerprint: of, sdp, .. } = event else {
+        return Err(format!("not prepared: {event:?}").into());
+    };
+    assert_eq!(of, fingerprint);
+    Ok((next, offer, sdp))
 }
 
 /// The next event that is not of the far end, which has nothing to say in some of these tests.
@@ -34,10 +36,9 @@ fn in_call(tone: f32) -> TestResult<Bench> {
 
 fn offer(bench: &mut Bench, sdp: &str) -> TestResult<String> {
     bench.tell(|call| MediaCommand::Offer { call, sdp: sdp.to_owned(), quality: Quality::Standard });
-    match event(bench)? {
-        MediaEvent::Answer { sdp, .. } => Ok(sdp),
-        other => Err(format!("no answer: {other:?}").into()),
-    }
+    let event = event(bench)?;
+    let MediaEvent::Answer { sdp, .. } = event else { return Err(format!("no answer: {event:?}").into()) };
+    Ok(sdp)
 }
 
 fn is_told_up(bench: &mut Bench) -> TestResult {
