@@ -5,6 +5,7 @@
 
 mod echo;
 mod entry;
+mod orders;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -222,11 +223,7 @@ impl Controller {
                     self.order(&call, CallOrder::Away).await;
                 }
             }
-            Command::Prepare { call, fingerprint } => {
-                if self.calls.get(&call).is_some_and(|entry| entry.media_is_open && entry.released.is_none()) {
-                    self.media.send(MediaCommand::Prepare { call, fingerprint }).await;
-                }
-            }
+            Command::Prepare { call, fingerprint } => self.prepare_if_live(call, fingerprint).await,
             Command::Frames { call, codec } => self.order_if_live(&call, CallOrder::Frames(codec)).await,
             Command::Press { call, digits } => self.order_if_live(&call, CallOrder::Press(digits)).await,
             Command::Tone { call, tone } => {
@@ -478,16 +475,6 @@ impl Controller {
         if let Some(why) = self.calls.get_mut(id).and_then(|call| call.farewell.take()) {
             self.end_legs(id, &why).await;
         }
-    }
-
-    async fn order_if_live(&self, id: &CallId, order: CallOrder) {
-        if self.calls.get(id).is_some_and(|call| call.media_is_open && call.released.is_none()) {
-            self.order(id, order).await;
-        }
-    }
-
-    async fn order(&self, id: &CallId, order: CallOrder) {
-        self.media.send(MediaCommand::Call { call: id.clone(), order }).await;
     }
 
     /// Tells the media thread what was agreed on; a call whose SDP is of no use loses its SIP leg. Returns whether it was.

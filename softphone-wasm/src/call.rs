@@ -313,15 +313,7 @@ impl Call {
                 self.restart(now);
             }
             Input::Unreadable(why) => self.fail(ErrorCode::MessageInvalid, why),
-            Input::Offered(sdp, quality) => {
-                if let (false, Some(prepared)) = (self.has_offered, &self.prepared) {
-                    self.outputs.push_back(Output::Accept(prepared.clone()));
-                }
-                self.has_offered = true;
-                self.unanswered += 1;
-                self.start(Timer::Answer, now + if self.is_answered { RESTART_AGAIN } else { ANSWER_WITHIN });
-                self.send(VisitorRequest::Offer { sdp, quality });
-            }
+            Input::Offered(sdp, quality) => self.offered(sdp, quality, now),
             Input::Found(candidate) => self.send(VisitorRequest::Candidate { candidate }),
             Input::Path(path) => self.path_changed(path, now),
             Input::Heard(timestamp) => self.listen(timestamp, now),
@@ -351,6 +343,17 @@ impl Call {
             }
             Input::Failed(code, detail) => self.fail(code, detail),
         }
+    }
+
+    /// The browser has made an offer.
+    fn offered(&mut self, sdp: String, quality: Option<Quality>, now: Duration) {
+        if let (false, Some(prepared)) = (self.has_offered, &self.prepared) {
+            self.outputs.push_back(Output::Accept(prepared.clone()));
+        }
+        self.has_offered = true;
+        self.unanswered += 1;
+        self.start(Timer::Answer, now + if self.is_answered { RESTART_AGAIN } else { ANSWER_WITHIN });
+        self.send(VisitorRequest::Offer { sdp, quality });
     }
 
     #[expect(

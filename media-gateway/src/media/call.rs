@@ -300,7 +300,6 @@ impl Call {
 
     /// Does everything that wants to be done. To be called after every input (str0m's single-mutation rule).
     pub(crate) fn drain(&mut self, shared: &mut Shared, now: Instant) {
-        self.drain_standby(shared, now);
         let Self { id, webrtc, bridge, sockets, frames, webrtc_up, reflects, reflected, news, .. } = self;
         news.drain(..).for_each(|event| shared.report(event));
         reflected.drain(..).for_each(|bytes| shared.send_frame(CallFrame { call: id.clone(), bytes }));

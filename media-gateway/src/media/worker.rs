@@ -464,6 +464,7 @@ impl Worker {
         let shared = &mut self.shared;
         let done = catch_unwind(AssertUnwindSafe(|| {
             input(call);
+            call.drain_standby(shared, now);
             call.drain(shared, now);
         }));
         if done.is_err() {

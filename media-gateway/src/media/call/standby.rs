@@ -105,7 +105,7 @@ impl Call {
     }
 
     /// Does what the waiting leg wants done; lets it be heard if the visitor is away.
-    pub(super) fn drain_standby(&mut self, shared: &mut Shared, now: Instant) {
+    pub(crate) fn drain_standby(&mut self, shared: &mut Shared, now: Instant) {
         let Some(standby) = self.standby.as_mut().filter(|standby| standby.leg.is_met()) else { return };
         while let Some(output) = standby.leg.poll_output(now) {
             match output {
