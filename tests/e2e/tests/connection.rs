@@ -1,6 +1,7 @@
 //! The shopper's connection is tested in mid-call, by keys or from a desk: what it scores is counted by ear, and shown to both sides.
 
 use crate::Program;
+use crate::settings::calls;
 use anyhow::{Context as _, Result, ensure};
 use e2e::firewall::Dropped;
 use e2e::scene::{FarEnd, Scene, Stage};
@@ -32,15 +33,6 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("an_agent_tests_the_connection_by_keys_and_counts_its_score", phone(), by_keys);
     program.test("loss_lowers_the_score_that_a_desk_reads", phone(), loss);
     program.test("a_connection_by_frames_is_tested_as_well", phone(), by_frames);
-}
-
-async fn calls(scene: &mut Scene) -> Result<()> {
-    scene.browser.leave_the_microphone_unprocessed().await?;
-    scene.browser.show(e2e::ringlet::SHOP_URL).await?;
-    scene.browser.click_button().await?;
-    scene.browser.is_answered().await?;
-    scene.phone()?.event("CALL_ESTABLISHED", SOON).await?;
-    Ok(())
 }
 
 /// Waits until a test is over; what the desk reads then.

@@ -29,7 +29,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("a_desk_mutes_the_microphone_and_only_the_shopper_opens_it", Stage::with(FarEnd::Phone), muted);
 }
 
-async fn calls(scene: &mut Scene) -> Result<()> {
+pub(crate) async fn calls(scene: &mut Scene) -> Result<()> {
     scene.browser.leave_the_microphone_unprocessed().await?;
     scene.browser.show(e2e::ringlet::SHOP_URL).await?;
     scene.browser.click_button().await?;
