@@ -16,6 +16,9 @@ use std::time::Duration;
 /// How long what a command asks of others may take: the merchant's resolver has 2 s, the panel less.
 const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(3);
 
+/// The same of a layer against echo: its module may have to be fetched, for which the panel takes its time.
+const LAYERED_WITHIN: Duration = Duration::from_secs(8);
+
 /// How long a command may wait for the shopper's next page: a page takes less, and who keyed it waits for the tone.
 const KEPT_FOR: Duration = Duration::from_secs(3);
 
@@ -239,7 +242,12 @@ impl Call {
             Some(Running { sequence, wait: Wait::Visitor(kept) }) if self.visitor != Visitor::Away => {
                 self.do_kept(sequence, kept, fx);
             }
-            Some(Running { sequence, .. }) => self.conclude(sequence, Outcome::Refused, fx),
+            Some(Running { sequence, .. }) => {
+                if self.visitor == Visitor::Unreached {
+                    self.conversation.withdraw_commands(CallState::Answered);
+                }
+                self.conclude(sequence, Outcome::Refused, fx);
+            }
             None => {}
         }
     }
@@ -276,21 +284,24 @@ impl Call {
             // It goes on.
             return self.acknowledge(sequence, Outcome::Refused, fx);
         }
-        self.running = None;
+        let former = self.running.take();
+        let pending = former.and_then(|it| if let Wait::Settings(change) = it.wait { Some(change) } else { None });
+        let pending = pending.unwrap_or_default();
         if self.is_between_pages() && act != Act::Impossible {
             return self.wait_for(sequence, Wait::Visitor(Kept::Act(act)), KEPT_FOR, fx);
         }
-        self.act(sequence, act, fx);
+        self.act(sequence, act, &pending, fx);
     }
 
     fn do_kept(&mut self, sequence: String, kept: Kept, fx: &mut Effects<'_>) {
         match kept {
-            Kept::Act(act) => self.act(sequence, act, fx),
+            Kept::Act(act) => self.act(sequence, act, &Change::default(), fx),
             Kept::Push(url) => self.show(sequence, url, fx),
         }
     }
 
-    fn act(&mut self, sequence: String, act: Act, fx: &mut Effects<'_>) {
+    /// `pending` is what a command before it has asked for and the panel has not told yet: steps go on from there.
+    fn act(&mut self, sequence: String, act: Act, pending: &Change, fx: &mut Effects<'_>) {
         match act {
             Act::Page(template) => {
                 let url = self.fill_in(&template, &sequence);
@@ -309,12 +320,14 @@ impl Call {
                 fx.outputs.push_back(Output::Resolve { call, merchant, origin, question, request });
                 self.wait_for(sequence, Wait::Answer(question), CARRIED_OUT_WITHIN, fx);
             }
-            Act::Step(step) => match self.after(step) {
+            Act::Step(step) => match self.after(step, pending) {
                 Some(change) => {
-                    let (wait, within) = if step == Step::QualityTest {
-                        (Wait::Score { begun: false }, TESTED_WITHIN)
-                    } else {
-                        (Wait::Settings(change.clone()), CARRIED_OUT_WITHIN)
+                    let (wait, within) = match step {
+                        Step::QualityTest => (Wait::Score { begun: false }, TESTED_WITHIN),
+                        Step::Echo { .. } => (Wait::Settings(change.clone()), LAYERED_WITHIN),
+                        Step::Speaker(_) | Step::Microphone(_) | Step::Mute => {
+                            (Wait::Settings(change.clone()), CARRIED_OUT_WITHIN)
+                        }
                     };
                     self.tell(change.into_event(By::Agent), fx);
                     self.wait_for(sequence, wait, within, fx);
@@ -367,19 +380,21 @@ impl Call {
             || self.running.as_ref().is_some_and(|it| matches!(it.wait, Wait::Score { .. }))
     }
 
-    /// What a step comes to from what is set now; `None` where there is no further one, or where that is not known: a panel tells it at
+    /// What a step comes to from what is set, or about to be; `None` where there is no further one, or where that is not known: a panel tells it at
     /// the answer, and again to a server that has forgotten.
-    fn after(&self, step: Step) -> Option<Change> {
+    fn after(&self, step: Step, pending: &Change) -> Option<Change> {
         let level = |now: Option<i32>, steps: i32| {
             let now = now?;
             Some(now.saturating_add(steps * STEP_DB).clamp(MIN_DB, MAX_DB)).filter(|then| *then != now)
         };
         let (settings, none) = (&self.settings, Change::default());
+        let (speaker, microphone) =
+            (pending.speaker_db.or(settings.speaker_db), pending.microphone_db.or(settings.microphone_db));
         Some(match step {
-            Step::Speaker(steps) => Change { speaker_db: Some(level(settings.speaker_db, steps)?), ..none },
-            Step::Microphone(steps) => Change { microphone_db: Some(level(settings.microphone_db, steps)?), ..none },
+            Step::Speaker(steps) => Change { speaker_db: Some(level(speaker, steps)?), ..none },
+            Step::Microphone(steps) => Change { microphone_db: Some(level(microphone, steps)?), ..none },
             Step::Echo { up } => {
-                let layer = settings.echo?.step(up)?;
+                let layer = pending.echo.or(settings.echo)?.step(up)?;
                 Change { echo: Some(layer), ..none }
             }
             Step::Mute => Change { muted: Some(true), ..none },

@@ -20,6 +20,9 @@ const STALE: Duration = Duration::from_secs(1);
 /// Keys that are remembered: a press every 100 ms, for as long as two reports are apart.
 const REMEMBERED: usize = 16;
 
+/// No line carries keys faster than this: a tone of 40 ms and a pause of as much (ITU-T Q.24). A browser that says so makes them up.
+const SHORTEST: Duration = Duration::from_millis(80);
+
 /// What tells keys that come both ways from others.
 #[derive(Debug, Default)]
 pub(crate) struct Ears {
@@ -39,6 +42,12 @@ impl Recent {
             self.0.pop_front();
         }
         self.0.push_back((digit, at));
+    }
+
+    /// Whether as many as are remembered have come in less time than they take.
+    fn is_flooded(&self, at: Instant) -> bool {
+        let oldest = self.0.front().filter(|_| self.0.len() == REMEMBERED);
+        oldest.is_some_and(|(_, first)| at.saturating_duration_since(*first) < SHORTEST * REMEMBERED as u32)
     }
 
     fn find(&self, digit: char, at: Instant) -> Option<usize> {
@@ -67,7 +76,9 @@ impl Ears {
     /// The browser has heard a key. Whether it is one that the gateway does not know.
     fn hear(&mut self, digit: char, now: Instant) -> bool {
         // Packets that are lost make two tones of one: what the gateway has told is all there was.
-        let counts = self.deaf_until.is_none_or(|until| now >= until) && self.told.find(digit, now).is_none();
+        let counts = self.deaf_until.is_none_or(|until| now >= until)
+            && self.told.find(digit, now).is_none()
+            && !self.heard.is_flooded(now);
         if counts {
             self.heard.push(digit, now);
         }

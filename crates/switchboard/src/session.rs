@@ -8,6 +8,7 @@ use crate::resume::{Epoch, Page, Visitor, refuse_as_elsewhere, refuse_as_over};
 use crate::timers::Timer;
 use crate::{MAX_REPLAY, Output};
 use protocol::CallId;
+use protocol::settings::By;
 use protocol::visitor::{CallState, VisitorEvent};
 use std::collections::VecDeque;
 
@@ -66,6 +67,24 @@ impl Conversation {
         }
         self.unseen.push_back(word);
         self.sent = self.sent.saturating_add(1);
+    }
+
+    /// Takes back what commands have asked of a page that has no socket: what the far end was told is refused must not be done later. The
+    /// count stays.
+    pub(crate) fn withdraw_commands(&mut self, state: CallState) {
+        for word in &mut self.unseen {
+            if matches!(
+                word,
+                Word::Event(VisitorEvent::Page { by: By::Agent, .. } | VisitorEvent::Set { by: By::Agent, .. })
+            ) {
+                *word = Word::Event(VisitorEvent::State { state });
+            }
+        }
+    }
+
+    /// How many events were said before those that the page may not have seen.
+    fn before_unseen(&self) -> u32 {
+        self.sent.saturating_sub(u32::try_from(self.unseen.len()).unwrap_or(u32::MAX))
     }
 
     /// Forgets what the page has seen. `false` if that is no number that it could have come to.
@@ -148,15 +167,21 @@ impl Call {
     fn repeat(&mut self, page: Page, seen: u32, fx: &mut Effects<'_>) {
         let is_known = !std::mem::take(&mut self.conversation.is_forgotten);
         let is_whole = is_known && self.conversation.acknowledge(seen);
-        let sent = if is_whole { seen } else { self.conversation.sent };
+        let sent = match (is_known, is_whole) {
+            (_, true) => seen,
+            (true, false) => self.conversation.sent,
+            // All that was said since the server is there it said to nobody.
+            (false, false) => self.conversation.before_unseen(),
+        };
         let received = is_known.then_some(self.conversation.received);
         let event = VisitorEvent::Reconnected { received, sent };
         fx.outputs.push_back(Output::Visitor { call: self.id.clone(), page, event });
+        if is_whole || !is_known {
+            let words = self.conversation.unseen.iter().map(|word| self.spoken(word, page));
+            fx.outputs.extend(words);
+        }
         match self.stage {
-            _ if is_whole => {
-                let words = self.conversation.unseen.iter().map(|word| self.spoken(word, page));
-                fx.outputs.extend(words);
-            }
+            _ if is_whole => {}
             Stage::Live(state) => {
                 self.tell(VisitorEvent::State { state }, fx);
                 self.repeat_token(fx);

@@ -189,6 +189,27 @@ fn steps_go_on_from_what_the_panel_says_is_set_and_are_done_when_it_says_so() {
 }
 
 #[test]
+fn two_steps_keyed_one_after_the_other_are_two_however_late_the_panel_tells() {
+    let mut bench = in_call();
+    bench.prepare([says(told_at_the_answer())]);
+    begin(&mut bench, "2");
+    bench.walk([(key('2'), "visitor set by agent speaker 4")]);
+    begin(&mut bench, "2");
+    bench.walk([
+        (key('2'), "visitor set by agent speaker 8"),
+        (says(speaker(4)), ""),
+        (says(speaker(8)), "g1 tone Done · *22 Done"),
+    ]);
+    // An echo layer may have to be fetched.
+    begin(&mut bench, "3");
+    bench.walk([
+        (Step::Do(key('3')), "visitor set by agent echo suppressor"),
+        (Step::Wait(7), ""),
+        (Step::Wait(1), "g1 tone Refused · *33 Refused"),
+    ]);
+}
+
+#[test]
 fn no_step_is_guessed_where_nobody_has_told_what_is_set() {
     for (keys, last, refused) in [
         ("2", '2', "g1 tone Refused · *22 Refused"),

@@ -90,6 +90,17 @@ fn before_the_answer_what_is_heard_is_shown_and_what_is_no_key_is_refused() {
     }
 }
 
+#[test]
+fn keys_that_are_heard_faster_than_any_line_carries_them_do_not_count() {
+    let mut bench = in_call();
+    let mut shown = 0;
+    for _ in 0..100 {
+        shown += bench.send(heard('5')).len();
+    }
+    assert_eq!(shown, 16);
+    bench.walk([(Step::Wait(2), ""), (heard('5').into(), "visitor digit 5 0")]);
+}
+
 proptest! {
     /// A press a second: its report by the gateway and from the browser, each with its delay or not at all.
     #[test]

@@ -251,6 +251,18 @@ fn the_page_of_a_call_goes_on_over_a_socket_of_the_next_server() {
             "page 3 ended visitor_hung_up · page 3 closed · g1 release c1 visitor_hung_up"
         }),
     ]);
+    // What was keyed while the next server was there and the page was not back yet.
+    let mut bench = Bench::new(Config::default());
+    bench.prepare([record(Some(bench.now)), registered("g1", 10, &["c1"])]);
+    bench.walk([
+        (digit(Side::Agent, '1'), ""),
+        (digit(Side::Agent, '5'), ""),
+        (reconnects(2, 1, 7), {
+            "page 2 reconnected ? 0 · page 2 digit 1 100 · page 2 digit 5 100 · page 2 answered · page 2 token 17"
+        }),
+        (broken(2), ""),
+        (reconnects(3, 1, 1), "page 3 reconnected 0 1 · page 3 digit 5 100 · page 3 answered · page 3 token 17"),
+    ]);
     // A page after the last one that is written, and one before it.
     let reconnected = |session| {
         let mut bench = Bench::new(Config::default());

@@ -47,6 +47,17 @@ fn a_socket_that_breaks_while_audio_flows_is_noticed_by_nobody() {
 }
 
 #[test]
+fn a_command_that_was_refused_while_the_page_had_no_socket_is_not_carried_out_later() {
+    let mut bench = in_call();
+    bench.prepare([broken(1), digit(Side::Agent, '*'), commands(), digit(Side::Agent, '7')]);
+    bench.walk([
+        (digit(Side::Agent, '6').into(), ""),
+        (Step::Wait(3), "g1 tone Refused · *76 Refused"),
+        (reconnects(2, 1, ALL_SEEN).into(), "page 2 reconnected 2 6 · page 2 answered"),
+    ]);
+}
+
+#[test]
 fn who_is_neither_connected_nor_heard_is_away_and_may_come_back_to_the_same_page() {
     let mut bench = in_call();
     bench.walk([
