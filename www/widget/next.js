@@ -3,7 +3,8 @@
  * the shop's scripts cannot see it and nobody can take its key out: by it the server knows the next page for the same browser's, and
  * the gateway has a path ready for it.
  *
- * Fetched when a call is answered or taken up again. Where the browser forbids storage nothing is kept, and the call goes by its token.
+ * A page that takes a call up again runs it first of all, since opening the storage takes the browser tens of milliseconds; any other when its
+ * call is answered. Where the browser forbids storage nothing is kept, and the call goes by its token.
  */
 
 const STORE = "certificates";
@@ -71,12 +72,29 @@ function written(certificate) {
   return `${algorithm} ${value.toUpperCase()}`;
 }
 
+/** @type {Promise<IDBDatabase> | undefined} */
+let opened;
+
 /** @returns {Promise<IDBObjectStore>} */
 async function store() {
-  const request = indexedDB.open("ringlet", 1);
-  request.onupgradeneeded = () => void request.result.createObjectStore(STORE);
-  const late = new Promise((_, reject) => setTimeout(reject, OPENED_WITHIN_MS, new DOMException("storage", "TimeoutError")));
-  return (await Promise.race([done(request), late])).transaction(STORE, "readwrite").objectStore(STORE);
+  opened ??= open();
+  return (await opened).transaction(STORE, "readwrite").objectStore(STORE);
+}
+
+/** @returns {Promise<IDBDatabase>} */
+async function open() {
+  try {
+    const request = indexedDB.open("ringlet", 1);
+    request.onupgradeneeded = () => void request.result.createObjectStore(STORE);
+    const late = new Promise((_, reject) => setTimeout(reject, OPENED_WITHIN_MS, new DOMException("storage", "TimeoutError")));
+    const database = /** @type {IDBDatabase} */ (await Promise.race([done(request), late]));
+    // Who clears the browser's storage closes it; what comes later is kept anew.
+    database.onclose = () => { opened = undefined; };
+    return database;
+  } catch (error) {
+    opened = undefined;
+    throw error;
+  }
 }
 
 /**
@@ -90,3 +108,6 @@ function done(request) {
     request.onerror = () => reject(request.error);
   });
 }
+
+// The frame's name tells that there is a call (panel.js).
+if (window.name) store().catch(() => {});

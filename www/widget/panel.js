@@ -257,7 +257,7 @@ async function withSound(does) {
 }
 
 /**
- * Sets the layer against the far end's echo. For whoever lets it be chosen: this module's address is the script's in panel.html.
+ * Sets the layer against the far end's echo. For whoever lets it be chosen: this module's address is that of `panel-js` in panel.html.
  * @param {import("./sound/echo.js").Layer} layer
  */
 export const setEcho = (layer) => withSound((sound) => sound.setEcho(layer));

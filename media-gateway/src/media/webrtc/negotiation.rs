@@ -1,6 +1,6 @@
 //! Offers and answers of the visitor's leg: the first, those for another path, and the answer to an offer that is still to come.
 //!
-//! As an ICE-lite agent the gateway sends no checks of its own (RFC 8445 section 2.5), so of the browser it needs to know nothing
+//! Like an ICE-lite agent the gateway sends no checks of its own (RFC 8445 section 2.5), so of the browser it needs to know nothing
 //! but the certificate to let it connect. What else an offer of the same browser says, the one before has said.
 
 use std::collections::VecDeque;
@@ -69,7 +69,7 @@ impl WebRtcLeg {
         let remote_pts = rtc.media(mid).map(|media| media.remote_pts().to_vec()).unwrap_or_default();
         let negotiated = || rtc.codec_config().params().iter().filter(|params| remote_pts.contains(&params.pt()));
         let opus = negotiated().find(|params| params.spec().codec == Codec::Opus).ok_or(WebRtcError::NoAudio)?.pt();
-        let answer = with_quality(&answer, &mid.to_string(), *opus, quality);
+        let answer = with_quality(&undeclared(&answer), &mid.to_string(), *opus, quality);
         let events = negotiated().filter(|params| params.spec().codec.is_tele());
         let events = events.map(|params| (params.pt(), event_clock(params.spec().clock_rate))).collect();
         let leg = Self {
@@ -188,7 +188,7 @@ impl WebRtcLeg {
     pub(crate) fn answer_again(&mut self, offer: &str, quality: Quality, now: Instant) -> Result<String, WebRtcError> {
         let parsed = SdpOffer::from_sdp_string(offer).map_err(|error| WebRtcError::Syntax(error.to_string()))?;
         let answer = self.rtc.sdp_api().accept_offer(parsed)?.to_sdp_string();
-        let answer = with_quality(&answer, &self.mid.to_string(), *self.opus, quality);
+        let answer = with_quality(&undeclared(&answer), &self.mid.to_string(), *self.opus, quality);
         let remote_ufrag = ice_ufrag(offer).map(str::to_owned);
         // The first offer stays: it is what the next page's will be like.
         (self.agreed.answer, self.agreed.quality, self.agreed.remote_ufrag) = (answer.clone(), quality, remote_ufrag);
@@ -241,6 +241,13 @@ fn session(offer: &str) -> Option<String> {
 /// The browser's username fragment (RFC 8839 section 5.4).
 fn ice_ufrag(offer: &str) -> Option<&str> {
     offer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(str::trim_end)
+}
+
+/// An answer that does not say that we are ICE-lite (RFC 8839 section 5.3). To a lite agent Chromium nominates a path with its second check, 50 ms
+/// after the first, and DTLS has to wait for that; to a full one it does so with the first. That we send no checks it does not notice: no
+/// browser needs them for its own to succeed.
+fn undeclared(answer: &str) -> String {
+    answer.replace("a=ice-lite\r\n", "")
 }
 
 fn rtc_config(settings: &WebRtcSettings) -> RtcConfig {
