@@ -42,7 +42,10 @@ pub(crate) fn measure(words: &[Vec<f32>], level: f32, mic: &[f32], far: &[f32], 
         let rest = is_open.get(begin..).filter(|rest| rest.first() == Some(&false))?;
         // The word after it is another.
         let rest = rest.get(..(APART * RATE.hz() as f32) as usize).unwrap_or(rest);
-        Some(rest.iter().position(|is_open| *is_open).unwrap_or(rest.len()) as f32 * 1_000.0 / RATE.hz() as f32)
+        let opened = rest.iter().position(|is_open| *is_open).unwrap_or(rest.len());
+        // What is sent at that moment was said so much before.
+        let lost = opened.saturating_sub(suppressor.lookahead());
+        Some(lost as f32 * 1_000.0 / RATE.hz() as f32)
     });
     waits.collect()
 }
