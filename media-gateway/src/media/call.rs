@@ -387,15 +387,20 @@ impl Call {
         let Some(FramePath { webrtc_sequence }) = self.frames.take() else { return };
         info!(call = %self.id, self.webrtc_up, "audio goes over WebRTC");
         self.bridge.redirect_visitor(Coding::Opus, webrtc_sequence, now);
-        let call = || self.id.clone();
         if self.webrtc_up {
-            self.news.push(MediaEvent::Up { call: call() });
-            let carried = self.webrtc.carried().map(|transport| MediaEvent::Transport { call: call(), transport });
-            self.news.extend(carried);
+            self.tell_webrtc_is_up();
         } else {
             let detail = "frames are over, and WebRTC does not pass".to_owned();
-            self.news.push(MediaEvent::Down { call: call(), detail });
+            self.news.push(MediaEvent::Down { call: self.id.clone(), detail });
         }
+    }
+
+    /// Tells that the browser hears and is heard over WebRTC, and which transport that goes over.
+    fn tell_webrtc_is_up(&mut self) {
+        let call = || self.id.clone();
+        let carried = self.webrtc.carried().map(|transport| MediaEvent::Transport { call: call(), transport });
+        self.news.push(MediaEvent::Up { call: call() });
+        self.news.extend(carried);
     }
 
     /// When [`Self::handle_timeout`] is due.

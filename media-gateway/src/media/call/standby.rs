@@ -9,7 +9,6 @@ use protocol::visitor::Quality;
 use tracing::{debug, info};
 
 use super::{Call, Shared};
-use crate::media::MediaEvent;
 use crate::media::webrtc::{Way, WebRtcLeg, WebRtcOutput};
 
 /// A leg whose page is still to come.
@@ -56,10 +55,7 @@ impl Call {
         self.bridge.set_quality(quality);
         self.visitor_returns(now);
         if self.webrtc_up && self.frames.is_none() {
-            let call = || self.id.clone();
-            let carried = self.webrtc.carried().map(|transport| MediaEvent::Transport { call: call(), transport });
-            self.news.push(MediaEvent::Up { call: call() });
-            self.news.extend(carried);
+            self.tell_webrtc_is_up();
         }
     }
 
