@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::GatewayId;
 
+use crate::config::{Config, MediaTcp};
 use crate::control::Ask;
 use crate::gateway::{GatewayHandle, StartError, bind_media, bind_tcp};
 use crate::sip::Ports;
@@ -40,7 +41,7 @@ pub struct Strays {
 }
 
 impl Sockets {
-    pub(crate) fn open(config: &crate::config::Config) -> Result<Self, StartError> {
+    pub(crate) fn open(config: &Config) -> Result<Self, StartError> {
         let address = config.media_udp;
         let media = bind_media(address).map_err(|source| StartError::MediaSocket { address, source })?;
         let bound = media.local_addr().map_err(|source| StartError::MediaSocket { address, source })?;
@@ -50,9 +51,19 @@ impl Sockets {
     }
 
     /// Whether these are the sockets that the configuration wants.
-    pub(crate) fn fit(&self, config: &crate::config::Config) -> bool {
+    pub(crate) fn fit(&self, config: &Config) -> bool {
         let is = |bound: io::Result<SocketAddr>, wanted: SocketAddr| bound.is_ok_and(|bound| bound == wanted);
-        is(self.media.local_addr(), config.media_udp) && is(self.sip.local_addr(), config.sip_listen)
+        let tcp = match (config.media_tcp, &self.media_tcp) {
+            (MediaTcp::Listen(mut wanted), Some(listener)) => {
+                if wanted.port() == 0 {
+                    wanted.set_port(config.media_udp.port());
+                }
+                is(listener.local_addr(), wanted)
+            }
+            (MediaTcp::Off | MediaTcp::Shared(_), None) => true,
+            (MediaTcp::Listen(_), None) | (MediaTcp::Off | MediaTcp::Shared(_), Some(_)) => false,
+        };
+        tcp && is(self.media.local_addr(), config.media_udp) && is(self.sip.local_addr(), config.sip_listen)
     }
 
     fn twin(&self) -> io::Result<Self> {

@@ -144,6 +144,19 @@ fn reachability(file: &File, report: &mut Report) {
             "Name the address under which browsers reach the UDP port of gateway.media.listen.",
         );
     }
+    if let Some(port) = file.gateway.media.tcp.then(|| file.tcp_port()).filter(|port| *port < 1_024) {
+        let private = |ip: &std::net::IpAddr| match ip {
+            std::net::IpAddr::V4(ip) => ip.is_private(),
+            std::net::IpAddr::V6(ip) => ip.is_unique_local(),
+        };
+        let addresses = &file.gateway.media.public_ips;
+        if !matches!(port, 80 | 443) || addresses.iter().any(private) {
+            let what = format!("gateway.media.tcp_port is {port}: Chromium connects to no such port for audio");
+            let cure =
+                "Take a port from 1024 on; 80 and 443 are good for public addresses in gateway.media.public_ips.";
+            report.tell(&Verdict::Doubtful, &what, cure);
+        }
+    }
     for trunk in &file.trunk {
         let remote = trunk.host.parse().map_or(trunk.host != "localhost", |ip: std::net::IpAddr| !ip.is_loopback());
         if remote && (loopback(&file.gateway.media.rtp_ip) || loopback(&file.gateway.sip.listen.ip())) {

@@ -19,9 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_http::classify::ServerErrorsFailureClass;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
+use tracing::Span;
 
 /// The longest body of a REST request; a merchant with a hundred origins has some 10 KiB.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -67,6 +69,19 @@ impl Deref for App {
     }
 }
 
+/// Logs answers of 500 and above. That a server which stops says 503 is no error: a load balancer asks it every few seconds.
+fn failure_log(shutdown: CancellationToken) -> impl Fn(ServerErrorsFailureClass, Duration, &Span) + Clone {
+    move |class: ServerErrorsFailureClass, latency: Duration, _: &Span| {
+        let is_stopping = shutdown.is_cancelled()
+            && matches!(class, ServerErrorsFailureClass::StatusCode(StatusCode::SERVICE_UNAVAILABLE));
+        if is_stopping {
+            tracing::debug!(%class, ?latency, "refused while stopping");
+        } else {
+            tracing::error!(%class, ?latency, "a request failed");
+        }
+    }
+}
+
 /// Everything that the server answers.
 pub(crate) fn router(app: App) -> Router {
     let pages = Router::new()
@@ -95,7 +110,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(async || Problem::not_found("resource").into_response())
         .method_not_allowed_fallback(async || Problem::method_not_allowed().into_response())
         .layer(assets::nosniff())
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new_for_http().on_failure(failure_log(app.shutdown.clone())))
         .with_state(app);
     if !encrypted {
         return router;

@@ -62,7 +62,7 @@ declare global {
 
   interface RingletReport {
     /**
-     * From 5, as good as a telephone line can be, to 1, no call possible: the categories of speech transmission quality of ITU-T
+     * From 5, as good as a telephone line can be, to 1, hardly to be understood, or no call possible: the categories of speech transmission quality of ITU-T
      * G.109, by the E-model (G.107) from round trip and loss; at most 4 without UDP, 3 without TCP either.
      */
     score: 1 | 2 | 3 | 4 | 5;

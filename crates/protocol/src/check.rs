@@ -89,7 +89,7 @@ catalogue! {
     },
     TcpUnreachable = "RL-503" {
         shopper: "This network blocks calls over TCP.",
-        engineer: "No ICE pair over TCP (RFC 6544) came about. Let clients connect to `gateway.media.tcp_port`; 443, shared with the web server, passes most firewalls."
+        engineer: "No ICE pair over TCP (RFC 6544) came about. Let clients connect to `gateway.media.tcp_port`; 443, shared with the web server, passes most firewalls, and Chromium takes it on public addresses alone."
     },
     FramesUnreachable = "RL-504" {
         shopper: "Audio does not pass over a WebSocket from this network.",

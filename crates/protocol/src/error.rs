@@ -65,7 +65,7 @@ catalogue! {
     },
     UdpBlocked = "RL-110" {
         shopper: "This network blocks calls over UDP; using a slower way.",
-        engineer: "No ICE pair worked within 2 s of the answer, so audio goes as frames over the WebSocket. Let clients reach the gateway's media port over UDP, or over TCP. The call moves up by itself when a pair is found."
+        engineer: "No ICE pair over UDP worked in time, so audio goes over TCP, or as frames over the WebSocket where no pair worked at all. Let clients reach the gateway's media port over UDP; the call moves up by itself when such a pair is found."
     },
     AudioPathBroken = "RL-111" {
         shopper: "The audio connection broke; using a slower way.",
@@ -157,7 +157,7 @@ catalogue! {
     },
     CallTooLong = "RL-307" {
         shopper: "The call has reached the longest time that a call may last.",
-        engineer: "`max_duration` passed since the answer. If nobody was talking any more, look for a phone left off the hook."
+        engineer: "4 h passed since the answer, and no call may last longer. If nobody was talking any more, look for a phone left off the hook."
     },
     CallElsewhere = "RL-308" {
         shopper: "This call is open in another tab.",
@@ -169,7 +169,7 @@ catalogue! {
     },
     Reconnecting = "RL-310" {
         shopper: "The connection was interrupted: it is being restored.",
-        engineer: "The panel's WebSocket broke while the call lives, and the phone tries again with growing pauses for at least 60 s. Audio goes on meanwhile, if its path holds."
+        engineer: "The panel's WebSocket broke while the call lives, and the phone tries again with growing pauses: 12 s before the answer, and at least 60 s after it. Audio goes on meanwhile, if its path holds."
     },
     CalledAgain = "RL-313" {
         shopper: "The connection to the call centre broke; it is being called again.",

@@ -88,7 +88,7 @@ impl File {
         (self.gateway.media.tcp && is_web).then(|| self.tcp_port())
     }
 
-    fn tcp_port(&self) -> u16 {
+    pub(crate) fn tcp_port(&self) -> u16 {
         match self.gateway.media.tcp_port {
             0 => self.gateway.media.listen.port(),
             port => port,
