@@ -28,6 +28,9 @@ pub(crate) struct Args {
 const PRODUCTS: &[&str] = &["--workspace", "--exclude", "e2e", "--exclude", "xtask"];
 /// The end-to-end tests; their binary runs in a namespace, their own helpers' tests need none.
 const END_TO_END: &[&str] = &["--package", "e2e"];
+
+/// In how many processes the end-to-end tests are played at the same time: what two cores bear without tearing the sound.
+const LANES: usize = 2;
 /// Is compiled already, since it runs.
 const XTASK: &[&str] = &["--package", "xtask"];
 
@@ -124,9 +127,21 @@ fn unit_tests(packages: &[&str], targets: &[&str], only: Option<&str>) -> Result
     counted(cargo.args(packages).args(targets).args(only))
 }
 
+/// Runs the end-to-end tests in lanes, half of them in each: a call mostly waits.
 fn end_to_end_tests(binary: &std::path::Path, only: Option<&str>) -> Result<Tally> {
-    let mut command = namespace::inside(binary);
-    counted(command.args(only).env("RINGLET_BIN", shell::target().join("debug/ringlet")).stdin(Stdio::null()))
+    let ringlet = shell::target().join("debug/ringlet");
+    let play = &|lane: usize| {
+        let mut command = namespace::inside(binary);
+        let lane = format!("{lane}/{LANES}");
+        counted(command.args(only).env("RINGLET_BIN", &ringlet).env("E2E_LANE", lane).stdin(Stdio::null()))
+    };
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = (1..=LANES).map(|lane| scope.spawn(move || play(lane))).collect();
+        lanes.into_iter().try_fold(Tally::default(), |sum, lane| {
+            let played = lane.join().map_err(|_| anyhow::anyhow!("a lane of the end-to-end tests broke down"))?;
+            Ok(sum + played?)
+        })
+    })
 }
 
 /// Runs a test runner; what it counted, and one failure more if it failed without counting any.

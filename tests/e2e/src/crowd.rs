@@ -5,7 +5,7 @@ use crate::wait::eventually;
 use anyhow::{Context as _, Result, ensure};
 use std::time::Duration;
 
-/// Fifty calls in one browser are slow on a busy machine.
+/// Many calls in one browser are slow on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
 impl Browser {

@@ -101,6 +101,9 @@ impl Device {
         let (far, near) = (format!("far{n}"), format!("net{n}"));
         let pid = self.holder.id().to_string();
         outside(&["ip", "link", "add", "name", &far, "type", "veth", "peer", "name", &near, "netns", &pid])?;
+        // Or each gets an address of IPv6 a second later, and the browser drops what it is loading: its network has changed.
+        outside(&["ip", "link", "set", "dev", &far, "addrgenmode", "none"])?;
+        self.inside(&["ip", "link", "set", "dev", &near, "addrgenmode", "none"])?;
         let enters = self.runs();
         let mut network = Network { n, host: 2, far, near, enters, is_broken: false, rules: Vec::new() };
         outside(&["ip", "address", "add", &format!("{}/24", network.gateway()), "dev", &network.far])?;

@@ -5,7 +5,8 @@ use crate::{process::Process, wait::eventually};
 use anyhow::{Context as _, Result, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -20,6 +21,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 pub struct DevTools {
     process: Process,
     http: reqwest::Client,
+    profile: PathBuf,
 }
 
 impl DevTools {
@@ -41,11 +43,12 @@ impl DevTools {
     }
 
     async fn run(name: &str, directory: &Path, microphone: &Path, flags: &[&str]) -> Result<Self> {
-        let profile = format!("--user-data-dir={}", directory.join("devtools-profile").display());
+        let profile = directory.join("devtools-profile");
+        let user_data = format!("--user-data-dir={}", profile.display());
         let port = format!("--remote-debugging-port={PORT}");
         let microphone = format!("--use-file-for-fake-audio-capture={}", microphone.display());
         let mut arguments =
-            vec!["--pid", "--fork", "--kill-child", "--mount-proc", "/usr/bin/chromium", &port, &profile];
+            vec!["--pid", "--fork", "--kill-child", "--mount-proc", "/usr/bin/chromium", &port, &user_data];
         arguments.extend(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]);
         arguments.extend(["--disable-component-update", "--disable-sync", "--no-first-run", "--disable-dev-shm-usage"]);
         arguments.extend(["--use-fake-device-for-media-stream", &microphone]);
@@ -57,7 +60,7 @@ impl DevTools {
             Ok(http.get(format!("http://127.0.0.1:{PORT}/json/version")).send().await?.error_for_status()?)
         })
         .await?;
-        Ok(Self { process, http })
+        Ok(Self { process, http, profile })
     }
 
     /// Asks the tab for something, as <https://chromedevtools.github.io/devtools-protocol/> lists it.
@@ -82,6 +85,27 @@ impl DevTools {
     /// When there is no panel, and what the expression threw.
     pub async fn in_panel(&self, expression: &str) -> Result<Value> {
         evaluate(&self.target("iframe", "/panel?").await?, expression, false).await
+    }
+
+    /// Waits until a file in a folder of its profile, itself for `"."`, holds a text, in whichever of its two widths.
+    ///
+    /// # Errors
+    /// When none does at the end of `limit`.
+    pub async fn has_written(&self, folder: &str, text: &str, limit: Duration) -> Result<()> {
+        let folder = self.profile.join("Default").join(folder);
+        let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let holds = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+        eventually("the browser has written it", limit, async || {
+            for entry in fs::read_dir(&folder)? {
+                // Others come and go while it writes.
+                let bytes = fs::read(entry?.path()).unwrap_or_default();
+                if holds(&bytes, text.as_bytes()) || holds(&bytes, &wide) {
+                    return Ok(());
+                }
+            }
+            bail!("{text:?} is in no file of {}", folder.display())
+        })
+        .await
     }
 
     /// Kills the browser with all its processes, as when the machine loses its power.

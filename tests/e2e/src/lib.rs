@@ -9,6 +9,7 @@ pub mod devtools;
 pub mod firewall;
 pub mod guests;
 pub mod impaired;
+pub mod lane;
 pub mod namespace;
 pub mod pages;
 pub mod panel;

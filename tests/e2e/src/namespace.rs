@@ -1,5 +1,6 @@
 //! The network that the tests run in: `lo` and a bridge `br0` with 10.99.0.1, made by `cargo xtask test`. Not made here.
 
+use crate::lane::{self, Lane};
 use anyhow::{Context as _, Result, bail};
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,27 +12,34 @@ pub const BRIDGE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
 /// The right to the stage, held until it is dropped: tests and benches share one folder, and a bench measures the machine.
 #[derive(Debug)]
 pub struct Alone {
-    /// Where logs, recordings and pictures go: `tests/artifacts`.
+    /// Where logs, recordings and pictures go: `tests/artifacts`, or this lane's folder in it.
     pub artifacts: PathBuf,
-    _lock: File,
+    root: PathBuf,
+    _locks: [File; 2],
+}
+
+impl Alone {
+    /// The right to play one test, held until it is dropped: beside another lane's, or `alone`.
+    ///
+    /// # Errors
+    /// When the lock cannot be made.
+    pub fn turn(&self, alone: bool) -> Result<File> {
+        lane::turn(&self.root, alone)
+    }
 }
 
 /// Refuses any network but the tests' own: a browser in the machine's namespace would do ICE with its real addresses. Then
-/// waits until no other run of tests or benches is on the stage, in whatever namespace that is.
+/// waits until no other run of tests or benches is on the stage but other lanes, in whatever namespace that is.
 ///
 /// # Errors
 /// When there is an interface besides `lo` and `br0`, or no `br0`; when the folder cannot be made.
 pub fn enter() -> Result<Alone> {
     require()?;
-    let artifacts = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts"));
-    fs::create_dir_all(&artifacts)?;
-    let artifacts = artifacts.canonicalize()?;
-    let lock = File::create(artifacts.join("lock"))?;
-    if lock.try_lock().is_err() {
-        eprintln!("Waiting for another run of tests or benches to end …");
-        lock.lock()?;
-    }
-    Ok(Alone { artifacts, _lock: lock })
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts"));
+    fs::create_dir_all(&root)?;
+    let (root, lane) = (root.canonicalize()?, Lane::of_this_process()?);
+    let locks = lane.enter(&root)?;
+    Ok(Alone { artifacts: lane.folder(&root), root, _locks: locks })
 }
 
 fn require() -> Result<()> {

@@ -63,6 +63,8 @@ pub struct Stage {
     pub proxy: bool,
     /// How long the play may last.
     pub limit: Duration,
+    /// Whether no test of another lane may be played meanwhile: it takes the whole machine, or proves how long something lasts.
+    pub alone: bool,
 }
 
 impl Stage {
@@ -75,6 +77,7 @@ impl Stage {
             device: false,
             proxy: false,
             limit: PLAY_LIMIT,
+            alone: false,
         }
     }
 }
@@ -110,6 +113,7 @@ impl World {
         stage: &Stage,
         play: impl AsyncFnOnce(&mut Scene) -> Result<()>,
     ) -> Result<()> {
+        let _turn = self.alone.turn(stage.alone)?;
         let directory = self.alone.artifacts.join(name.replace(|c: char| !c.is_alphanumeric(), "_"));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)?;

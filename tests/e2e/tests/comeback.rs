@@ -21,8 +21,8 @@ const SOON: Duration = Duration::from_secs(20);
 /// Below this a tone is not heard, in dBFS.
 const SILENT_DBFS: f64 = -50.0;
 
-/// Chromium writes what a tab is and keeps to disk some seconds later.
-const ON_DISK: Duration = Duration::from_secs(8);
+/// Chromium writes what a tab is and keeps to disk when it finds the time.
+const ON_DISK: Duration = Duration::from_secs(60);
 
 /// How long a page is frozen: longer than the panel asks for a sign of life, or the server.
 const SLEEP: Duration = Duration::from_secs(20);
@@ -61,7 +61,10 @@ async fn killed(scene: &mut Scene) -> Result<()> {
     let (directory, microphone) = (scene.directory().to_owned(), microphone(scene)?);
     let browser = DevTools::start(&directory, &microphone, &flags).await?;
     call(&browser).await?;
-    tokio::time::sleep(ON_DISK).await;
+    // Without that it takes itself for new when it starts.
+    browser.has_written(".", "\"Crashed\"", ON_DISK).await?;
+    browser.has_written("Sessions", SHOP_URL, ON_DISK).await?;
+    browser.has_written("Session Storage", "ringlet", ON_DISK).await?;
     browser.kill()?;
     let left = scene.phone()?.samples_heard()?;
     let browser = DevTools::restore(&directory, &microphone, &flags).await?;

@@ -53,7 +53,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
 async fn set(browser: &Browser, layer: &str) -> Result<Value> {
     browser
         .in_panel(&format!(
-            "return import(document.querySelector('script[type=module]').src).then((panel) => panel.setEcho('{layer}'))"
+            "return import(document.getElementById('panel-js').src).then((panel) => panel.setEcho('{layer}'))"
         ))
         .await
 }

@@ -182,7 +182,7 @@ async fn set(scene: &mut Scene) -> Result<()> {
     scene.server.set(&json!({"output_device": output})).await?;
     told(scene, "output_device", output).await?;
     let ear = "
-        const element = players.at(-1), context = new AudioContext(), ear = context.createScriptProcessor(4096, 1, 1);
+        const element = players.at(-1), context = new AudioContext(), ear = context.createScriptProcessor(16384, 1, 1);
         window.heard = { rate: context.sampleRate, chunks: [], context, ear };
         context.createMediaStreamSource(element.srcObject).connect(ear).connect(context.destination);
         ear.onaudioprocess = ({ inputBuffer }) => heard.chunks.push(inputBuffer.getChannelData(0).slice());
@@ -352,7 +352,7 @@ async fn listen(browser: &Browser) -> Result<()> {
              if (!stream && !window.speaker) return false;
              window.ears = new AudioContext();
              const record = (context, source, output) => {
-               const ear = context.createScriptProcessor(4096, 1, 1);
+               const ear = context.createScriptProcessor(16384, 1, 1);
                source.connect(ear, output);
                ear.connect(context.destination);
                return ear;

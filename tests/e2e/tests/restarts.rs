@@ -13,13 +13,14 @@ use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep};
 
-/// Scripted visitors, beside the one with the real panel.
-const CROWD: u32 = 49;
+/// Scripted visitors, beside the one with the real panel: with 49 the browser, which codes and decodes for all of them, is more than two
+/// cores bear.
+const CROWD: u32 = 19;
 
 /// Of them, those who listen to what the far end says after them.
-const LISTENERS: u32 = 4;
+const LISTENERS: u32 = 3;
 
-/// Fifty calls in one browser are slow on a busy machine.
+/// Many calls in one browser are slow on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
 /// How long there is no server, and how long all is watched before and after.
@@ -39,9 +40,9 @@ const CALLER: &str = "+43720555001";
 
 pub(crate) fn tests(program: &mut Program<'_>) {
     let mut stage = Stage::with(FarEnd::Echo(CROWD + 1));
-    (stage.setup.split, stage.limit) = (true, Duration::from_secs(400));
+    (stage.setup.split, stage.limit, stage.alone) = (true, Duration::from_secs(400), true);
     stage.setup.deadlines = "resume_seconds = 120";
-    program.test("fifty_calls_outlive_the_signal_server", stage, outlive);
+    program.test("twenty_calls_outlive_the_signal_server", stage, outlive);
     let mut stage = Stage::with(FarEnd::Phone);
     (stage.setup.split, stage.limit) = (true, Duration::from_secs(150));
     program.test("a_page_that_is_turned_while_there_is_no_server_takes_its_call_up_without_a_click", stage, turned);
@@ -139,7 +140,7 @@ async fn given_up(scene: &mut Scene) -> Result<()> {
     scene.server.start_gateway().await
 }
 
-/// Fifty calls, one of the real panel and the others of scripted visitors in a tab of their own, which is the one that shows.
+/// Twenty calls, one of the real panel and the others of scripted visitors in a tab of their own, which is the one that shows.
 async fn gather(scene: &mut Scene) -> Result<()> {
     scene.browser.leave_the_microphone_unprocessed().await?;
     scene.browser.show(SHOP_URL).await?;

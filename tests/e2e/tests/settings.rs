@@ -118,7 +118,7 @@ const PLAYERS: &str =
 /// Has the panel note what its audio elements play together, as loud as each of them plays it.
 const EAR: &str = "
     const elements = [document.getElementById('audio'), ...window.players];
-    const context = new AudioContext(), ear = context.createScriptProcessor(4096, 1, 1);
+    const context = new AudioContext(), ear = context.createScriptProcessor(16384, 1, 1);
     window.heard = { rate: context.sampleRate, chunks: [], context, ear };
     const gains = elements.map((element) => {
       const gain = context.createGain();

@@ -40,16 +40,13 @@ const THEIR_KEYS: &str = "42";
 const SILENT_DBFS: f64 = -45.0;
 
 pub(crate) fn tests(program: &mut Program<'_>) {
-    program.test(
-        "an_upgrade_in_place_is_not_heard_and_keys_and_hang_up_work_after_it",
-        Stage::with(FarEnd::Phone),
-        heard,
-    );
+    let stage = Stage { alone: true, ..Stage::with(FarEnd::Phone) };
+    program.test("an_upgrade_in_place_is_not_heard_and_keys_and_hang_up_work_after_it", stage, heard);
     let mut stage = Stage::with(FarEnd::Phone);
     stage.setup.deadlines = "gateway_seconds = 2";
     program.test("a_process_whose_heir_dies_on_the_threshold_ends_and_the_next_one_runs", stage, heirless);
     let mut stage = Stage::with(FarEnd::Echo(CROWD + LATE + 1));
-    stage.limit = Duration::from_secs(300);
+    (stage.limit, stage.alone) = (Duration::from_secs(300), true);
     program.test("an_upgrade_in_place_drops_no_call_and_refuses_no_new_one", stage, crowded);
 }
 
