@@ -4,11 +4,6 @@
 
 use serde_json::json;
 
-/// Prints how many there were of what there should be none.
-pub fn print_count(name: &str, count: usize) {
-    println!("{}", json!({ "name": name, "value": count, "unit": "", "target": 0, "holds": count == 0 }));
-}
-
 /// Prints minimum, median, 95th percentile and maximum of times in ms. A target is one for the 95th percentile.
 /// Nothing at all where nothing was measured.
 pub fn print(name: &str, mut times: Vec<f64>, target_of_p95: Option<f64>) {
@@ -33,6 +28,5 @@ pub fn print(name: &str, mut times: Vec<f64>, target_of_p95: Option<f64>) {
 
 /// Prints how many there were of what there should be none of.
 pub fn print_none_of(name: &str, count: usize) {
-    let line = json!({ "name": name, "value": count, "unit": "", "target": 0, "holds": count == 0 });
-    println!("{line}");
+    println!("{}", json!({ "name": name, "value": count, "unit": "", "target": 0, "holds": count == 0 }));
 }

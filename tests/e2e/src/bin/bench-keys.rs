@@ -49,20 +49,23 @@ const STOPWATCH: &str = "
       addEventListener('pagehide', () => { localStorage.left ??= now(); });
       return;
     }
-    let seen = window.seen = {}, steady = 0, changed = 0, peaks = [], source;
-    window.arm = () => {
+    let seen = window.seen = {}, steady = 0, wanted = 0, blocks = 0, since = 0, peaks = [], source;
+    // The way in which the level is to go: 1 up, -1 down, 0 nowhere.
+    window.arm = (way) => {
       steady = [...peaks].sort((a, b) => a - b)[peaks.length >> 1] ?? 0;
       seen = window.seen = {};
+      [wanted, blocks] = [way, 0];
       return steady;
     };
     const context = new AudioContext(), ear = context.createScriptProcessor(256, 1, 1);
     ear.onaudioprocess = ({ inputBuffer }) => {
       const peak = inputBuffer.getChannelData(0).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
       peaks = [...peaks.slice(-39), peak];
-      // 2 dB, in two blocks one after the other.
-      if (Math.abs(Math.log10(peak / steady)) < 0.1) changed = 0;
-      else if (changed) seen.microphone ??= changed;
-      else changed = now();
+      // A step has 4 dB, and stays: a glitch of the machine is neither.
+      const db = wanted * 20 * Math.log10(peak / steady);
+      blocks = db > 3 && db < 5 ? blocks + 1 : 0;
+      if (blocks === 1) since = now();
+      if (blocks === 6) seen.microphone ??= since;
     };
     ear.connect(context.destination);
     const replace = RTCRtpSender.prototype.replaceTrack;
@@ -85,9 +88,17 @@ const STOPWATCH: &str = "
         this.port.addEventListener('message', ({ data }) => { if (data.echo) seen.echo ??= now(); });
       }
     };
+    const devices = navigator.mediaDevices, real = devices.getUserMedia.bind(devices), asked = new WeakMap();
+    let ask;
+    // The bench asks for less than the panel does, after this script has run.
+    Object.defineProperty(devices, 'getUserMedia', { set(other) { ask = other; }, get: () => ask ? async (wanted) => {
+      const stream = await ask(wanted);
+      stream.getTracks().forEach((track) => asked.set(track, wanted.audio.echoCancellation));
+      return stream;
+    } : real });
     const settings = MediaStreamTrack.prototype.getSettings;
     MediaStreamTrack.prototype.getSettings = function () {
-      return { ...settings.call(this), echoCancellation: true };
+      return { ...settings.call(this), echoCancellation: asked.get(this) ?? true };
     };";
 
 /// By which way keys travel.
@@ -118,24 +129,31 @@ impl Carrier {
     }
 }
 
-/// What is set in the panel, by the stopwatch's names, and codes that come one after the other.
-const SET: [(&str, [&str; 4]); 3] = [
-    ("microphone", ["*80", "*88", "*80", "*88"]),
+/// What is set in the panel, and codes that come one after the other.
+const SET: [(&str, [&str; 4]); 4] = [
+    ("microphone", ["*80", SAY_LOUDER, "*80", SAY_LOUDER]),
     // Softer is the audio element's volume, louder than it comes the audio graph's.
     ("speaker", ["*22", "*20", "*20", "*22"]),
     ("echo", ["*33"; 4]),
+    ("canceller", ["*33"; 4]),
 ];
+
+const SAY_LOUDER: &str = "*88";
+
+/// A code acts when its last key is known, which may be before that is up; what comes sooner than a key lasts is not its effect.
+const LAST_KEY_MS: f64 = 150.0;
 
 /// Pages that the bench's codes show, one after the other.
 const PAGES: [(&str, &str); 2] = [("*76", "/returns.html"), ("*75", "/shoes.html")];
 
 /// What is measured, with the name that it is printed under.
-const EFFECTS: [(&str, &str); 5] = [
+const EFFECTS: [(&str, &str); 6] = [
     ("navigating", "the page begins to navigate"),
     ("left", "the page is left"),
     ("microphone", "the shopper's level changes"),
     ("speaker", "the volume changes"),
-    ("echo", "the echo layer changes"),
+    ("echo", "the suppressor works"),
+    ("canceller", "the canceller works"),
 ];
 
 #[tokio::main]
@@ -152,7 +170,7 @@ async fn main() -> Result<()> {
             let times = bench.times.remove(effect).unwrap_or_default();
             quantiles::print(&format!("key-up to {name}, by {}", carrier.name()), times, Some(P95_MS));
         }
-        quantiles::print_count(&format!("codes without effect, by {}", carrier.name()), bench.again);
+        quantiles::print_none_of(&format!("codes without effect, by {}", carrier.name()), bench.again);
     }
     Ok(())
 }
@@ -213,16 +231,28 @@ impl<'a> Bench<'a> {
 
     /// Keys a code that sets something in the panel.
     async fn set(&mut self, browser: &Browser, what: &'static str, code: &str) -> Result<()> {
-        browser.in_panel("return arm()").await?;
+        if what == "canceller" {
+            self.stand.server.set(&json!({"echo": "suppressor"})).await?;
+            sleep(SETTLED).await;
+        }
+        let way = match (what, code) {
+            ("microphone", SAY_LOUDER) => 1,
+            ("microphone", _) => -1,
+            _ => 0,
+        };
+        browser.in_panel(&format!("return arm({way})")).await?;
+        let noted = if what == "canceller" { "echo" } else { what };
         let (key_up, effect) = self
             .takes_effect(code, async || {
                 let seen = browser.in_panel("return seen").await?;
-                seen.get(what).and_then(Value::as_f64).with_context(|| format!("not yet: {seen}"))
+                seen.get(noted).and_then(Value::as_f64).with_context(|| format!("not yet: {seen}"))
             })
             .await?;
-        self.times.entry(what).or_default().push(effect - key_up);
+        let took = effect - key_up;
+        ensure!(took > -LAST_KEY_MS, "{what} changed {took:.0} ms before its code was complete");
+        self.times.entry(what).or_default().push(took);
         sleep(SETTLED).await;
-        if what == "echo" {
+        if matches!(what, "echo" | "canceller") {
             // The suppressor takes an even tone beside another for an echo.
             self.stand.server.set(&json!({"echo": "browser"})).await?;
             sleep(SETTLED).await;
@@ -284,7 +314,7 @@ impl<'a> Bench<'a> {
         eventually("both sides hear each other", LIMIT, async || {
             let heard = unix_ms(self.stand.talker.last_sound().context("the far end hears nothing")?)?;
             ensure!(heard > begun, "the far end hears nothing now");
-            let level = browser.in_panel("return arm()").await?;
+            let level = browser.in_panel("return arm(0)").await?;
             ensure!(level.as_f64().is_some_and(|level| level > 0.05), "the shopper says {level}");
             Ok(())
         })
