@@ -83,7 +83,7 @@ impl Suppressor {
             (self.gain - self.closing).max(0.0)
         };
         let mic = self.waiting.get_mut(self.at).map_or(mic, |slot| core::mem::replace(slot, mic));
-        self.at = (self.at + 1) % self.lookahead.max(1);
+        self.at = if self.at + 1 < self.lookahead { self.at + 1 } else { 0 };
         if self.gain >= 1.0 {
             return mic;
         }

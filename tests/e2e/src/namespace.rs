@@ -35,6 +35,8 @@ impl Alone {
 /// When there is an interface besides `lo` and `br0`, or no `br0`; when the folder cannot be made.
 pub fn enter() -> Result<Alone> {
     require()?;
+    // HTTP clients and the browser driver's socket are made with rustls, although nobody speaks TLS. A second call is harmless.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../artifacts"));
     fs::create_dir_all(&root)?;
     let (root, lane) = (root.canonicalize()?, Lane::of_this_process()?);

@@ -96,8 +96,6 @@ impl World {
     /// When this is not the tests' own network, or chromedriver does not come up.
     pub async fn open() -> Result<Self> {
         let alone = namespace::enter()?;
-        // thirtyfour opens its BiDi socket with rustls, although there is no TLS. A second call is harmless.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Recording::sine(VISITOR_TONE, VISITOR_DBFS, 10).write_wav(&alone.artifacts.join("microphone.wav"))?;
         crate::pages::serve(crate::ringlet::PUBLIC_URL).await?;
         Ok(Self { driver: Chromedriver::start(&alone.artifacts).await?, alone })

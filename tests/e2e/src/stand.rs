@@ -41,7 +41,6 @@ impl Stand {
     /// # Errors
     /// When a part does not come up.
     pub async fn open_with(directory: &Path, scenario: &str, calls: u32, setup: &Setup) -> Result<Self> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         std::fs::create_dir_all(directory)?;
         Recording::sine(1_000, -12.0, 10).write_wav(&directory.join("microphone.wav"))?;
         let port = MEDIA_PORT.to_string();
