@@ -76,6 +76,17 @@ pub enum MediaTcp {
     Shared(u16),
 }
 
+impl MediaTcp {
+    /// Where we listen ourselves, beside `media_udp`.
+    pub(crate) fn address(self, media_udp: SocketAddr) -> Option<SocketAddr> {
+        let Self::Listen(mut address) = self else { return None };
+        if address.port() == 0 {
+            address.set_port(media_udp.port());
+        }
+        Some(address)
+    }
+}
+
 /// A SIP peer that reaches the PSTN or a PBX.
 #[derive(Clone, Debug)]
 pub struct Trunk {

@@ -275,10 +275,7 @@ pub(crate) fn bind_media(address: SocketAddr) -> io::Result<std::net::UdpSocket>
 }
 
 pub(crate) fn bind_tcp(config: &Config, media: SocketAddr) -> Result<Option<std::net::TcpListener>, StartError> {
-    let MediaTcp::Listen(mut address) = config.media_tcp else { return Ok(None) };
-    if address.port() == 0 {
-        address.set_port(media.port());
-    }
+    let Some(address) = config.media_tcp.address(media) else { return Ok(None) };
     let bind = || -> io::Result<_> {
         let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
         // A port with connections of a process before this one is free (RFC 9293 section 3.6.1 keeps them for a while).

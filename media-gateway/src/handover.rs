@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::GatewayId;
 
-use crate::config::{Config, MediaTcp};
+use crate::config::Config;
 use crate::control::Ask;
 use crate::gateway::{GatewayHandle, StartError, bind_media, bind_tcp};
 use crate::sip::Ports;
@@ -53,15 +53,9 @@ impl Sockets {
     /// Whether these are the sockets that the configuration wants.
     pub(crate) fn fit(&self, config: &Config) -> bool {
         let is = |bound: io::Result<SocketAddr>, wanted: SocketAddr| bound.is_ok_and(|bound| bound == wanted);
-        let tcp = match (config.media_tcp, &self.media_tcp) {
-            (MediaTcp::Listen(mut wanted), Some(listener)) => {
-                if wanted.port() == 0 {
-                    wanted.set_port(config.media_udp.port());
-                }
-                is(listener.local_addr(), wanted)
-            }
-            (MediaTcp::Off | MediaTcp::Shared(_), None) => true,
-            (MediaTcp::Listen(_), None) | (MediaTcp::Off | MediaTcp::Shared(_), Some(_)) => false,
+        let tcp = match (config.media_tcp.address(config.media_udp), &self.media_tcp) {
+            (Some(wanted), Some(listener)) => is(listener.local_addr(), wanted),
+            (wanted, listener) => wanted.is_none() && listener.is_none(),
         };
         tcp && is(self.media.local_addr(), config.media_udp) && is(self.sip.local_addr(), config.sip_listen)
     }

@@ -380,8 +380,8 @@ impl Call {
             || self.running.as_ref().is_some_and(|it| matches!(it.wait, Wait::Score { .. }))
     }
 
-    /// What a step comes to from what is set, or about to be; `None` where there is no further one, or where that is not known: a panel tells it at
-    /// the answer, and again to a server that has forgotten.
+    /// What a step comes to from what is set, or about to be; `None` where there is no further one, or where that is not known: a
+    /// panel tells it at the answer, and again to a server that has forgotten.
     fn after(&self, step: Step, pending: &Change) -> Option<Change> {
         let level = |now: Option<i32>, steps: i32| {
             let now = now?;

@@ -69,8 +69,8 @@ impl Conversation {
         self.sent = self.sent.saturating_add(1);
     }
 
-    /// Takes back what commands have asked of a page that has no socket: what the far end was told is refused must not be done later. The
-    /// count stays.
+    /// Takes back what commands have asked of a page that has no socket: what the far end was told is refused must not be
+    /// done later. The count stays.
     pub(crate) fn withdraw_commands(&mut self, state: CallState) {
         for word in &mut self.unseen {
             if matches!(
@@ -167,16 +167,13 @@ impl Call {
     fn repeat(&mut self, page: Page, seen: u32, fx: &mut Effects<'_>) {
         let is_known = !std::mem::take(&mut self.conversation.is_forgotten);
         let is_whole = is_known && self.conversation.acknowledge(seen);
-        let sent = match (is_known, is_whole) {
-            (_, true) => seen,
-            (true, false) => self.conversation.sent,
-            // All that was said since the server is there it said to nobody.
-            (false, false) => self.conversation.before_unseen(),
-        };
+        // All that a server has said which does not know the page it has said to nobody.
+        let is_repeated = is_whole || !is_known;
+        let sent = if is_repeated { self.conversation.before_unseen() } else { self.conversation.sent };
         let received = is_known.then_some(self.conversation.received);
         let event = VisitorEvent::Reconnected { received, sent };
         fx.outputs.push_back(Output::Visitor { call: self.id.clone(), page, event });
-        if is_whole || !is_known {
+        if is_repeated {
             let words = self.conversation.unseen.iter().map(|word| self.spoken(word, page));
             fx.outputs.extend(words);
         }

@@ -49,12 +49,11 @@ impl Lane {
     /// bench, which measures the machine.
     pub(crate) fn enter(self, artifacts: &Path) -> Result<[File; 2]> {
         let (all, own) = (lock(artifacts, "lock")?, lock(&self.folder(artifacts), "lane")?);
-        let is_free =
-            own.try_lock().is_ok() && if self.of == 1 { all.try_lock() } else { all.try_lock_shared() }.is_ok();
-        if !is_free {
-            eprintln!("Waiting for another run of tests or benches to end …");
-            own.lock()?;
-            if self.of == 1 { all.lock() } else { all.lock_shared() }?;
+        for (file, is_shared) in [(&own, false), (&all, self.of > 1)] {
+            if if is_shared { file.try_lock_shared() } else { file.try_lock() }.is_err() {
+                eprintln!("Waiting for another run of tests or benches to end …");
+                if is_shared { file.lock_shared() } else { file.lock() }?;
+            }
         }
         Ok([all, own])
     }

@@ -108,9 +108,7 @@ impl Recording {
     /// The level of one frequency, in dB against a full-scale sine: the median over blocks of a fifth of a second, so that
     /// a gap in the recording (the recorder shares a busy machine) does not pass for a quieter tone.
     pub fn level(&self, hertz: f64) -> f64 {
-        let mut levels = self.levels(hertz);
-        levels.sort_by(f64::total_cmp);
-        levels.get(levels.len() / 2).copied().unwrap_or(f64::NEG_INFINITY)
+        median(self.levels(hertz)).unwrap_or(f64::NEG_INFINITY)
     }
 
     /// The highest level of one frequency in any of those blocks: of a short tone over other sound.
@@ -132,12 +130,11 @@ impl Recording {
         // be torn.
         let (tenth, length) = (self.rate as usize / 10, self.samples.len());
         let excerpts = (0..EXCERPTS).map(|n| self.samples.get(n * length / EXCERPTS..).unwrap_or_default());
-        let mut found: Vec<f64> = excerpts
+        let found = excerpts
             .map(|rest| rest.get(..tenth).unwrap_or(rest))
             .map(|excerpt| scan(BAND.0, BAND.1, 5.0, &|hertz| goertzel(excerpt, self.rate, hertz)))
             .collect();
-        found.sort_by(f64::total_cmp);
-        let coarse = found.get(EXCERPTS / 2).copied().unwrap_or(BAND.0);
+        let coarse = median(found).unwrap_or(BAND.0);
         scan(coarse - 5.0, coarse + 5.0, 1.0, &|hertz| self.level(hertz))
     }
 
@@ -249,6 +246,11 @@ fn goertzel(samples: &[f32], rate: u32, hertz: f64) -> f64 {
     let power = s1.mul_add(s1, s2 * s2) - coefficient * s1 * s2;
     // The window's mean is 1, so a full-scale sine has the magnitude n / 2.
     10.0 * (power.max(1e-12) / (n / 2.0).powi(2)).log10()
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// Against a full-scale sine, whose mean square is 1/2.

@@ -117,11 +117,10 @@ impl Program<'_> {
         let name = name.into();
         let title = name.clone();
         let stagehand = self.stagehand.cloned();
-        let trial = Trial::test(title, move || {
+        self.trials.push(Trial::test(title, move || {
             let stagehand = stagehand.ok_or("nobody to play it")?;
             let played = stagehand.runtime.block_on(stagehand.world.play(&name, &stage, play));
             played.map_err(|error| Failed::from(format!("{error:#}")))
-        });
-        self.trials.push(trial);
+        }));
     }
 }
