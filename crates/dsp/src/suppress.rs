@@ -1,14 +1,15 @@
 //! The echo suppressor: a switch in the microphone's path that closes while only the far end speaks. Half duplex with soft switching:
 //! who speaks first keeps the way, and a second voice opens it where it stands out of the predicted echo.
 //!
-//! The echo is predicted from the far end's levels in six bands of the telephone range, with a delay of 0 to 250 ms found by correlating
-//! both envelopes, a reverberant tail, and an attenuation learned for each band (the coupling). Where the switch is closed, noise of the
-//! microphone's own background takes the microphone's place, so that nobody asks whether the line is dead.
+//! The echo is predicted from the far end's levels in six bands of the telephone range and in all that lies above it, with a delay of 0
+//! to 250 ms found by correlating both envelopes, a reverberant tail, and an attenuation learned for each band (the coupling). Above the
+//! telephone's range a far end has next to nothing, and what a loudspeaker's distortion makes there is learned as well. Where the switch
+//! is closed, noise of the microphone's own background takes the microphone's place, so that nobody asks whether the line is dead.
 //!
 //! A voice takes its time to be told from an echo. So the microphone is sent 20 ms late, and the switch opens for what was said before it
 //! was sure: of a word's beginning that much less is lost, and of an echo that begins nothing passes before the switch is closed.
 //!
-//! Deliberately not a canceller: it subtracts nothing, and while both speak the echo passes with the voice. It costs some 10,000
+//! Deliberately not a canceller: it subtracts nothing, and while both speak the echo passes with the voice. It costs some 6,000
 //! operations for 128 samples, and needs no more than 7 KB.
 
 mod analysis;
@@ -72,9 +73,9 @@ impl Suppressor {
         let (near_frame, far_frame) = (self.near.push(mic), self.far.push(far));
         // Both decimate alike, so both frames are complete at the same sample.
         if let (Some(near), Some(far)) = (near_frame, far_frame) {
-            self.coupling.decide(&near.bands, &far.bands);
+            self.coupling.decide(&near, &far);
             if self.coupling.is_background() {
-                self.noise.learn(&near);
+                self.noise.learn(&self.near.correlation());
             }
         }
         self.gain = if self.coupling.is_open() {

@@ -1,7 +1,7 @@
 //! Whether the microphone hears its own room or the far end's echo: prediction of the echo band by band, and the decision. Every time
 //! here is a frame of 4 ms.
 
-use super::analysis::{BANDS, FRAMES_PER_SECOND};
+use super::analysis::{ABOVE, BANDS, FRAMES_PER_SECOND};
 
 /// The longest delay of an echo, 252 ms: what Bluetooth and slow sound cards add up to.
 const MAX_DELAY: usize = 63;
@@ -18,10 +18,23 @@ const SMOOTHING: f32 = 0.4;
 /// How fast a predicted echo dies away: 75 dB a second, a reverberation time of 0.8 s. Livelier rooms are no place to call from.
 const TAIL: f32 = 0.933;
 
-/// What the prediction is raised by before a voice is believed in: 5.6 dB where two bands agree, 14.5 dB for one alone. With less, two
-/// in a hundred seconds of flite's voices in three rooms were taken for somebody else's; with more, they talked in vain.
-const MARGIN: f32 = 3.6;
-const MARGIN_OF_ONE: f32 = 28.0;
+/// What the prediction is raised by before a band speaks for a voice, and for how many points: 4.8 dB where three bands agree, 7 dB where
+/// two do. With 5.6 dB for two, one more of flite's five voices was taken for somebody else's in a kitchen; with more for three,
+/// beginnings of words are lost.
+const MARGINS: [(f32, u32); 2] = [(3.0, 2), (5.0, 1)];
+
+/// For one band of the telephone's alone 11.5 dB, for the one above 14.5: distortion is less even.
+const MARGIN_OF_ONE: f32 = 14.0;
+const MARGIN_ABOVE: f32 = 28.0;
+
+/// The points that make a voice.
+const VOICE: u32 = 6;
+
+/// What a loudspeaker makes of a telephone's voice above the telephone's band, to begin with: −20 dB, as much as a bad one.
+const FIRST_DISTORTION: f32 = 0.01;
+
+/// The least of it, −40 dB: louder passages are bent more than those that it was learned from.
+const LEAST_DISTORTION: f32 = 1e-4;
 
 /// What a voice stands out of the background by, 9 dB: noise of a band has peaks of that height.
 const ABOVE_NOISE: f32 = 8.0;
@@ -35,16 +48,21 @@ const HOLD: u32 = 75;
 /// The coupling to begin with: +6 dB, as of a loudspeaker beside the microphone.
 const FIRST_COUPLING: f32 = 4.0;
 
-/// −70 to +12 dB.
-const COUPLINGS: (f32, f32) = (1e-7, 16.0);
+/// The least of it, −70 dB; the most of whatever is learned, +12 dB.
+const LEAST_COUPLING: f32 = 1e-7;
+const MOST: f32 = 16.0;
 
 /// How the coupling falls when less comes back than predicted: 5 dB a second, or 25 when it is 10 dB less.
 const FALL: f32 = 0.9954;
 const FAST_FALL: f32 = 0.977;
 const FAR_BELOW: f32 = 0.1;
 
-/// How it rises where what was taken for a voice goes up and down with the far end: 8 dB a second. Somebody has turned up the volume.
-const RISE: f32 = 1.0075;
+/// More than predicted counts once no voice was heard for as long again, 128 ms: the soft beginning of a word is no louder room, and were
+/// it taken for one, the rest of the word would have to be louder yet.
+const TURN: u32 = 32;
+
+/// How it rises where what was taken for a voice goes up and down with the far end: 13 dB a second. Somebody has turned up the volume.
+const RISE: f32 = 1.012;
 
 /// The correlation of both envelopes that is no chance.
 const CORRELATED: f32 = 0.5;
@@ -74,39 +92,62 @@ const FLOOR_BIAS: f32 = 2.0;
 #[derive(Clone, Debug)]
 pub(super) struct Coupling {
     bands: [Band; BANDS],
+    /// What of an echo is found above the telephone's band.
+    distortion: Learned,
+    learning_age: u32,
     /// The far end's powers, the newest at `at`.
     history: [[f32; BANDS]; MAX_DELAY + 1],
     at: usize,
     delay: Delay,
-    floor_age: u32,
     voiced: u32,
     hold: u32,
     open: bool,
     background: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Band {
     near: f32,
     far: f32,
     /// What the far end's powers have left in the room, before the coupling.
     reference: f32,
-    coupling: f32,
+    coupling: Learned,
+    /// What it is raised by before this band alone is believed in.
+    alone: f32,
+    /// An echo that is none of these powers'.
+    distorted: f32,
     floor: f32,
     least: f32,
     least_before: f32,
     slow: f32,
+    floor_age: u32,
 }
 
 impl Coupling {
     pub(super) fn new() -> Self {
-        let band = Band { coupling: FIRST_COUPLING, least: f32::MAX, least_before: f32::MAX, ..Band::default() };
+        let band = Band {
+            near: 0.0,
+            far: 0.0,
+            reference: 0.0,
+            coupling: Learned::new(FIRST_COUPLING, LEAST_COUPLING),
+            alone: MARGIN_OF_ONE,
+            distorted: 0.0,
+            floor: 0.0,
+            least: f32::MAX,
+            least_before: f32::MAX,
+            slow: 0.0,
+            floor_age: 0,
+        };
+        let mut bands = [band; BANDS];
+        // Nothing stands out before the background is known.
+        (bands[ABOVE].slow, bands[ABOVE].alone) = (1.0, MARGIN_ABOVE);
         Self {
-            bands: [band; BANDS],
+            bands,
+            distortion: Learned::new(FIRST_DISTORTION, LEAST_DISTORTION),
+            learning_age: 0,
             history: [[0.0; BANDS]; MAX_DELAY + 1],
             at: 0,
             delay: Delay::new(),
-            floor_age: 0,
             voiced: 0,
             hold: 0,
             open: true,
@@ -140,21 +181,53 @@ impl Coupling {
         }
         self.delay.correlate(near.iter().sum(), far.iter().sum());
         let fresh = self.predict();
+        let total = self.distort();
         let echo = self.bands.iter().any(|band| band.echo() > band.floor + INAUDIBLE);
-        let votes = self.bands.iter().filter(|band| band.near > band.threshold(MARGIN)).count();
-        let alone = self.bands.iter().any(|band| band.near > band.threshold(MARGIN_OF_ONE));
-        let voice = votes >= 2 || alone;
+        let voice = self.bands.iter().map(Band::points).sum::<u32>() >= VOICE;
         self.voiced = if voice { self.voiced + 1 } else { 0 };
         self.hold = if self.voiced >= FRAMES_OF_VOICE { HOLD } else { self.hold.saturating_sub(1) };
         self.open = self.hold > 0 || !echo;
-        if !echo {
-            self.follow_floor();
+        for (index, band) in self.bands.iter_mut().enumerate() {
+            // The far end leaves pauses enough where it says next to nothing.
+            if index == ABOVE || !echo {
+                band.follow_floor();
+            }
         }
         self.background = !echo && self.hold == 0 && !voice;
-        let same = voice && self.delay.is_correlated();
-        for (band, _) in self.bands.iter_mut().zip(fresh).filter(|(_, fresh)| *fresh) {
-            band.learn(self.hold > 0 || voice, same);
+        self.learn(fresh, total, voice);
+    }
+
+    /// From what came back, in the bands in which the far end speaks. With a voice in it that says little, unless the voice is the far
+    /// end's own.
+    fn learn(&mut self, fresh: [bool; BANDS], total: f32, voice: bool) {
+        self.learning_age += 1;
+        let turn = self.learning_age >= TURN;
+        if turn {
+            self.learning_age = 0;
         }
+        let (busy, same) = (self.hold > 0 || voice, voice && self.delay.is_correlated());
+        let [telephone @ .., above] = &mut self.bands;
+        for (band, _) in telephone.iter_mut().zip(fresh).filter(|(_, fresh)| *fresh) {
+            let back = (band.near - band.floor) / band.reference;
+            band.coupling.hear(back, busy, turn);
+            if same && back > band.coupling.known {
+                band.coupling.known = (band.coupling.known * RISE).min(MOST);
+            }
+        }
+        if fresh.contains(&true) {
+            let back = above.near - ABOVE_NOISE * above.floor - above.coupling.known * above.reference;
+            self.distortion.hear(back / total, busy, turn);
+        }
+    }
+
+    /// Predicts what comes above the telephone's band; says how loud the echo is below.
+    fn distort(&mut self) -> f32 {
+        let [telephone @ .., below, above] = &mut self.bands;
+        let total = telephone.iter().map(Band::echo).sum::<f32>() + below.echo();
+        // The far end speaks too seldom there to learn from.
+        above.coupling = below.coupling;
+        above.distorted = self.distortion.known * total;
+        total
     }
 
     /// Brings every band's reference up to date; says for which one the far end speaks just now, and no tail.
@@ -178,57 +251,70 @@ impl Coupling {
         }
         fresh
     }
-
-    /// The least power of each band in a while without echo.
-    fn follow_floor(&mut self) {
-        self.floor_age += 1;
-        let turn = self.floor_age >= FLOOR_FRAMES;
-        if turn {
-            self.floor_age = 0;
-        }
-        for band in &mut self.bands {
-            band.slow += 0.1 * (band.near - band.slow);
-            // A microphone that is just being opened gives digital silence, which is no background.
-            if band.slow > INAUDIBLE / 100.0 {
-                band.least = band.least.min(band.slow);
-            }
-            let least = band.least.min(band.least_before);
-            if least < f32::MAX {
-                band.floor = FLOOR_BIAS * least;
-            }
-            if turn {
-                (band.least_before, band.least) = (band.least, f32::MAX);
-            }
-        }
-    }
 }
 
 impl Band {
-    fn echo(&self) -> f32 {
-        self.coupling * self.reference
-    }
-
-    fn threshold(&self, margin: f32) -> f32 {
-        margin * self.echo() + ABOVE_NOISE * self.floor + INAUDIBLE
-    }
-
-    /// From what came back. With a voice in it that says little, unless the voice is the far end's own.
-    fn learn(&mut self, voice: bool, same: bool) {
-        let back = (self.near - self.floor).max(0.0) / self.reference;
-        self.coupling = if !voice {
-            if back > self.coupling {
-                self.coupling + 0.3 * (back - self.coupling)
-            } else if back < FAR_BELOW * self.coupling {
-                self.coupling * FAST_FALL
-            } else {
-                self.coupling * FALL
-            }
-        } else if same && back > self.coupling {
-            self.coupling * RISE
+    /// Takes a frame without echo. The floor is the least power in a while.
+    fn follow_floor(&mut self) {
+        // A microphone that is just being opened gives digital silence, which is no background, and no way up to one begins there.
+        if self.slow <= INAUDIBLE / 100.0 {
+            self.slow = self.near;
         } else {
-            self.coupling
+            self.slow += 0.1 * (self.near - self.slow);
+            self.least = self.least.min(self.slow);
         }
-        .clamp(COUPLINGS.0, COUPLINGS.1);
+        let least = self.least.min(self.least_before);
+        if least < f32::MAX {
+            self.floor = FLOOR_BIAS * least;
+        }
+        self.floor_age += 1;
+        if self.floor_age >= FLOOR_FRAMES {
+            self.floor_age = 0;
+            (self.least_before, self.least) = (self.least, f32::MAX);
+        }
+    }
+
+    fn echo(&self) -> f32 {
+        self.coupling.known * self.reference + self.distorted
+    }
+
+    /// How much speaks for a voice.
+    fn points(&self) -> u32 {
+        let (stands, echo) = (self.near - ABOVE_NOISE * self.floor - INAUDIBLE, self.echo());
+        let worth = |(margin, points): (f32, u32)| if stands > margin * echo { points } else { 0 };
+        MARGINS.into_iter().map(worth).sum::<u32>() + worth((self.alone, VOICE))
+    }
+}
+
+/// A ratio of what came back to what was to come: the most of it in a while.
+#[derive(Clone, Copy, Debug)]
+struct Learned {
+    known: f32,
+    least: f32,
+    /// The most since the last turn, and between that and the one before.
+    most: f32,
+    most_before: f32,
+}
+
+impl Learned {
+    fn new(known: f32, least: f32) -> Self {
+        Self { known, least, most: 0.0, most_before: 0.0 }
+    }
+
+    fn hear(&mut self, back: f32, voice: bool, turn: bool) {
+        if voice {
+            (self.most, self.most_before) = (0.0, 0.0);
+            return;
+        }
+        self.most = self.most.max(back);
+        if self.most.max(self.most_before) <= self.known {
+            self.known *= if back < FAR_BELOW * self.known { FAST_FALL } else { FALL };
+        }
+        if turn {
+            self.known = self.known.max(self.most_before);
+            (self.most_before, self.most) = (self.most, 0.0);
+        }
+        self.known = self.known.max(self.least).min(MOST);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Comfort noise: noise with the level and, up to 3 kHz, the spectrum of the background that was learned. Linear prediction of order 8
 //! (Levinson's recursion), as in ITU-T G.711 Appendix II; not a recording, whose loop would be heard.
 
-use super::analysis::{BIAS, Frame, LAGS, Lowpass, decimation, push};
+use super::analysis::{BIAS, LAGS, decimation, push};
 use crate::SampleRate;
 
 /// Order of the prediction.
@@ -28,9 +28,9 @@ pub(super) struct ComfortNoise {
     amplitude: f32,
     recent: [f32; ORDER],
     random: u32,
-    lowpass: Lowpass,
     decimation: u32,
-    held: u32,
+    left: u32,
+    step: f32,
     sample: f32,
 }
 
@@ -43,36 +43,38 @@ impl ComfortNoise {
             amplitude: 0.0,
             recent: [BIAS; ORDER],
             random: 0x2545_F491,
-            lowpass: Lowpass::new(rate),
             decimation: decimation(rate),
-            held: 0,
+            left: 0,
+            step: 0.0,
             sample: 0.0,
         }
     }
 
-    /// Takes a frame that is background and nothing else.
-    pub(super) fn learn(&mut self, frame: &Frame) {
-        if frame.correlation.first().is_none_or(|power| *power > LOUDEST) {
+    /// Takes the autocorrelation of a frame that is background and nothing else.
+    pub(super) fn learn(&mut self, correlation: &[f32; LAGS]) {
+        if correlation[0] > LOUDEST {
             return;
         }
         self.frames += 1;
         // The first frames count alike, later ones fade.
         let step = LEARNING.max(1.0 / self.frames as f32);
-        for (known, new) in self.correlation.iter_mut().zip(frame.correlation) {
+        for (known, new) in self.correlation.iter_mut().zip(correlation) {
             *known += step * (new - *known);
         }
         self.frames = self.frames.min(1_000);
         self.predict();
     }
 
-    /// The next sample, at the stream's rate.
+    /// The next sample, at the stream's rate: on the straight line from one that was drawn to the next. What that leaves above 4 kHz
+    /// no telephone carries.
     pub(super) fn next_sample(&mut self) -> f32 {
-        if self.held == 0 {
-            self.held = self.decimation;
-            self.sample = self.draw();
+        if self.left == 0 {
+            self.left = self.decimation;
+            self.step = (self.draw() - self.sample) / self.decimation as f32;
         }
-        self.held -= 1;
-        self.lowpass.apply(self.sample)
+        self.left -= 1;
+        self.sample += self.step;
+        self.sample
     }
 
     fn draw(&mut self) -> f32 {
@@ -144,7 +146,7 @@ mod tests {
     fn bands(rate: SampleRate, samples: impl Iterator<Item = f32>) -> Vec<f32> {
         let mut analysis = Analysis::new(rate);
         let frames: Vec<_> = samples.filter_map(|sample| analysis.push(sample)).skip(50).collect();
-        let mean = |band: usize| frames.iter().map(|frame| frame.bands[band]).sum::<f32>() / frames.len() as f32;
+        let mean = |band: usize| frames.iter().map(|frame| frame[band]).sum::<f32>() / frames.len() as f32;
         (0..6).map(|band| Dbov::from_mean_square(mean(band)).0).collect()
     }
 
@@ -153,8 +155,8 @@ mod tests {
         for rate in [SampleRate::HZ_8000, SampleRate::HZ_44100, SampleRate::HZ_48000] {
             let (mut noise, mut analysis) = (ComfortNoise::new(rate), Analysis::new(rate));
             fan(rate, 3).for_each(|sample| {
-                if let Some(frame) = analysis.push(sample) {
-                    noise.learn(&frame);
+                if analysis.push(sample).is_some() {
+                    noise.learn(&analysis.correlation());
                 }
             });
             let made = bands(rate, (0..2 * rate.hz()).map(|_| noise.next_sample()));
@@ -178,8 +180,8 @@ mod tests {
         let rate = SampleRate::HZ_8000;
         let (mut noise, mut analysis) = (ComfortNoise::new(rate), Analysis::new(rate));
         for at in 0..40_000 {
-            if let Some(frame) = analysis.push(0.1 * libm::sinf(at as f32 * 0.4)) {
-                noise.learn(&frame);
+            if analysis.push(0.1 * libm::sinf(at as f32 * 0.4)).is_some() {
+                noise.learn(&analysis.correlation());
             }
         }
         assert!((0..80_000).all(|_| noise.next_sample().abs() < 0.5));
@@ -191,7 +193,7 @@ mod tests {
         let mut noise = ComfortNoise::new(rate);
         let mut correlation = [1e-4; LAGS];
         correlation[1] = 1.2e-4;
-        noise.learn(&Frame { bands: [0.0; 6], correlation });
+        noise.learn(&correlation);
         assert!((0..8_000).all(|_| noise.next_sample().abs() < 0.5));
     }
 }

@@ -224,6 +224,45 @@ fn a_volume_turned_up_by_23_db_is_learned_within_5_s() {
     assert!(decibels(later.echo, later.sent) > 40.0, "{}", decibels(later.echo, later.sent));
 }
 
+/// What is left of a telephone's voice that a loudspeaker bends, with a background there from the first sample on, dB.
+fn left_of_a_telephones_voice(drive: f32, background: f32) -> f32 {
+    let rate = SampleRate::HZ_48000;
+    let mut call = Call::new(rate, 80, 0.0, background);
+    let (mut poles, mut delayed) = ([0.0_f32; 6], VecDeque::from(std::vec![0.0; 3_840]));
+    let (mut before, mut behind) = (0.0, 0.0);
+    for at in 0..14 * rate.hz() {
+        let voice = call.far.next().unwrap();
+        let far = poles.iter_mut().fold(voice, |sample, pole| {
+            *pole += 0.3 * (sample - *pole);
+            *pole
+        });
+        delayed.push_back(0.3 * libm::tanhf(drive * far) / drive);
+        let echo = delayed.pop_front().unwrap();
+        call.suppressor.process(echo + background * call.random.gaussian(), far);
+        if at > 4 * rate.hz() {
+            before += echo * echo;
+            behind += echo * echo * call.suppressor.gain() * call.suppressor.gain();
+        }
+    }
+    decibels(before, behind)
+}
+
+#[test]
+fn a_background_is_no_voice_where_the_far_end_says_nothing() {
+    for background in [1e-5, 3e-4, 1e-3] {
+        let left = left_of_a_telephones_voice(0.01, background);
+        assert!(left > 40.0, "{left} dB at {background}");
+    }
+}
+
+#[test]
+fn what_a_loudspeaker_makes_of_the_far_end_above_the_telephones_band_is_no_voice() {
+    for drive in [1.0, 5.0, 20.0] {
+        let left = left_of_a_telephones_voice(drive, 3e-5);
+        assert!(left > 40.0, "{left} dB at {drive}");
+    }
+}
+
 #[test]
 fn a_tone_of_the_far_end_is_no_background_and_is_gone() {
     let mut call = Call::new(SampleRate::HZ_48000, 80, 0.3, 1e-4);
