@@ -1,18 +1,15 @@
 //! Shoppers who open the panel and go, one every 50 ms and each over connections of its own: nobody may be refused. Not here: calls,
-//! which are the crowd's, and a browser, whose calls so many guests would disturb.
+//! which are the visitors', and a browser, whose calls so many guests would disturb.
 
-use crate::setup::{PUBLIC_URL, SHOP_URL};
+use crate::visitors::{greet, open_panel};
 use anyhow::{Context as _, Result, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
-use protocol::visitor::VERSION;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
-use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 /// How often one comes.
 const EVERY: Duration = Duration::from_millis(50);
@@ -65,15 +62,7 @@ impl Guests {
 
 /// Opens the panel and its socket, hears the welcome, and hangs up.
 async fn look_in(http: &reqwest::Client) -> Result<()> {
-    let panel = http.get(format!("{SHOP_URL}/panel?merchant=acme&link=sales")).send().await?.error_for_status()?;
-    let page = panel.text().await?;
-    let token = page.split_once("data-token=\"").and_then(|(_, rest)| Some(rest.split_once('"')?.0));
-    let token = token.context("the panel has no token")?;
-    let mut request = format!("{}/ws/visitor", SHOP_URL.replace("http:", "ws:")).into_client_request()?;
-    request.headers_mut().insert("Origin", PUBLIC_URL.parse()?);
-    let (mut socket, _) = connect_async(request).await.context("no socket")?;
-    let hello = json!({ "type": "hello", "version": VERSION, "token": token, "origin": SHOP_URL });
-    socket.send(Message::text(hello.to_string())).await?;
+    let mut socket = greet(&open_panel(http).await?, None).await?;
     // A socket that was open and closes without a word is opened again by every phone: nobody was refused.
     let Some(Ok(Message::Text(text))) = socket.next().await else { return Ok(()) };
     let event: Value = serde_json::from_str(&text)?;

@@ -3,7 +3,6 @@
 
 pub mod baresip;
 pub mod browser;
-pub mod crowd;
 pub mod device;
 pub mod devtools;
 pub mod firewall;
@@ -24,4 +23,5 @@ pub mod sipp;
 pub mod stand;
 pub mod talker;
 pub mod tone;
+pub mod visitors;
 pub mod wait;

@@ -5,23 +5,24 @@ use crate::restarts::records_are_whole;
 use crate::resume::{both, call};
 use anyhow::{Result, ensure};
 use e2e::guests::Guests;
-use e2e::ringlet::{PUBLIC_URL, SHOP_URL};
+use e2e::ringlet::SHOP_URL;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_TONE};
 use e2e::tone::Recording;
+use e2e::visitors::{Account, Visitors};
 use e2e::wait::eventually;
 use protocol::visitor::EndReason;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Scripted visitors, beside the one with the real panel: those who talk, and those who come while it happens.
-const CROWD: u32 = 8;
-const LATE: u32 = 4;
+/// Visitors without a browser, beside the one with the real panel: those who talk, and those who come while it happens.
+const CROWD: u32 = 24;
+const LATE: u32 = 5;
 
-/// Many calls in one browser are slow on a busy machine.
+/// Those come one after the other.
+const LATER: Duration = Duration::from_millis(700);
+
+/// Many calls are slow on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
-
-/// Of them, those who listen to what the far end says after them.
-const LISTENERS: u32 = 3;
 
 /// Fewer would have come in a second, and a hand-over takes longer.
 const FEWEST_GUESTS: usize = 20;
@@ -29,9 +30,9 @@ const FEWEST_GUESTS: usize = 20;
 /// How long it may take until all is as it was.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// The longest silence of either side: a busy machine has gaps of its own, and a crowded browser longer ones.
+/// The longest silence of either side: a busy machine has gaps of its own, and so many calls longer ones.
 const LONGEST_GAP: f64 = 0.4;
-const LONGEST_CROWDED_GAP_MS: u64 = 1_000;
+const LONGEST_CROWDED_GAP_MS: u128 = 1_000;
 
 const KEYS: &str = "159";
 const THEIR_KEYS: &str = "42";
@@ -111,45 +112,32 @@ async fn crowded(scene: &mut Scene) -> Result<()> {
     scene.browser.show(SHOP_URL).await?;
     scene.browser.click_button().await?;
     scene.browser.reaches("answered", SOON).await?;
-    scene.browser.open_tab().await?;
-    scene.browser.show(&format!("{PUBLIC_URL}/healthz")).await?;
-    scene.browser.gather_crowd(SHOP_URL, CROWD).await?;
-    scene
-        .browser
-        .crowd_is("visitor.state === 'answered' && visitor.token && visitor.audio?.connectionState === 'connected'")
-        .await?;
-    scene.browser.watch_gaps(LISTENERS).await?;
+    let mut visitors = Visitors::none()?;
+    visitors.come(CROWD);
+    visitors.all("all talk", Account::talks).await?;
+    visitors.watch_gaps();
 
     // Some come all the while, one by one, and others look in.
-    scene.browser.in_page("for (const visitor of crowd) persist(visitor)").await?;
-    scene.browser.in_page(&format!("comeLater({LATE})")).await?;
+    for place in 0..LATE {
+        visitors.comes(LATER * place);
+    }
     let guests = Guests::come()?;
     scene.server.take_over("second").await?;
-    eventually("the last has come", SOON, async || {
-        let size = scene.browser.in_page("return crowd.length").await?;
-        ensure!(size == CROWD + LATE, "{size}");
-        Ok(())
-    })
-    .await?;
+    visitors.all("all who came talk", |visitor| visitor.is_open && visitor.talks()).await?;
     let (guests, sent_away) = guests.stop();
-    scene.browser.crowd_is("visitor.isOpen && visitor.state === 'answered'").await?;
     // What comes late, or twice, has come by then.
     sleep(SETTLED).await;
-    let events = scene.browser.in_page("return crowd.map((visitor) => visitor.events.join())").await?;
-    let gaps = scene.browser.longest_gaps().await?;
-    let refused = scene.browser.in_page("return refused").await?;
-    eprintln!("{guests} guests; longest gaps of those who talked, in ms: {gaps:?}; what each was told: {events}");
+    let (events, gaps) = (visitors.of_all(|visitor| visitor.events.join(" ")), visitors.longest_gaps());
+    let refused = visitors.of_all(|visitor| visitor.refused.clone()).concat();
+    eprintln!("{guests} guests; longest gaps of those who talked, in ms: {gaps:?}; what each was told: {events:#?}");
     ensure!(sent_away.is_empty(), "of {guests} guests some were refused: {sent_away:?}");
     ensure!(guests > FEWEST_GUESTS, "only {guests} guests came");
-    ensure!(refused.as_array().is_some_and(Vec::is_empty), "who came meanwhile was refused: {refused}");
-    ensure!(gaps.iter().all(|gap| *gap <= LONGEST_CROWDED_GAP_MS), "the crowd heard nothing for {gaps:?} ms");
+    ensure!(refused.is_empty(), "who came meanwhile was refused: {refused:?}");
+    ensure!(gaps.iter().all(|gap| *gap <= LONGEST_CROWDED_GAP_MS), "the visitors heard nothing for {gaps:?} ms");
 
-    scene.browser.go_to_tab(0).await?;
     scene.browser.hang_up().await?;
     scene.browser.says(EndReason::VisitorHungUp.shopper(), SOON).await?;
-    scene.browser.go_to_tab(1).await?;
-    scene.browser.in_page("for (const visitor of crowd) visitor.say({ type: 'hangup' })").await?;
-    scene.browser.crowd_is("visitor.ended === 'visitor_hung_up'").await?;
+    visitors.hang_up().await?;
     records_are_whole(scene, (CROWD + LATE) as usize + 1).await?;
     scene.server.former_end(SOON).await
 }

@@ -58,7 +58,8 @@ const DRAINED_MS: f64 = 500.0;
 /// How long both sides must be heard before a turn ends, so that a second gap of the same turn counts, too.
 const SETTLED: Duration = Duration::from_millis(1_500);
 
-/// Notes in the panel the last sound, the longest time between two, and its acts against a broken network. Unix time in ms.
+/// Notes in the panel the last sound, of its audio element or of what it plays itself, the longest time between two, and its acts against a
+/// broken network. Unix time in ms.
 const STOPWATCH: &str = "
     if (location.pathname !== '/panel') return;
     const now = () => performance.timeOrigin + performance.now();
@@ -78,18 +79,29 @@ const STOPWATCH: &str = "
         });
       }
     };
-    const slot = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'srcObject');
-    Object.defineProperty(HTMLMediaElement.prototype, 'srcObject', { ...slot, set(stream) {
-      slot.set.call(this, stream);
-      if (!stream) return;
-      const context = new AudioContext(), ear = window.ear = context.createScriptProcessor(256, 1, 1);
+    const connect = AudioNode.prototype.connect, ears = window.ears = [];
+    const listen = (context, source) => {
+      const ear = context.createScriptProcessor(256, 1, 1);
+      ears.push(ear);
       ear.onaudioprocess = ({ inputBuffer }) => {
         if (!inputBuffer.getChannelData(0).some((sample) => Math.abs(sample) > 0.02)) return;
         const at = now();
         if (seen.last) seen.gap = Math.max(seen.gap, at - seen.last);
         seen.last = at;
       };
-      context.createMediaStreamSource(stream).connect(ear).connect(context.destination);
+      connect.call(source, ear);
+      connect.call(ear, context.destination);
+    };
+    AudioNode.prototype.connect = function (to, ...rest) {
+      if (to instanceof AudioDestinationNode) listen(this.context, this);
+      return connect.call(this, to, ...rest);
+    };
+    const slot = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'srcObject');
+    Object.defineProperty(HTMLMediaElement.prototype, 'srcObject', { ...slot, set(stream) {
+      slot.set.call(this, stream);
+      if (!stream) return;
+      const context = new AudioContext();
+      listen(context, context.createMediaStreamSource(stream));
     } });";
 
 /// What one turn took, in ms.
