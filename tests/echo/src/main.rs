@@ -1,43 +1,25 @@
 //! What each layer against echo does in three rooms and at three levels, with flite's voices: ERLE while only the far end speaks, and
 //! what is lost of the near end while both do. Microseconds a quantum, natively and as WASM; bytes. `cargo xtask bench audio --section echo`.
 //!
-//! The browser's own canceller is not measured: Chromium takes its reference from the sound card, which a test machine has not.
+//! The browser's own canceller is measured where a browser is: `bench-browser-echo` of `tests/e2e`.
 
 mod onset;
-mod room;
-mod speech;
 
 use anyhow::{Context as _, Result, ensure};
 use canceller::Canceller;
-use dsp::SampleRate;
+use echo::room::ROOMS;
+use echo::scene::{
+    BACKGROUND, ECHOES, LEARNING, LOST_DB, ON_THE_SPOT, SILENCE, Script, VOICE, after, decibels, echo, lost, noise,
+    report, scaled, seconds, sum,
+};
+use echo::speech::RATE;
 use engine::Engine;
-use room::{ROOMS, Room};
-use serde_json::json;
-use speech::{RATE, active_power, convert, power, say};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-const FAR_TEXT: &str = "Thank you for calling. The parcel left our warehouse on Monday, and it should be with you by Thursday at the latest. If it does not arrive, please tell us the number on your receipt, and we will send another one at once. May I ask whether the address is still the same as last time? Good. Then I will make a note of it, and you will get a message as soon as it is on its way.";
-const NEAR_TEXT: &str = "Yes, the address is the same. But the shoes that I ordered were the wrong size, so I would like to send them back and get a larger pair. Is that possible? I still have the receipt here, somewhere on the table.";
-
-/// Levels in dBov: what the far end sends, the shopper's voice at the microphone, and its background while both speak.
-const FAR: f32 = -24.0;
-const VOICE: f32 = -26.0;
-const BACKGROUND: f32 = -65.0;
-/// With hardly a background, so that comfort noise is not counted as echo.
-const SILENCE: f32 = -90.0;
-
-/// How loud the echo is beside the voice, dB.
-const ECHOES: [f32; 3] = [-14.0, -7.0, 0.0];
-
-/// What is learned before it counts, seconds; the voice begins later yet.
-const LEARNING: usize = 4;
-const VOICE_FROM: usize = 6;
-
-/// The targets: dB of echo, dB of the voice, and a hundredth of the 2,667 µs of a quantum.
+/// The targets: dB of echo, and a hundredth of the 2,667 µs of a quantum.
 const ERLE_DB: f32 = 40.0;
-const LOST_DB: f32 = 6.0;
 const ENGINE_US: f64 = 26.7;
 
 /// The beginning of a word that may be lost.
@@ -85,11 +67,7 @@ impl Layer {
 }
 
 fn main() -> Result<()> {
-    let far: Vec<f32> = scaled(&say(FAR_TEXT, "slt", true)?, FAR);
-    let voice = scaled(&say(NEAR_TEXT, "rms", false)?, VOICE);
-    let mut near = vec![0.0; seconds(VOICE_FROM)];
-    near.extend(voice);
-    near.resize(far.len(), 0.0);
+    let Script { far, near } = Script::new()?;
     let (words, mut onsets) = (onset::words()?, ECHOES.map(|_| Vec::new()));
     for room in &ROOMS {
         let echo = echo(&far, room);
@@ -111,7 +89,7 @@ fn main() -> Result<()> {
             for mut layer in Layer::both() {
                 let name = format!("{}, {}, echo {level} dB", layer.name(), room.name);
                 let (sent, _) = layer.run(&talked, &far);
-                let lost = lost(&near, &sent);
+                let lost = lost(&near, &sent, ON_THE_SPOT);
                 report(&format!("{name}: voice lost"), lost.into(), "dB", Some((LOST_DB.into(), lost <= LOST_DB)));
             }
         }
@@ -160,77 +138,4 @@ fn wasm(module: &str, layer: u32, target: Option<f64>, name: &str) -> Result<()>
         report(&format!("{name}, WASM, {what} beside ordinary input"), ratio, "times as long", target);
     }
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "this is what the bench is for")]
-fn report(name: &str, value: f64, unit: &str, target: Option<(f64, bool)>) {
-    let (target, holds) = target.unzip();
-    println!(
-        "{}",
-        json!({ "name": name, "value": value, "unit": unit, "target": target, "holds": holds.unwrap_or(true) })
-    );
-}
-
-/// The far end as the room gives it back. At 16 kHz: it is a telephone's voice.
-fn echo(far: &[f32], room: &Room) -> Vec<f32> {
-    let low = convert(far, RATE, SampleRate::HZ_16000);
-    let mut back = vec![0.0_f32; low.len()];
-    for (delay, weight) in room.response(16_000.0).into_iter().enumerate().filter(|(_, weight)| *weight != 0.0) {
-        for (back, far) in back.iter_mut().skip(delay).zip(&low) {
-            *back += weight * far;
-        }
-    }
-    let mut back = convert(&back, SampleRate::HZ_16000, RATE);
-    back.resize(far.len(), 0.0);
-    back
-}
-
-/// With an active level of that many dBov.
-fn scaled(samples: &[f32], level: f32) -> Vec<f32> {
-    let factor = 10_f32.powf(level / 20.0) / active_power(samples).sqrt();
-    samples.iter().map(|sample| sample * factor).collect()
-}
-
-fn sum(left: &[f32], right: &[f32]) -> Vec<f32> {
-    left.iter().zip(right).map(|(left, right)| left + right).collect()
-}
-
-/// White noise of that many dBov.
-fn noise(length: usize, level: f32) -> Vec<f32> {
-    let (mut random, factor) = (0x2545_F491_u32, 3_f32.sqrt() * 10_f32.powf(level / 20.0));
-    let next = || {
-        random ^= random << 13;
-        random ^= random >> 17;
-        random ^= random << 5;
-        random.cast_signed() as f32 / 2_147_483_648.0 * factor
-    };
-    std::iter::repeat_with(next).take(length).collect()
-}
-
-/// What is lost of the voice: in each 20 ms, the share of what was sent that is the voice, at the one delay that fits best.
-fn lost(near: &[f32], sent: &[f32]) -> f32 {
-    let product = |near: &[f32], sent: &[f32]| near.iter().zip(sent).map(|(near, sent)| near * sent).sum::<f32>();
-    let near = after(near, VOICE_FROM);
-    let later = |delay: usize| sent.get(seconds(VOICE_FROM) + delay..).unwrap_or_default();
-    let best =
-        (0..960).max_by(|a, b| product(near, later(*a)).total_cmp(&product(near, later(*b)))).unwrap_or_default();
-    let (mut said, mut arrived) = (0.0, 0.0);
-    for (near, sent) in near.chunks(960).zip(later(best).chunks(960)) {
-        let energy: f32 = near.iter().map(|sample| sample * sample).sum();
-        said += energy;
-        arrived += product(near, sent).max(0.0).powi(2) / energy.max(1e-9);
-    }
-    10.0 * (said / arrived.max(1e-12)).log10()
-}
-
-fn decibels(before: &[f32], behind: &[f32]) -> f32 {
-    10.0 * (power(before) / power(behind).max(1e-12)).log10()
-}
-
-fn after(samples: &[f32], from: usize) -> &[f32] {
-    samples.get(seconds(from)..).unwrap_or_default()
-}
-
-fn seconds(count: usize) -> usize {
-    RATE.hz() as usize * count
 }

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use dsp::suppress::Suppressor;
 
-use crate::speech::{RATE, power, say};
+use echo::speech::{RATE, power, say};
 
 /// Of one and two syllables, that begin with plosives, fricatives, nasals and vowels.
 const WORDS: [&str; 12] =

@@ -1,6 +1,10 @@
 //! A shoebox room: its impulse response from a loudspeaker to a microphone, by the image-source method (Allen and Berkley 1979).
 //! Not here: furniture, and the loudspeaker's own distortion.
 
+use crate::speech::RATE;
+use canceller::resample::Resampler;
+use dsp::SampleRate;
+
 /// Metres a second.
 const SPEED_OF_SOUND: f64 = 343.0;
 
@@ -9,23 +13,23 @@ const MAX_REFLECTIONS: i32 = 24;
 
 /// A room with its two places.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub struct Room {
     /// As it is printed.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Metres.
-    pub(crate) size: [f64; 3],
+    pub size: [f64; 3],
     /// Time until a sound has fallen by 60 dB, seconds.
-    pub(crate) reverberation: f64,
+    pub reverberation: f64,
     /// Metres.
-    pub(crate) loudspeaker: [f64; 3],
+    pub loudspeaker: [f64; 3],
     /// Metres.
-    pub(crate) microphone: [f64; 3],
+    pub microphone: [f64; 3],
     /// What sound card, driver and browser add to the way of the sound, milliseconds.
-    pub(crate) latency_ms: f64,
+    pub latency_ms: f64,
 }
 
 /// From a desk with a laptop to a kitchen with a loudspeaker on the shelf.
-pub(crate) const ROOMS: [Room; 3] = [
+pub const ROOMS: [Room; 3] = [
     Room {
         name: "study",
         size: [3.1, 2.6, 2.4],
@@ -54,7 +58,7 @@ pub(crate) const ROOMS: [Room; 3] = [
 
 impl Room {
     /// The impulse response at `rate`, as long as the reverberation, of energy 1.
-    pub(crate) fn response(&self, rate: f64) -> Vec<f32> {
+    pub fn response(&self, rate: f64) -> Vec<f32> {
         let [x, y, z] = self.size;
         let surface = 2.0 * (x * y + y * z + z * x);
         // Eyring's formula, solved for what a wall gives back.
@@ -82,6 +86,13 @@ impl Room {
         response.iter().map(|sample| (sample / energy.sqrt()) as f32).collect()
     }
 
+    /// From its loudspeaker to its microphone.
+    pub fn path(&self) -> Path {
+        let response = self.response(f64::from(PATH_RATE.hz()));
+        let taps = response.into_iter().enumerate().filter(|(_, weight)| *weight != 0.0).collect();
+        Path { taps, down: Resampler::new(RATE, PATH_RATE), up: Resampler::new(PATH_RATE, RATE), coming: Vec::new() }
+    }
+
     /// The images of the loudspeaker along one axis: distance from the microphone, and how often the sound was reflected.
     fn images(&self, axis: usize) -> Vec<(f64, i32)> {
         let at = |point: [f64; 3]| point.get(axis).copied().unwrap_or_default();
@@ -91,6 +102,38 @@ impl Room {
             start + if n % 2 == 0 { source } else { size - source }
         };
         (-MAX_REFLECTIONS..=MAX_REFLECTIONS).map(|n| (image(n) - microphone, n.abs())).collect()
+    }
+}
+
+/// A telephone's voice has nothing above 4 kHz that a room could give back.
+const PATH_RATE: SampleRate = SampleRate::HZ_16000;
+
+/// A sound's way through a room, as it goes on.
+#[derive(Debug)]
+pub struct Path {
+    /// Delay and weight of each.
+    taps: Vec<(usize, f32)>,
+    down: Resampler,
+    up: Resampler,
+    /// What the microphone will yet get of what was played.
+    coming: Vec<f32>,
+}
+
+impl Path {
+    /// What the microphone gets while the loudspeaker plays this; as long, where that is a multiple of 10 ms.
+    pub fn process(&mut self, played: &[f32]) -> Vec<f32> {
+        let mut low = Vec::with_capacity(played.len() / 2);
+        played.iter().for_each(|sample| self.down.push(*sample, |sample| low.push(sample)));
+        let longest = self.taps.iter().map(|(delay, _)| *delay).max().unwrap_or_default();
+        self.coming.resize(longest + low.len(), 0.0);
+        for (delay, weight) in &self.taps {
+            for (coming, played) in self.coming.iter_mut().skip(*delay).zip(&low) {
+                *coming += weight * played;
+            }
+        }
+        let mut heard = Vec::with_capacity(played.len());
+        self.coming.drain(..low.len()).for_each(|sample| self.up.push(sample, |sample| heard.push(sample)));
+        heard
     }
 }
 
@@ -116,6 +159,19 @@ mod tests {
             let seconds = (fallen.unwrap_or_default() as f64 / 48_000.0) - first / 1_000.0;
             let third = room.reverberation / 3.0;
             assert!((0.5 * third..1.5 * third).contains(&seconds), "{seconds} s in the {}", room.name);
+        }
+    }
+
+    #[test]
+    fn a_sound_that_comes_piece_by_piece_goes_the_same_way() {
+        let played: Vec<f32> = (0..48_000).map(|n| ((n * n) as f32 * 1e-5).sin()).collect();
+        for room in ROOMS {
+            let whole = room.path().process(&played);
+            let mut path = room.path();
+            let pieces: Vec<f32> = played.chunks(480).flat_map(|piece| path.process(piece)).collect();
+            assert_eq!(whole.len(), pieces.len());
+            let furthest = whole.iter().zip(&pieces).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(furthest < 1e-5, "{furthest} apart in the {}", room.name);
         }
     }
 }

@@ -6,14 +6,14 @@ use dsp::SampleRate;
 use std::process::Command;
 
 /// What everything here runs at.
-pub(crate) const RATE: SampleRate = SampleRate::HZ_48000;
+pub const RATE: SampleRate = SampleRate::HZ_48000;
 
 /// Says `text` in flite's `voice`, at [`RATE`], with an active level of 1 (RMS of where it is not silent). `telephone` cuts it to what
 /// G.711 carries.
 ///
 /// # Errors
 /// When flite is missing or says nothing.
-pub(crate) fn say(text: &str, voice: &str, telephone: bool) -> Result<Vec<f32>> {
+pub fn say(text: &str, voice: &str, telephone: bool) -> Result<Vec<f32>> {
     let file = std::env::temp_dir().join(format!("ringlet-echo-{}-{voice}.wav", std::process::id()));
     let flite = Command::new("flite").args(["-voice", voice, "-t", text, "-o"]).arg(&file).status();
     ensure!(flite.context("flite (apt-get install flite)")?.success(), "flite failed");
@@ -32,7 +32,7 @@ pub(crate) fn say(text: &str, voice: &str, telephone: bool) -> Result<Vec<f32>> 
 }
 
 /// Mean power of the blocks of 20 ms that are not 30 dB below the loudest.
-pub(crate) fn active_power(samples: &[f32]) -> f32 {
+pub fn active_power(samples: &[f32]) -> f32 {
     let powers: Vec<f32> = samples.chunks(960).map(power).collect();
     let least = powers.iter().fold(0.0_f32, |most, power| most.max(*power)) / 1_000.0;
     let active: Vec<f32> = powers.into_iter().filter(|power| *power > least).collect();
@@ -40,11 +40,12 @@ pub(crate) fn active_power(samples: &[f32]) -> f32 {
 }
 
 /// Mean square.
-pub(crate) fn power(samples: &[f32]) -> f32 {
+pub fn power(samples: &[f32]) -> f32 {
     samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32
 }
 
-pub(crate) fn convert(samples: &[f32], from: SampleRate, to: SampleRate) -> Vec<f32> {
+/// At another rate.
+pub fn convert(samples: &[f32], from: SampleRate, to: SampleRate) -> Vec<f32> {
     let mut resampler = Resampler::new(from, to);
     let mut out = Vec::with_capacity(samples.len() * 6);
     samples.iter().for_each(|sample| resampler.push(*sample, |sample| out.push(sample)));
