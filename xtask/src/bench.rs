@@ -67,7 +67,8 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         Bench::Audio => audio::SECTIONS.iter().filter(chosen).collect(),
     };
     if sections.is_empty() {
-        let names: Vec<_> = audio::SECTIONS.iter().map(|section| section.name).collect();
+        let mut names: Vec<_> = audio::SECTIONS.iter().map(|section| section.name).collect();
+        names.dedup();
         bail!("no such section; there are: {}", names.join(", "));
     }
     setup::ensure(Needs::Test)?;

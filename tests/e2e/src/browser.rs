@@ -2,6 +2,7 @@
 
 use crate::device::{Device, Door};
 use crate::setup::TLS_ADDRESS;
+use crate::sound_card::SoundCard;
 use crate::{namespace::BRIDGE, process::Process, wait::eventually};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -22,6 +23,9 @@ const DEVICE_DRIVER_PORT: u16 = 9516;
 /// Takes any certificate: that of a test is made by nobody.
 const TRUSTING: &str = "--ignore-certificate-errors";
 
+/// Microphones and loudspeakers that need no sound card.
+const FAKE_DEVICES: &str = "--use-fake-device-for-media-stream";
+
 /// Nothing that we ask of a page takes longer on a busy machine.
 const PAGE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -32,6 +36,8 @@ pub enum Microphone {
     Plays(PathBuf),
     /// There is one, and every prompt is denied.
     Denied,
+    /// That of the machine's sound card, whose loudspeaker the browser has as well; every prompt is allowed.
+    SoundCard,
 }
 
 /// A running chromedriver, for all browsers of a run.
@@ -71,6 +77,15 @@ impl Chromedriver {
     pub async fn start_behind(proxy: SocketAddr, device: &Device, directory: &Path) -> Result<Self> {
         let flags = vec![format!("--proxy-server=http://{proxy}"), TRUSTING.to_owned()];
         Self::start_with(device, directory, flags).await
+    }
+
+    /// Starts one whose browsers have this sound card.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_with_sound(card: &SoundCard, directory: &Path) -> Result<Self> {
+        let environment = ["env".to_owned(), format!("PULSE_SERVER={}", card.server())];
+        Self::run(directory, &environment, DRIVER_PORT, Vec::new(), None).await
     }
 
     async fn start_with(device: &Device, directory: &Path, flags: Vec<String>) -> Result<Self> {
@@ -132,7 +147,6 @@ impl Chromedriver {
             "--disable-dev-shm-usage",
             "--window-size=1200,900",
             "--autoplay-policy=no-user-gesture-required",
-            "--use-fake-device-for-media-stream",
         ] {
             wanted.add_arg(flag)?;
         }
@@ -144,10 +158,15 @@ impl Chromedriver {
         wanted.add_arg(&format!("--user-data-dir={}", profile.display()))?;
         match microphone {
             Microphone::Plays(wav) => {
+                wanted.add_arg(FAKE_DEVICES)?;
                 wanted.add_arg("--use-fake-ui-for-media-stream")?;
                 wanted.add_arg(&format!("--use-file-for-fake-audio-capture={}", wav.display()))?;
             }
-            Microphone::Denied => wanted.add_arg("--deny-permission-prompts")?,
+            Microphone::Denied => {
+                wanted.add_arg(FAKE_DEVICES)?;
+                wanted.add_arg("--deny-permission-prompts")?;
+            }
+            Microphone::SoundCard => wanted.add_arg("--use-fake-ui-for-media-stream")?,
         }
         let driver =
             WebDriver::new(format!("http://127.0.0.1:{}", self.port), wanted).await.context("starting Chromium")?;

@@ -20,6 +20,7 @@ pub mod ringlet;
 pub mod scene;
 pub mod setup;
 pub mod sipp;
+pub mod sound_card;
 pub mod stand;
 pub mod talker;
 pub mod tone;

@@ -1,4 +1,4 @@
-//! The sections of `cargo xtask bench audio`: what each runs and what it needs installed first. Each is a release binary of its own
+//! The sections of `cargo xtask bench audio`: what each runs and what it needs installed first. Each is a binary of its own
 //! that prints measurements; to add one, add a line to [`SECTIONS`].
 
 use crate::setup;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// One table of `cargo xtask bench audio`.
 pub(crate) struct Section {
-    /// As it is chosen by `--section`.
+    /// As it is chosen by `--section`; what belongs together has one name.
     pub(crate) name: &'static str,
     /// What it says, as the table's heading.
     pub(crate) about: &'static str,
@@ -28,12 +28,20 @@ pub(crate) struct Section {
 pub(crate) const SECTIONS: &[Section] = &[
     Section {
         name: "echo",
-        about: "the far end's echo in three rooms at three levels, by layer; what the layers cost. Not the browser's own canceller: \
-                Chromium takes its reference from a sound card, and without one plays to nowhere",
+        about: "the far end's echo in three rooms at three levels, by layer; what the layers cost",
         package: "echo",
         binary: "bench-echo",
         product: true,
         programs: &[("flite", "flite")],
+        python: &[],
+    },
+    Section {
+        name: "echo",
+        about: "the same of the browser's own canceller, in real time, and beside it of no layer at all",
+        package: "e2e",
+        binary: "bench-browser-echo",
+        product: false,
+        programs: &[("flite", "flite"), ("pulseaudio", "pulseaudio"), ("parec", "pulseaudio-utils")],
         python: &[],
     },
     Section {

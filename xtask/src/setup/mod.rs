@@ -74,9 +74,10 @@ pub(crate) fn ensure(needs: Needs) -> Result<()> {
     Ok(())
 }
 
-/// Installs Debian or Ubuntu packages, with the lists brought up to date first.
+/// Installs Debian or Ubuntu packages, with the lists brought up to date first. Nothing gives way to them: PulseAudio would take the place of
+/// a desktop's PipeWire.
 pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
-    let install = ["apt-get", "install", "--yes", "--no-install-recommends"];
+    let install = ["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove"];
     let install: Vec<&str> = install.into_iter().chain(packages.iter().copied()).collect();
     if shell::which("apt-get").is_none() {
         bail!("install these with your system's package manager (Debian's names): {}", packages.join(" "));
