@@ -39,6 +39,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
+    /// The kernel's number of the program.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that the program has printed.
     pub fn log(&self) -> String {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()

@@ -39,7 +39,7 @@ impl SoundCard {
     /// # Errors
     /// When PulseAudio does not come up.
     pub async fn start(directory: &Path) -> Result<Self> {
-        urge();
+        urge(std::process::id());
         let folder = std::env::temp_dir().join(format!("ringlet-sound-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let socket = format!("module-native-protocol-unix socket={} auth-anonymous=1", folder.join("socket").display());
@@ -65,6 +65,8 @@ impl SoundCard {
             Ok(())
         })
         .await?;
+        // It makes itself as urgent as it thinks right.
+        urge(daemon.id());
         let card = Self { folder, logs: directory.to_owned(), _daemon: daemon };
         for default in [["set-default-sink", "loudspeaker"], ["set-default-source", "microphone"]] {
             let status = card.client("pactl").args(default).stdin(Stdio::null()).status().context("pactl")?;
@@ -185,12 +187,11 @@ impl Placed {
     }
 }
 
-/// Has the kernel serve us, and all that we start from now on, before everything that is not in a hurry: a browser that has to wait plays and
-/// records holes. Who may not ask for that has to hope for a machine that does nothing else.
-fn urge() {
-    let us = std::process::id().to_string();
+/// Has the kernel serve a process, and all that it starts from now on, before everything that is not in a hurry: a browser that has to wait
+/// plays and records holes. Who may not ask for that has to hope for a machine that does nothing else.
+fn urge(process: u32) {
     let mut command = Command::new("chrt");
-    command.args(["--rr", "--all-tasks", "--pid", "5", &us]);
+    command.args(["--rr", "--all-tasks", "--pid", "5", &process.to_string()]);
     let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 
