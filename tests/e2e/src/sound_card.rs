@@ -42,6 +42,8 @@ impl SoundCard {
         urge(std::process::id());
         let folder = std::env::temp_dir().join(format!("ringlet-sound-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
+        // Browsers open a device at the server's rate.
+        fs::write(folder.join("daemon.conf"), "default-sample-rate = 48000\n")?;
         let socket = format!("module-native-protocol-unix socket={} auth-anonymous=1", folder.join("socket").display());
         let modules = [
             &socket,
@@ -53,6 +55,7 @@ impl SoundCard {
         // Nothing of the user's: neither the settings nor the session that a desktop runs PulseAudio in.
         let mut environment =
             vec![format!("HOME={}", folder.display()), format!("PULSE_RUNTIME_PATH={}", folder.display())];
+        environment.push(format!("PULSE_CONFIG={}", folder.join("daemon.conf").display()));
         environment.push("DBUS_SESSION_BUS_ADDRESS=disabled:".to_owned());
         let mut arguments: Vec<&str> = environment.iter().map(String::as_str).collect();
         arguments.extend(["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]);
