@@ -197,7 +197,8 @@ impl Visitors {
 fn coded_tone() -> Result<Arc<[Vec<u8>]>> {
     let mut encoder = opus::Encoder::new(RATE, opus::Channels::Mono, opus::Application::Voip)?;
     let tone = Recording::sine(TONE, TONE_DBFS, TONE_SECONDS);
-    let packets = tone.samples.chunks_exact(SAMPLES_A_PACKET).map(|samples| encoder.encode_vec_float(samples, DATAGRAM));
+    let packets =
+        tone.samples.chunks_exact(SAMPLES_A_PACKET).map(|samples| encoder.encode_vec_float(samples, DATAGRAM));
     Ok(packets.collect::<Result<Vec<_>, _>>()?.into())
 }
 
