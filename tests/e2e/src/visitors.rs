@@ -1,5 +1,6 @@
-//! Visitors without a browser: real signalling, WebRTC by str0m, a tone in Opus each, and nothing of our phone. With more than twenty
-//! calls a browser is what breaks on two cores; of these there can be fifty, all of whom listen.
+//! Visitors without a browser: real signalling, WebRTC by str0m, Opus, and nothing of our phone. With more than twenty calls a browser is
+//! what breaks on two cores; of these there can be fifty. Every other one says a tone, and listens to what comes back of it; the others
+//! are silent, as one side of a conversation mostly is, and only want packets.
 
 use crate::namespace::BRIDGE;
 use crate::setup::{PUBLIC_URL, SHOP_URL};
@@ -40,7 +41,7 @@ const PACKET: Duration = Duration::from_millis(60);
 const SAMPLES_A_PACKET: usize = 2_880;
 const RATE: u32 = 48_000;
 
-/// The tone that each says, and how much of it is coded: it has no seam there.
+/// The tone that is said, and how much of it is coded: it has no seam there.
 const TONE: u32 = 1_000;
 const TONE_DBFS: f64 = -12.0;
 const TONE_SECONDS: u32 = 3;
@@ -70,7 +71,9 @@ pub struct Account {
     pub refused: Vec<String>,
     /// Whether its socket is open.
     pub is_open: bool,
-    /// The last sound, and the longest time between two.
+    /// Whether it says nothing.
+    is_silent: bool,
+    /// The last sound, or packet if there is none to be heard, and the longest time between two.
     last_sound: Option<Instant>,
     longest_gap: Duration,
 }
@@ -94,6 +97,9 @@ impl Account {
 
 type Shared = Arc<Mutex<Account>>;
 
+/// Packets that can be said over and over.
+type Words = Arc<[Vec<u8>]>;
+
 fn lock(account: &Shared) -> MutexGuard<'_, Account> {
     account.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -102,7 +108,8 @@ fn lock(account: &Shared) -> MutexGuard<'_, Account> {
 #[derive(Debug)]
 pub struct Visitors {
     accounts: Vec<Shared>,
-    tone: Arc<[Vec<u8>]>,
+    tone: Words,
+    silence: Words,
     hang_up: watch::Sender<bool>,
     calls: JoinSet<()>,
 }
@@ -113,9 +120,11 @@ impl Visitors {
     /// # Errors
     /// When the tone cannot be coded.
     pub fn none() -> Result<Self> {
+        let tone = Recording::sine(TONE, TONE_DBFS, TONE_SECONDS).samples;
         Ok(Self {
             accounts: Vec::new(),
-            tone: coded_tone()?,
+            silence: coded(&vec![0.0; tone.len()])?,
+            tone: coded(&tone)?,
             hang_up: watch::Sender::new(false),
             calls: JoinSet::new(),
         })
@@ -138,15 +147,17 @@ impl Visitors {
             events: Vec::new(),
             refused: Vec::new(),
             is_open: false,
+            is_silent: self.accounts.len().is_multiple_of(2),
             last_sound: None,
             longest_gap: Duration::ZERO,
         }));
-        self.accounts.push(Arc::clone(&account));
         let pause = PAUSE + PAUSES_APART * self.accounts.len() as u32;
-        let (tone, hang_up) = (Arc::clone(&self.tone), self.hang_up.subscribe());
+        self.accounts.push(Arc::clone(&account));
+        let says = if lock(&account).is_silent { &self.silence } else { &self.tone };
+        let (words, hang_up) = (Arc::clone(says), self.hang_up.subscribe());
         self.calls.spawn(async move {
             sleep(after).await;
-            if let Err(error) = call(Arc::clone(&account), &tone, hang_up, pause).await {
+            if let Err(error) = call(Arc::clone(&account), &words, hang_up, pause).await {
                 lock(&account).refused.push(format!("{error:#}"));
             }
         });
@@ -193,12 +204,9 @@ impl Visitors {
     }
 }
 
-/// Packets of a tone that can be said over and over.
-fn coded_tone() -> Result<Arc<[Vec<u8>]>> {
+fn coded(samples: &[f32]) -> Result<Words> {
     let mut encoder = opus::Encoder::new(RATE, opus::Channels::Mono, opus::Application::Voip)?;
-    let tone = Recording::sine(TONE, TONE_DBFS, TONE_SECONDS);
-    let packets =
-        tone.samples.chunks_exact(SAMPLES_A_PACKET).map(|samples| encoder.encode_vec_float(samples, DATAGRAM));
+    let packets = samples.chunks_exact(SAMPLES_A_PACKET).map(|samples| encoder.encode_vec_float(samples, DATAGRAM));
     Ok(packets.collect::<Result<Vec<_>, _>>()?.into())
 }
 
@@ -225,13 +233,13 @@ pub(crate) async fn greet(token: &str, session: Option<(&str, u32)>) -> Result<S
 }
 
 /// One call from its beginning to its end.
-async fn call(account: Shared, tone: &[Vec<u8>], hang_up: watch::Receiver<bool>, pause: Duration) -> Result<()> {
+async fn call(account: Shared, words: &[Vec<u8>], hang_up: watch::Receiver<bool>, pause: Duration) -> Result<()> {
     let (mut audio, offer) = Audio::new(Arc::clone(&account)).await?;
     let (answers, mut answer) = mpsc::channel(1);
     let mut signalling = Signalling { account, session: None, seen: 0, offer, answers, hang_up };
     tokio::select! {
         ended = signalling.run(pause) => ended,
-        broken = audio.run(tone, &mut answer) => broken,
+        broken = audio.run(words, &mut answer) => broken,
     }
 }
 
@@ -360,9 +368,9 @@ impl Audio {
         Ok((audio, offer.to_sdp_string()))
     }
 
-    /// Says the tone over and over once there is an answer. Ends when something is wrong.
-    async fn run(&mut self, tone: &[Vec<u8>], answer: &mut mpsc::Receiver<String>) -> Result<()> {
-        let mut packets = tone.iter().cycle();
+    /// Says the same over and over once there is an answer. Ends when something is wrong.
+    async fn run(&mut self, words: &[Vec<u8>], answer: &mut mpsc::Receiver<String>) -> Result<()> {
+        let mut packets = words.iter().cycle();
         let mut turn = interval(PACKET);
         let mut datagram = vec![0; DATAGRAM];
         loop {
@@ -394,20 +402,27 @@ impl Audio {
         Ok(writer.write(pt, Instant::now(), time, packet)?)
     }
 
+    fn hear(&mut self, packet: &[u8]) -> Result<()> {
+        let mut account = lock(&self.account);
+        let is_heard = account.is_silent || {
+            let count = self.decoder.decode_float(packet, &mut self.heard, false)?;
+            let samples = self.heard.get(..count).unwrap_or_default();
+            let energy: f32 = samples.iter().map(|sample| sample * sample).sum();
+            energy > AUDIBLE * AUDIBLE * count as f32
+        };
+        if is_heard {
+            account.heard(Instant::now());
+        }
+        Ok(())
+    }
+
     /// Sends what is to be sent and hears what has come; until when nothing is to be done.
     async fn drain(&mut self) -> Result<Instant> {
         loop {
             match self.rtc.poll_output()? {
                 Output::Timeout(at) => return Ok(at),
                 Output::Transmit(packet) => drop(self.udp.send_to(&packet.contents, packet.destination).await),
-                Output::Event(Event::MediaData(media)) => {
-                    let count = self.decoder.decode_float(&media.data, &mut self.heard, false)?;
-                    let samples = self.heard.get(..count).unwrap_or_default();
-                    let energy: f32 = samples.iter().map(|sample| sample * sample).sum();
-                    if energy > AUDIBLE * AUDIBLE * count as f32 {
-                        lock(&self.account).heard(Instant::now());
-                    }
-                }
+                Output::Event(Event::MediaData(media)) => self.hear(&media.data)?,
                 Output::Event(_) => {}
             }
             if !self.rtc.is_alive() {

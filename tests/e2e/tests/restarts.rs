@@ -30,7 +30,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(3);
 const KEYS: &str = "19";
 
 /// Keys take the place of sound: not so often that there is none left.
-const PRESSED_EVERY: Duration = Duration::from_millis(500);
+const PRESSED_EVERY: Duration = Duration::from_millis(350);
 
 /// Whom the far end sees calling.
 const CALLER: &str = "+43720555001";
