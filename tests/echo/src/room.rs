@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_sound_that_comes_piece_by_piece_goes_the_same_way() {
-        let played: Vec<f32> = (0..48_000).map(|n| ((n * n) as f32 * 1e-5).sin()).collect();
+        let played: Vec<f32> = (0..48_000_u16).map(|n| (f32::from(n).powi(2) * 1e-5).sin()).collect();
         for room in ROOMS {
             let whole = room.path().process(&played);
             let mut path = room.path();
