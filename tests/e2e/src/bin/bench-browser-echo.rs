@@ -59,8 +59,6 @@ async fn main() -> Result<()> {
     let loudest = ECHOES.last_chunk::<1>().context("no level")?;
     for room in &rooms {
         bench.measure(room, loudest, false).await?;
-    }
-    for room in &rooms {
         bench.measure(room, &ECHOES, true).await?;
     }
     bench.browser.quit().await
