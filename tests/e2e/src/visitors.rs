@@ -55,7 +55,7 @@ const DATAGRAM: usize = 2_000;
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// What has become of a visitor.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Account {
     /// The call's state, as the server names it.
     pub state: String,
@@ -115,45 +115,33 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// Nobody yet.
+    /// Lets so many in, one shortly after the other, and waits until all talk.
     ///
     /// # Errors
-    /// When the tone cannot be coded.
-    pub fn none() -> Result<Self> {
+    /// When the tone cannot be coded; what those have come to who do not talk.
+    pub async fn gather(count: u32) -> Result<Self> {
         let tone = Recording::sine(TONE, TONE_DBFS, TONE_SECONDS).samples;
-        Ok(Self {
+        let mut visitors = Self {
             accounts: Vec::new(),
             silence: coded(&vec![0.0; tone.len()])?,
             tone: coded(&tone)?,
             hang_up: watch::Sender::new(false),
             calls: JoinSet::new(),
-        })
-    }
-
-    /// Lets so many more in, one shortly after the other.
-    pub fn come(&mut self, count: u32) {
+        };
         for place in 0..count {
-            self.comes(ONE_AFTER_THE_OTHER * place);
+            visitors.comes(ONE_AFTER_THE_OTHER * place);
         }
+        visitors.all("all talk", Account::talks).await?;
+        Ok(visitors)
     }
 
     /// Lets one more in after a while.
     pub fn comes(&mut self, after: Duration) {
-        let account = Arc::new(Mutex::new(Account {
-            state: String::new(),
-            has_token: false,
-            reconnected: 0,
-            ended: None,
-            events: Vec::new(),
-            refused: Vec::new(),
-            is_open: false,
-            is_silent: self.accounts.len().is_multiple_of(2),
-            last_sound: None,
-            longest_gap: Duration::ZERO,
-        }));
+        let is_silent = self.accounts.len().is_multiple_of(2);
+        let account = Arc::new(Mutex::new(Account { is_silent, ..Account::default() }));
         let pause = PAUSE + PAUSES_APART * self.accounts.len() as u32;
         self.accounts.push(Arc::clone(&account));
-        let says = if lock(&account).is_silent { &self.silence } else { &self.tone };
+        let says = if is_silent { &self.silence } else { &self.tone };
         let (words, hang_up) = (Arc::clone(says), self.hang_up.subscribe());
         self.calls.spawn(async move {
             sleep(after).await;
@@ -324,17 +312,13 @@ impl Signalling {
         match kind.as_str() {
             "answer" => self.answers.send(word("sdp")).await?,
             "session" => self.session = Some(word("token")),
+            "state" => lock(&self.account).state = word("state"),
+            "resume" => lock(&self.account).has_token = true,
+            "reconnected" => lock(&self.account).reconnected += 1,
+            "ended" => lock(&self.account).ended = Some(word("reason")),
             _ => {}
         }
-        let mut account = lock(&self.account);
-        match kind.as_str() {
-            "state" => account.state = word("state"),
-            "resume" => account.has_token = true,
-            "reconnected" => account.reconnected += 1,
-            "ended" => account.ended = Some(word("reason")),
-            _ => {}
-        }
-        account.events.push(kind);
+        lock(&self.account).events.push(kind);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use e2e::guests::Guests;
 use e2e::ringlet::SHOP_URL;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_TONE};
 use e2e::tone::Recording;
-use e2e::visitors::{Account, Visitors};
+use e2e::visitors::Visitors;
 use e2e::wait::eventually;
 use protocol::visitor::EndReason;
 use std::time::Duration;
@@ -112,9 +112,7 @@ async fn crowded(scene: &mut Scene) -> Result<()> {
     scene.browser.show(SHOP_URL).await?;
     scene.browser.click_button().await?;
     scene.browser.reaches("answered", SOON).await?;
-    let mut visitors = Visitors::none()?;
-    visitors.come(CROWD);
-    visitors.all("all talk", Account::talks).await?;
+    let mut visitors = Visitors::gather(CROWD).await?;
     visitors.watch_gaps();
 
     // Some come all the while, one by one, and others look in.

@@ -111,7 +111,7 @@ const PATH_RATE: SampleRate = SampleRate::HZ_16000;
 /// A sound's way through a room, as it goes on.
 #[derive(Debug)]
 pub struct Path {
-    /// Delay and weight of each.
+    /// Delay and weight of each, the longest last.
     taps: Vec<(usize, f32)>,
     down: Resampler,
     up: Resampler,
@@ -124,7 +124,7 @@ impl Path {
     pub fn process(&mut self, played: &[f32]) -> Vec<f32> {
         let mut low = Vec::with_capacity(played.len() / 2);
         played.iter().for_each(|sample| self.down.push(*sample, |sample| low.push(sample)));
-        let longest = self.taps.iter().map(|(delay, _)| *delay).max().unwrap_or_default();
+        let longest = self.taps.last().map_or(0, |(delay, _)| *delay);
         self.coming.resize(longest + low.len(), 0.0);
         for (delay, weight) in &self.taps {
             for (coming, played) in self.coming.iter_mut().skip(*delay).zip(&low) {

@@ -45,7 +45,7 @@ pub fn power(samples: &[f32]) -> f32 {
 }
 
 /// At another rate.
-pub fn convert(samples: &[f32], from: SampleRate, to: SampleRate) -> Vec<f32> {
+fn convert(samples: &[f32], from: SampleRate, to: SampleRate) -> Vec<f32> {
     let mut resampler = Resampler::new(from, to);
     let mut out = Vec::with_capacity(samples.len() * 6);
     samples.iter().for_each(|sample| resampler.push(*sample, |sample| out.push(sample)));

@@ -75,14 +75,16 @@ impl Bench {
     /// ERLE and what is lost of the voice, at these levels.
     async fn measure(&mut self, room: &Room, levels: &[f32], cancels: bool) -> Result<()> {
         let layer = if cancels { "browser" } else { "nothing" };
+        let back = echo(&self.script.far, room);
         for level in levels {
+            let gain = gain(&back, VOICE + level);
             let name = format!("{layer}, {}, echo {level} dB", room.name);
-            let (echo, sent) = self.take(room, *level, &[], cancels).await.with_context(|| name.clone())?;
+            let (echo, sent) = self.take(room, (*level, gain), &[], cancels).await.with_context(|| name.clone())?;
             let erle = decibels(after(&echo, LEARNING), after(&sent, LEARNING));
             let target = (!cancels).then_some((0.0, erle.abs() <= TRUE_DB));
             report(&format!("{name}: ERLE"), erle.into(), "dB", target);
             let near = self.script.near.clone();
-            let (_, sent) = self.take(room, *level, &near, cancels).await.with_context(|| name.clone())?;
+            let (_, sent) = self.take(room, (*level, gain), &near, cancels).await.with_context(|| name.clone())?;
             let lost = lost(&near, &sent, delays(&near, &sent, seconds(FURTHEST)));
             // The browser is not ours to better.
             let target = (!cancels).then_some((0.0, lost.abs() <= TRUE_DB));
@@ -91,8 +93,14 @@ impl Bench {
         Ok(())
     }
 
-    /// The echo at the microphone, and what the browser makes of all that it gets there.
-    async fn take(&mut self, room: &Room, level: f32, near: &[f32], cancels: bool) -> Result<(Vec<f32>, Vec<f32>)> {
+    /// `level` is the echo's beside the voice, dB, and the gain that makes it that. The echo at the microphone, and what the browser makes of all that it gets there.
+    async fn take(
+        &mut self,
+        room: &Room,
+        level: (f32, f32),
+        near: &[f32],
+        cancels: bool,
+    ) -> Result<(Vec<f32>, Vec<f32>)> {
         loop {
             let (echo, sent, is_whole) = self.take_once(room, level, near, cancels).await?;
             if is_whole {
@@ -107,14 +115,14 @@ impl Bench {
     async fn take_once(
         &self,
         room: &Room,
-        level: f32,
+        (level, gain): (f32, f32),
         near: &[f32],
         cancels: bool,
     ) -> Result<(Vec<f32>, Vec<f32>, bool)> {
         let far = &self.script.far;
         let scene = Scene {
             path: room.path(),
-            gain: gain(&echo(far, room), VOICE + level),
+            gain,
             background: noise(far.len(), if near.is_empty() { SILENCE } else { BACKGROUND }),
             far: far.clone(),
             near: near.to_vec(),
