@@ -157,8 +157,23 @@ impl Recording {
         ensure!((loudest / hertz - 1.0).abs() <= 0.01, "not a tone of {hertz} Hz: {found}");
         ensure!((level - dbfs).abs() <= 3.0, "{hertz} Hz should have {dbfs:.1} dBFS: {found}");
         ensure!(level - stranger >= 30.0, "{other} Hz is in it: {found}");
-        ensure!(self.loudness() - level <= 1.0, "something else is in it: {found}");
+        ensure!(self.loudness() - level <= 1.0, "something else is in it: {found}; {}", self.strangers(loudest));
         Ok(())
+    }
+
+    /// The fifths of a second that are louder than a tone of `hertz` in them, or much quieter than the whole: when, and what they are.
+    fn strangers(&self, hertz: f64) -> String {
+        let (block, level) = (self.rate as usize / 5, self.level(hertz));
+        let differs = |loudness: f64, tone: f64| (loudness - tone).abs() > 0.5 || (loudness - level).abs() > 0.5;
+        let describe = |(n, samples): (usize, &[f32])| {
+            let (loudness, tone) = (rms_dbfs(samples), goertzel(samples, self.rate, hertz));
+            let peak = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+            let at = n as f64 / 5.0;
+            let found = format!("at {at:.1} s {loudness:.1} dBFS, {tone:.1} of it the tone, peak {peak:.2}");
+            differs(loudness, tone).then_some(found)
+        };
+        let found: Vec<_> = self.samples.chunks_exact(block).enumerate().filter_map(describe).collect();
+        format!("of {:.1} s, {}", self.seconds(), found.join("; "))
     }
 
     /// Fails unless in at least `share` of the fifths of a second there is a tone of `hertz` at `dbfs`, give or take `within` dB, with
