@@ -37,7 +37,7 @@ pub(crate) const PING_AFTER: Duration = Duration::from_secs(15);
 /// How long the answer may take, …
 const PONG_WITHIN: Duration = Duration::from_secs(5);
 /// … and how long where there is reason to doubt it: two round trips and a busy server's delay, …
-const DOUBTED_PONG_DELAY: Duration = Duration::from_millis(700);
+const DOUBTED_PONG_DELAY: Duration = Duration::from_millis(400);
 /// … but no longer than this, since whoever asks has lost the audio path as well.
 const DOUBTED_PONG_WITHIN: Duration = Duration::from_millis(1_500);
 /// Requests that are kept until the server has them: an offer and the candidates of a machine with many interfaces.

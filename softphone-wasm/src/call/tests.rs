@@ -255,7 +255,7 @@ fn a_socket_that_lost_its_network_is_found_out_and_one_that_did_not_is_kept() {
 
 #[test]
 fn a_doubted_socket_has_as_long_as_its_server_usually_takes() {
-    for (round_trip_ms, patience_ms) in [(10, 720), (300, 1_300), (3_000, 1_500)] {
+    for (round_trip_ms, patience_ms) in [(10, 420), (300, 1_000), (3_000, 1_500)] {
         let mut call = Call::new(hello(), 1, T0);
         feed(&mut call, Input::SocketOpened);
         let answered = T0 + Duration::from_millis(round_trip_ms);

@@ -90,7 +90,13 @@ impl Room {
     pub fn path(&self) -> Path {
         let response = self.response(f64::from(PATH_RATE.hz()));
         let taps = response.into_iter().enumerate().filter(|(_, weight)| *weight != 0.0).collect();
-        Path { taps, down: Resampler::new(RATE, PATH_RATE), up: Resampler::new(PATH_RATE, RATE), coming: Vec::new() }
+        Path {
+            taps,
+            down: Resampler::new(RATE, PATH_RATE),
+            high: HighPass::default(),
+            up: Resampler::new(PATH_RATE, RATE),
+            coming: Vec::new(),
+        }
     }
 
     /// The images of the loudspeaker along one axis: distance from the microphone, and how often the sound was reflected.
@@ -108,12 +114,17 @@ impl Room {
 /// A telephone's voice has nothing above 4 kHz that a room could give back.
 const PATH_RATE: SampleRate = SampleRate::HZ_16000;
 
+/// The lowest note of a laptop's loudspeaker, Hz. Without it a hard room would boom: all its images have the same sign, which Allen and
+/// Berkley take out in the same way, and what codecs leave out of a voice down there would be most of its echo.
+const LOWEST: f32 = 120.0;
+
 /// A sound's way through a room, as it goes on.
 #[derive(Debug)]
 pub struct Path {
     /// Delay and weight of each, the longest last.
     taps: Vec<(usize, f32)>,
     down: Resampler,
+    high: HighPass,
     up: Resampler,
     /// What the microphone will yet get of what was played.
     coming: Vec<f32>,
@@ -123,7 +134,7 @@ impl Path {
     /// What the microphone gets while the loudspeaker plays this; as long, where that is a multiple of 10 ms.
     pub fn process(&mut self, played: &[f32]) -> Vec<f32> {
         let mut low = Vec::with_capacity(played.len() / 2);
-        played.iter().for_each(|sample| self.down.push(*sample, |sample| low.push(sample)));
+        played.iter().for_each(|sample| self.down.push(*sample, |sample| low.push(self.high.process(sample))));
         let longest = self.taps.last().map_or(0, |(delay, _)| *delay);
         self.coming.resize(longest + low.len(), 0.0);
         for (delay, weight) in &self.taps {
@@ -137,9 +148,37 @@ impl Path {
     }
 }
 
+/// What is above [`LOWEST`], at [`PATH_RATE`]: a zero at 0 Hz and one beside it, two poles at the lowest note.
+#[derive(Debug, Default)]
+struct HighPass {
+    before: [f32; 2],
+}
+
+impl HighPass {
+    fn process(&mut self, sample: f32) -> f32 {
+        let angle = std::f32::consts::TAU * LOWEST / PATH_RATE.hz() as f32;
+        let radius = (-angle).exp();
+        let [last, second] = self.before;
+        let next = sample + 2.0 * radius * angle.cos() * last - radius * radius * second;
+        self.before = [next, last];
+        next - (1.0 + radius) * last + radius * second
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_voice_goes_through_the_loudspeaker_and_a_rumble_does_not() {
+        for (hertz, expected) in [(30.0, 0.0..0.2), (300.0, 0.7..1.3), (3_000.0, 0.9..1.1)] {
+            let mut high = HighPass::default();
+            let step = std::f32::consts::TAU * hertz / PATH_RATE.hz() as f32;
+            let sine = (0..16_000_u16).map(|n| high.process((step * f32::from(n)).sin()));
+            let loudest = sine.skip(8_000).fold(0.0, |most: f32, sample| most.max(sample.abs()));
+            assert!(expected.contains(&loudest), "{hertz} Hz comes out {loudest}");
+        }
+    }
 
     #[test]
     fn the_direct_sound_comes_when_it_must_and_the_rest_dies_away_in_time() {
