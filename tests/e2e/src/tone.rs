@@ -143,7 +143,8 @@ impl Recording {
         rms_dbfs(&self.samples)
     }
 
-    /// Fails unless this is a tone of `hertz` (within 1 %) at `dbfs` (within 3 dB) with `other` 30 dB below it.
+    /// Fails unless this is a tone of `hertz` (within 1 %) at `dbfs` (within 3 dB) with `other` 30 dB below it, and nothing else for more
+    /// than a fifth of the time.
     ///
     /// # Errors
     /// What was found instead.
@@ -157,23 +158,25 @@ impl Recording {
         ensure!((loudest / hertz - 1.0).abs() <= 0.01, "not a tone of {hertz} Hz: {found}");
         ensure!((level - dbfs).abs() <= 3.0, "{hertz} Hz should have {dbfs:.1} dBFS: {found}");
         ensure!(level - stranger >= 30.0, "{other} Hz is in it: {found}");
-        ensure!(self.loudness() - level <= 1.0, "something else is in it: {found}; {}", self.strangers(loudest));
+        let strangers = self.strangers(loudest);
+        // What a codec makes of a stream that lost its beginning may burst once; what else is in it, is there for longer.
+        let fifths = self.samples.len() / (self.rate as usize / 5);
+        ensure!(strangers.len() * 5 <= fifths, "something else is in it: {found}; {}", strangers.join("; "));
         Ok(())
     }
 
-    /// The fifths of a second that are louder than a tone of `hertz` in them, or much quieter than the whole: when, and what they are.
-    fn strangers(&self, hertz: f64) -> String {
+    /// The fifths of a second that are at least 1 dB louder than the tone of `hertz` alone is: when, and how.
+    fn strangers(&self, hertz: f64) -> Vec<String> {
         let (block, level) = (self.rate as usize / 5, self.level(hertz));
-        let differs = |loudness: f64, tone: f64| (loudness - tone).abs() > 0.5 || (loudness - level).abs() > 0.5;
         let describe = |(n, samples): (usize, &[f32])| {
-            let (loudness, tone) = (rms_dbfs(samples), goertzel(samples, self.rate, hertz));
+            let loudness = rms_dbfs(samples);
             let peak = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
-            let at = n as f64 / 5.0;
-            let found = format!("at {at:.1} s {loudness:.1} dBFS, {tone:.1} of it the tone, peak {peak:.2}");
-            differs(loudness, tone).then_some(found)
+            let tone = goertzel(samples, self.rate, hertz);
+            let found =
+                format!("{loudness:.1} dBFS at {:.1} s, {tone:.1} of it the tone, peak {peak:.2}", n as f64 / 5.0);
+            (loudness - level > 1.0).then_some(found)
         };
-        let found: Vec<_> = self.samples.chunks_exact(block).enumerate().filter_map(describe).collect();
-        format!("of {:.1} s, {}", self.seconds(), found.join("; "))
+        self.samples.chunks_exact(block).enumerate().filter_map(describe).collect()
     }
 
     /// Fails unless in at least `share` of the fifths of a second there is a tone of `hertz` at `dbfs`, give or take `within` dB, with
@@ -316,6 +319,19 @@ mod tests {
         torn.samples.drain(48_000..48_055);
         assert!(torn.require_only(440.0, -7.0, 1000.0).is_ok());
         assert!(mix(&[(440, -7.0), (2000, -9.0)]).require_only(440.0, -7.0, 1000.0).is_err());
+    }
+
+    #[test]
+    fn a_burst_is_no_other_sound_and_one_that_stays_is() {
+        let burst = |samples: usize| {
+            let mut sound = mix(&[(1000, -12.0)]);
+            let loud = Recording::sine(300, -3.0, 1).samples.into_iter().take(samples);
+            sound.samples.iter_mut().skip(9_600).zip(loud).for_each(|(sample, loud)| *sample += loud);
+            sound.require_only(1000.0, -12.0, 440.0)
+        };
+        assert!(burst(2 * 9_600).is_ok());
+        let failed = burst(3 * 9_600).map_err(|error| error.to_string());
+        assert!(failed.as_ref().is_err_and(|error| error.contains("-2.5 dBFS at 0.2 s")), "{failed:?}");
     }
 
     #[test]
