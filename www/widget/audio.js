@@ -14,6 +14,7 @@ const FETCH_AGAIN_MS = 1000;
  * @property {(own: number, far: number) => void} onLevels both sides' levels in dBov
  * @property {(digit: string) => void} onDigit the engine has heard a key of the far end
  * @property {(frame: ArrayBuffer) => void} onFrame a frame is to be sent
+ * @property {() => string | undefined} quality what a frame of Opus may cost: a word of `Quality`
  * @property {(runs: boolean) => void} onOpus frames are of Opus from now on, or of G.711 again
  * @property {(usable: boolean) => void} onUsable whether the engine's track carries the voice, or the microphone's must
  */

@@ -18,7 +18,7 @@
  * @property {(length: number) => number} push
  * @property {() => number} take
  * @property {WebAssembly.Table} __indirect_function_table
- * @property {(first: number) => void} use_opus
+ * @property {(first: number, samples: number) => void} use_opus
  * @property {() => number} played
  * @property {() => number} concealed
  */
@@ -44,7 +44,7 @@ registerProcessor("ringlet-line", class extends AudioWorkletProcessor {
     this.port.onmessage = ({ data }) => {
       if (data === null) this.port.postMessage({ played: line.played(), concealed: line.concealed() });
       else if (typeof data === "boolean") line.open(Number(data));
-      else if (data.opus) this.useOpus(data.opus);
+      else if (data.opus) this.useOpus(data);
       else if (data.byteLength <= this.frame.length) {
         this.frame.set(new Uint8Array(data));
         line.push(data.byteLength);
@@ -55,17 +55,18 @@ registerProcessor("ringlet-line", class extends AudioWorkletProcessor {
   /**
    * Has the line speak Opus, and says whether it does. The line reaches the other module through entries of its own table: so neither
    * imports anything. Compiled beside the audio thread, the module costs that its instantiation.
-   * @param {ArrayBuffer} module
+   * @param {{opus: ArrayBuffer, quality: number}} module
    */
-  async useOpus(module) {
+  async useOpus({ opus: module, quality }) {
     try {
       const { instance } = await WebAssembly.instantiate(module);
-      const opus = /** @type {Record<string, () => number>} */ (instance.exports);
-      if (!opus["init"]?.()) throw new RangeError("no Opus");
+      const opus = /** @type {Record<string, (parameter?: number) => number>} */ (instance.exports);
+      const samples = opus["init"]?.(quality);
+      if (!samples) throw new RangeError("no Opus");
       const { __indirect_function_table: table } = this.line;
       const first = table.grow(OPUS.length);
       OPUS.forEach((name, at) => table.set(first + at, opus[name]));
-      this.line.use_opus(first);
+      this.line.use_opus(first, samples);
       this.hasOpus = true;
       this.port.postMessage(true);
     } catch {
@@ -75,7 +76,7 @@ registerProcessor("ringlet-line", class extends AudioWorkletProcessor {
 
   leaveOpus() {
     this.hasOpus = false;
-    this.line.use_opus(0);
+    this.line.use_opus(0, 0);
     this.port.postMessage(false);
   }
 

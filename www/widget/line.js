@@ -5,6 +5,9 @@
  * Not here: when that is (the phone), what a frame is (softphone-wasm/modules/line), and who carries it (panel.js).
  */
 
+/** What the audio may cost, by the numbers of softphone-wasm/modules/opus/src/abi.rs. Whatever else is chosen is the first. */
+const QUALITIES = ["standard", "saver", "best"];
+
 /** A worker that has not run Opus by then has stopped, or is on a machine that Opus is too much for: elsewhere it takes less than a second. */
 const TRIED_WITHIN_MS = 20000;
 
@@ -13,11 +16,11 @@ const TRIED_WITHIN_MS = 20000;
  * @param {AudioNode} output plays what is heard
  * @param {AudioNode} engine its output is spoken, its second input hears what is played
  * @param {(id: string) => string} asset finds addresses
- * @param {Pick<import("./audio.js").Reports, "onFrame" | "onOpus">} reports
+ * @param {Pick<import("./audio.js").Reports, "onFrame" | "onOpus" | "quality">} reports
  * @returns {Promise<MessagePort>} takes frames that came, and whether the line is open; it begins closed. Asked by
  *   `null`, it tells its counts
  */
-export async function connect(output, engine, asset, { onFrame, onOpus }) {
+export async function connect(output, engine, asset, { onFrame, onOpus, quality }) {
   const { context } = output;
   const [response] = await Promise.all([
     fetch(asset("line-wasm")),
@@ -42,7 +45,7 @@ export async function connect(output, engine, asset, { onFrame, onOpus }) {
   line.connect(output);
   // For its level, its keys and the canceller. A circle of nodes is silent unless there is a delay in it; a block is the least.
   line.connect(new DelayNode(context)).connect(engine, 0, 1);
-  addOpus(asset, line.port).then(
+  addOpus(asset, line.port, Math.max(QUALITIES.indexOf(quality() ?? ""), 0)).then(
     (tried) => { worker = tried; },
     (error) => console.warn("Ringlet: frames stay of G.711.", error),
   );
@@ -54,9 +57,10 @@ export async function connect(output, engine, asset, { onFrame, onOpus }) {
  * the first frame, which the audio thread does not have; what the worker has compiled it finds done, for as long as the worker lives.
  * @param {(id: string) => string} asset finds addresses
  * @param {MessagePort} line
+ * @param {number} quality
  * @returns {Promise<Worker>} to be ended when the line has answered
  */
-async function addOpus(asset, line) {
+async function addOpus(asset, line, quality) {
   const response = await fetch(asset("opus-wasm"), { priority: "low" });
   if (!response.ok) throw new Error(`${response.status} ${response.url}`);
   const bytes = await response.arrayBuffer();
@@ -73,6 +77,6 @@ async function addOpus(asset, line) {
     worker.terminate();
     throw error;
   }
-  line.postMessage({ opus: bytes }, [bytes]);
+  line.postMessage({ opus: bytes, quality }, [bytes]);
   return worker;
 }

@@ -280,6 +280,7 @@ function startGraph() {
       onDigit: (digit) => phone?.keyHeard(digit),
       onFrame: (frame) => phone?.sendFrame(frame),
       onOpus: (runs) => phone?.useOpus(runs),
+      quality: () => settings.current().quality,
       onUsable(usable) {
         engineUsable = usable;
         send();

@@ -25,11 +25,12 @@ function line() {
     spoken: new Float32Array(buffer, it.spoken_ptr(), it.max_frames()),
     heard: new Float32Array(buffer, it.heard_ptr(), it.max_frames()),
     frame: new Uint8Array(buffer, it.frame_ptr(), it.max_frame()),
-    useOpus() {
-      assert.equal(codec.init(), 1);
+    useOpus(quality = 0) {
+      const samples = codec.init(quality);
+      assert.equal(samples, quality === 1 ? 480 : 160);
       const first = it.__indirect_function_table.grow(OPUS.length);
       OPUS.forEach((name, at) => it.__indirect_function_table.set(first + at, codec[name]));
-      it.use_opus(first);
+      it.use_opus(first, samples);
     },
   };
 }
@@ -44,7 +45,7 @@ test("it computes the same bits as a native build", () => {
 test("before init nothing is coded, and senseless places and lengths do no harm", () => {
   const it = opus();
   assert.deepEqual([it.encode(160), it.decode(10), it.recover(10, 160), it.conceal(160), it.has_redundancy(10)], [0, 0, 0, 0, 0]);
-  it.init();
+  it.init(0);
   const [bytes, far] = [it.memory.buffer.byteLength, 0xffffffff];
   [318, 319, far].forEach((at) => it.set_word(at, -1));
   [959, 960, far].forEach((at) => it.set_sample(at, 1));
@@ -68,7 +69,7 @@ test("it takes over from G.711 in mid-call between two lines, and neither memory
       near.useOpus();
       sizes = [near, far].flatMap(({ it, codec }) => [it.memory.buffer.byteLength, codec.memory.buffer.byteLength]);
     }
-    if (block === (4 * RATE) / BLOCK) near.it.use_opus(0);
+    if (block === (4 * RATE) / BLOCK) near.it.use_opus(0, 0);
     for (let at = 0; at < BLOCK; at++) near.spoken[at] = 0.5 * Math.sin((2 * Math.PI * HZ * (block * BLOCK + at)) / RATE);
     near.it.process(BLOCK);
     for (let length = near.it.take(); length; length = near.it.take()) {
@@ -92,14 +93,42 @@ test("it takes over from G.711 in mid-call between two lines, and neither memory
   assert.deepEqual([near, far].flatMap(({ it, codec }) => [it.memory.buffer.byteLength, codec.memory.buffer.byteLength]), sizes);
 });
 
+test("who saves sends a packet of 60 ms where others send three, and hardly any in silence", () => {
+  const sent = [0, 1, 2].map((quality) => {
+    const { it, spoken, frame, useOpus } = line();
+    it.init(RATE);
+    it.open(1);
+    useOpus(quality);
+    const counts = [[0, 0], [0, 0]];
+    for (let block = 0; block < (8 * RATE) / BLOCK; block++) {
+      const count = counts[Number(block >= (4 * RATE) / BLOCK)];
+      for (let at = 0; at < BLOCK; at++) {
+        const time = (block * BLOCK + at) / RATE;
+        spoken[at] = time < 4 ? 0.2 * Math.sin(2 * Math.PI * HZ * time) * Math.sin(2 * Math.PI * 4 * time) : 0;
+      }
+      it.process(BLOCK);
+      for (let length = it.take(); length; length = it.take()) {
+        assert.equal(frame[0] & 0x7f, 111);
+        count[0]++;
+        count[1] += length;
+      }
+    }
+    return counts;
+  });
+  const [[standard, silence], [saver, saved], [best]] = sent;
+  const all = JSON.stringify(sent);
+  assert.ok(standard[0] >= 198 && silence[0] >= 198 && saver[0] <= 67 && saved[0] <= 20, all);
+  assert.ok(saver[1] < 0.7 * standard[1] && standard[1] < 0.85 * best[1], all);
+});
+
 test("a table without the module's functions is a trap, from which the line goes on with G.711", () => {
   const { it, frame } = line();
   it.init(RATE);
   it.open(1);
   const first = it.__indirect_function_table.grow(OPUS.length);
-  assert.throws(() => it.use_opus(first), WebAssembly.RuntimeError);
+  assert.throws(() => it.use_opus(first, 160), WebAssembly.RuntimeError);
   assert.throws(() => { for (let block = 0; block < 20; block++) it.process(BLOCK); }, WebAssembly.RuntimeError);
-  it.use_opus(0);
+  it.use_opus(0, 0);
   for (let block = 0; block < 20; block++) it.process(BLOCK);
   assert.equal(it.take(), 167);
   assert.equal(frame[0] & 0x7f, 0);
@@ -107,7 +136,7 @@ test("a table without the module's functions is a trap, from which the line goes
 
 test("encoding and decoding take a small share of real time", (t) => {
   const it = opus();
-  it.init();
+  it.init(0);
   const times = [];
   for (let piece = 0, at = 0; piece < 600; piece++) {
     for (let n = 0; n < 160; n++, at++) it.set_sample(n, Math.round(9_000 * Math.sin(at / 7) * Math.sin(at / 900)));

@@ -1,6 +1,7 @@
 //! Calls from networks that let no WebRTC pass: audio goes as frames over the WebSocket, and moves up when WebRTC passes again.
 
 use crate::Program;
+use crate::quality::{VOICE, choose};
 use anyhow::{Context as _, Result, ensure};
 use e2e::browser::Browser;
 use e2e::firewall::Dropped;
@@ -25,6 +26,9 @@ const BLURRED: usize = 4_000;
 /// What frames say that they are.
 const G711: &str = "0";
 const OPUS: &str = "111";
+
+/// The count of Opus' frames, where the other two are of bytes.
+const FRAMES_OF_OPUS: &str = "'frames of 111'";
 
 /// How Opus comes to the panel.
 #[derive(Clone, Copy)]
@@ -56,6 +60,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     let phone = || Stage::with(FarEnd::Phone);
     program.test("without_udp_and_tcp_audio_goes_as_frames", phone(), no_media);
     program.test("frames_are_as_loud_and_where_the_desk_has_them_played", phone(), set);
+    program.test("who_saves_has_frames_of_60_ms_each_way", Stage::with(FarEnd::Echo(1)), saves);
     program.test("a_call_that_loses_udp_and_tcp_goes_on_as_frames", phone(), loses_udp);
     let mut stage = Stage::with(FarEnd::Scenario("answers-at-once", &[("media_port", "30000")]));
     // The tone that tells the far end that the shopper is away would count as sound.
@@ -150,6 +155,35 @@ async fn moves_to_opus(scene: &mut Scene) -> Result<Stretch> {
     tokio::time::sleep(Duration::from_millis(500)).await;
     ensure!(traffic(&scene.browser, G711).await? == before, "some frames are of G.711 still");
     Ok(stretch)
+}
+
+/// A shopper who speaks, and hears that again.
+async fn saves(scene: &mut Scene) -> Result<()> {
+    let _blocked = [Dropped::udp(MEDIA_PORT)?, Dropped::tcp(MEDIA_PORT)?];
+    prepare(&scene.browser, Opus::Held).await?;
+    scene.browser.before_every_page(VOICE).await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.buttons().await?;
+    choose(&scene.browser, "saver").await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    come(&scene.browser, G711).await?;
+    scene.browser.in_panel("letOpus()").await?;
+    come(&scene.browser, OPUS).await?;
+    // What was on its way goes and comes again.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let frames = rate(&scene.browser, FRAMES_OF_OPUS).await?;
+    let bytes = rate(&scene.browser, OPUS).await?;
+    let all = format!("each way {frames:.1?} frames and {bytes:.0?} bytes a second");
+    for (frames, bytes) in frames.into_iter().zip(bytes) {
+        ensure!(frames > 8.0 && frames < 20.0, "{all}");
+        // 12 kbit/s, the gateway's with as much again for redundancy, and a head of 7 bytes for each frame.
+        ensure!(bytes > 500.0 && bytes < 2_900.0, "{all}");
+    }
+    eventually("the panel plays something", SOON, async || listen(&scene.browser).await).await?;
+    let heard = scene.browser.heard(3).await?.steady(2.0)?.loudness();
+    ensure!(heard > SILENT_DBFS, "the shopper hears {heard:.1} dBFS");
+    scene.browser.hang_up().await
 }
 
 async fn set(scene: &mut Scene) -> Result<()> {
@@ -320,6 +354,8 @@ async fn prepare(browser: &Browser, opus: Opus) -> Result<()> {
                if (!(data instanceof ArrayBuffer)) return;
                const kind = new Uint8Array(data)[0] & 127;
                side[kind] = (side[kind] ?? 0) + data.byteLength;
+               const frames = 'frames of ' + kind;
+               side[frames] = (side[frames] ?? 0) + 1;
              }};
              const send = WebSocket.prototype.send;
              WebSocket.prototype.send = function (data) {{

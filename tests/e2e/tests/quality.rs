@@ -3,6 +3,7 @@
 
 use crate::Program;
 use anyhow::{Result, bail, ensure};
+use e2e::browser::Browser;
 use e2e::firewall::Dropped;
 use e2e::ringlet::SHOP_URL;
 use e2e::scene::{FarEnd, Scene, Stage};
@@ -31,7 +32,7 @@ const BELIEVED: Duration = Duration::from_secs(25);
 
 /// Keeps the peer connection, and makes the microphone a voice: a pitch of 130 Hz in syllables. Redundancy is for speech; an
 /// even tone has none.
-const VOICE: &str = "
+pub(crate) const VOICE: &str = "
     if (location.pathname !== '/panel') return;
     const Peer = RTCPeerConnection;
     window.RTCPeerConnection = class extends Peer {
@@ -165,14 +166,20 @@ async fn counted(scene: &Scene) -> Result<Counted> {
     Ok(Counted { at_ms, sent, sent_bytes, got, got_bytes, redundant, lost })
 }
 
+/// Gives the script tag its `data-quality`.
+pub(crate) async fn choose(browser: &Browser, quality: &str) -> Result<()> {
+    let tag = "document.querySelector('script[data-merchant]').dataset";
+    browser.in_page(&format!("{tag}.quality = '{quality}'; return null")).await.map(drop)
+}
+
 /// A call that is answered and heard both ways.
 async fn call(scene: &mut Scene, quality: Option<&str>) -> Result<()> {
     scene.browser.before_every_page(VOICE).await?;
     scene.browser.show(SHOP_URL).await?;
     scene.browser.buttons().await?;
-    let quality = quality.map_or("null".to_owned(), |quality| format!("'{quality}'"));
-    let tag = "document.querySelector('script[data-merchant]').dataset";
-    scene.browser.in_page(&format!("if ({quality}) {tag}.quality = {quality}; return null")).await?;
+    if let Some(quality) = quality {
+        choose(&scene.browser, quality).await?;
+    }
     scene.browser.click_button().await?;
     scene.browser.is_answered().await?;
     // Ringback is heard before; the far end's echo of the first word comes later than the answer.

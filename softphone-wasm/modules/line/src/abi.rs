@@ -15,7 +15,7 @@
 //! | `push(length) -> i32` | takes a frame of so many bytes from the buffer; 1 when it can be played, else 0 |
 //! | `take() -> i32` | puts the next frame that is to go into the buffer; its length, 0 when there is none |
 //! | `__indirect_function_table` | the table, which may grow: the worklet puts the Opus module's functions there |
-//! | `use_opus(first)` | speaks and understands Opus from now on, with the eleven functions of [`Opus`], in its order, that stand in the table from entry `first` on; with 0, G.711 again |
+//! | `use_opus(first, samples)` | speaks and understands Opus from now on, in packets of so many samples, with the eleven functions of [`Opus`], in its order, that stand in the table from entry `first` on; with 0, G.711 again |
 //! | `played() -> f64` | how many samples of what came were played out, at 8,000 Hz |
 //! | `concealed() -> f64` | how many of these stand for what was not there in time |
 
@@ -117,7 +117,7 @@ extern "C" fn take() -> usize {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn use_opus(first: usize) {
+extern "C" fn use_opus(first: usize, samples: usize) {
     let opus = (first != 0).then(|| Opus {
         set_word: entry(first),
         word: entry(first + 1),
@@ -131,7 +131,7 @@ extern "C" fn use_opus(first: usize) {
         reset_encoder: entry(first + 9),
         reset_decoder: entry(first + 10),
     });
-    with_line(|line| line.use_opus(opus));
+    with_line(|line| line.use_opus(opus, samples));
 }
 
 /// The function at an entry of the table. It must be the worklet's; where another stands, or none, its call is a trap and no more.

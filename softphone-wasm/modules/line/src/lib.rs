@@ -1,5 +1,5 @@
 //! The line: audio as frames both ways, for a call whose network lets no WebRTC pass. The microphone's samples go to 8 kHz and into frames of
-//! 20 ms; frames that come are played out through an adaptive jitter buffer and brought to the context's rate. They are of G.711, or of
+//! 20 ms, or of up to 60 where the shopper saves; frames that come are played out through an adaptive jitter buffer and brought to the context's rate. They are of G.711, or of
 //! Opus once the module that codes it is there ([`opus`]): its head says of each frame what it is, and playout goes on over the change.
 //!
 //! A module of its own, fetched only when it is needed: a call over WebRTC does without these bytes. No strings, no allocation, no imports;
@@ -15,18 +15,21 @@ pub mod opus;
 #[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 mod tests;
 
-use crate::opus::{Coder, Opus};
+use crate::opus::{Coded, Coder, Opus};
 use dsp::g711::Law;
 use dsp::playout::{Arrival, Config, Packet, Playout, SampleTime};
 use dsp::resample::{Decimator, Interpolator, Kernel};
 use dsp::{SampleRate, units};
 use frame::{Frame, HEADER_BYTES, Kind};
 
-/// Samples in a frame that goes: 20 ms.
+/// Samples in a frame of G.711 that goes: 20 ms.
 const FRAME: usize = 160;
 
-/// The bytes of a frame that goes.
-const FRAME_BYTES: usize = HEADER_BYTES + FRAME;
+/// Samples in the longest frame that goes: 60 ms of Opus, or of G.711 in the place of Opus that failed.
+const LONGEST_FRAME: usize = 3 * FRAME;
+
+/// The most bytes of a frame that goes.
+const FRAME_BYTES: usize = HEADER_BYTES + LONGEST_FRAME;
 
 /// Samples that are played out at a time: 5 ms, since a larger block delays by as much.
 const BLOCK: usize = 40;
@@ -63,8 +66,10 @@ pub struct Line {
     next: usize,
     law: Law,
     coder: Coder,
-    spoken: [i16; FRAME],
+    spoken: [i16; LONGEST_FRAME],
     filled: usize,
+    /// Samples that the next frame holds.
+    size: usize,
     sequence: u16,
     timestamp: u32,
     marker: bool,
@@ -89,8 +94,9 @@ impl Line {
             next: BLOCK,
             law: Law::Mu,
             coder: Coder::default(),
-            spoken: [0; FRAME],
+            spoken: [0; LONGEST_FRAME],
             filled: 0,
+            size: FRAME,
             sequence: 0,
             timestamp: 0,
             marker: true,
@@ -110,8 +116,9 @@ impl Line {
         self.coder.reset_encoder();
     }
 
-    /// Speaks Opus from the next frame on, and understands it; or G.711 again.
-    pub fn use_opus(&mut self, opus: Option<Opus>) {
+    /// Speaks Opus from the next frame on, of so many `samples` at 8 kHz, 60 ms at most, and understands it; or G.711 again.
+    pub fn use_opus(&mut self, opus: Option<Opus>, samples: usize) {
+        self.size = if opus.is_some() { samples.clamp(FRAME, LONGEST_FRAME) } else { FRAME };
         self.coder = Coder::new(opus);
         self.coder.reset_encoder();
     }
@@ -184,13 +191,20 @@ impl Line {
             *slot = units::to_i16(sample);
         }
         self.filled += 1;
-        if self.filled < FRAME {
+        if self.filled < self.size {
             return;
         }
-        self.filled = 0;
-        let mut payload = [0; FRAME];
-        let (kind, length) = self.code(&mut payload);
-        let payload = payload.get(..length).unwrap_or_default();
+        let samples = core::mem::take(&mut self.filled);
+        let mut payload = [0; LONGEST_FRAME];
+        match self.code(samples, &mut payload) {
+            Some((kind, length)) => self.put(kind, payload.get(..length).unwrap_or_default()),
+            None => self.marker = true,
+        }
+        self.timestamp = self.timestamp.wrapping_add(samples as u32);
+    }
+
+    /// Puts a frame that goes to those that wait. Where they are too many it is left out, and its number with it.
+    fn put(&mut self, kind: Kind, payload: &[u8]) {
         let Self { marker, sequence, timestamp, .. } = *self;
         let timestamp = timestamp.wrapping_mul(kind.clock() / SampleRate::HZ_8000.hz());
         let frame = Frame { kind, marker, sequence, timestamp, payload };
@@ -202,20 +216,21 @@ impl Line {
         }
         self.marker = false;
         self.sequence = sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
     }
 
-    /// Codes what was spoken; what it is then, and how long.
-    fn code(&mut self, payload: &mut [u8; FRAME]) -> (Kind, usize) {
-        match self.coder.encode(&self.spoken, payload) {
-            0 => {
+    /// Codes the first `samples` that were spoken; what that is then, and how long. `None` when it need not be sent.
+    fn code(&mut self, samples: usize, payload: &mut [u8; LONGEST_FRAME]) -> Option<(Kind, usize)> {
+        let spoken = self.spoken.get(..samples).unwrap_or(&self.spoken);
+        match self.coder.encode(spoken, payload) {
+            Coded::Packet(length) => Some((Kind::Opus, length)),
+            Coded::LeftOut => None,
+            Coded::Failed => {
                 let kind = match self.law {
                     Law::Mu => Kind::Pcmu,
                     Law::A => Kind::Pcma,
                 };
-                (kind, self.law.encode(&self.spoken, payload))
+                Some((kind, self.law.encode(spoken, payload)))
             }
-            length => (Kind::Opus, length),
         }
     }
 }

@@ -13,6 +13,9 @@ use frame::Kind;
 /// Bytes that pass at a time.
 const WORD: usize = 4;
 
+/// What an encoder makes of a piece that discontinuous transmission leaves out, in bytes: such a packet need not be sent.
+const DTX_PACKET: usize = 2;
+
 /// What the Opus module exports, in the order in which the worklet puts it into the table. `abi.rs` of that module says what each does.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "they are documented where they are defined")]
@@ -45,6 +48,17 @@ impl Opus {
     }
 }
 
+/// What became of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coded {
+    /// A packet of so many bytes.
+    Packet(usize),
+    /// Nobody speaks: nothing need be sent.
+    LeftOut,
+    /// There is no Opus, or it does not do as it should.
+    Failed,
+}
+
 /// Codes what is spoken and decodes what came, each packet of which says what it is: its first byte is a frame's kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Coder {
@@ -62,16 +76,20 @@ impl Coder {
         self.opus.is_some()
     }
 
-    /// Codes a piece as Opus; 0 where there is none.
-    pub(crate) fn encode(&self, piece: &[i16], packet: &mut [u8]) -> usize {
-        let Some(opus) = &self.opus else { return 0 };
-        piece.iter().enumerate().for_each(|(at, sample)| (opus.set_sample)(at, i32::from(*sample)));
+    /// Codes as many samples as a packet holds.
+    pub(crate) fn encode(&self, samples: &[i16], packet: &mut [u8]) -> Coded {
+        let Some(opus) = &self.opus else { return Coded::Failed };
+        samples.iter().enumerate().for_each(|(at, sample)| (opus.set_sample)(at, i32::from(*sample)));
         let length = (opus.encode)(packet.len()).min(packet.len());
         for (at, bytes) in packet.chunks_mut(WORD).take(length.div_ceil(WORD)).enumerate() {
             let word = (opus.word)(at).to_le_bytes();
             bytes.iter_mut().zip(word).for_each(|(to, from)| *to = from);
         }
-        length
+        match length {
+            0 => Coded::Failed,
+            ..=DTX_PACKET => Coded::LeftOut,
+            _ => Coded::Packet(length),
+        }
     }
 
     pub(crate) fn reset_encoder(&self) {

@@ -5,6 +5,7 @@ use crate::opus::Opus;
 use dsp::playout::Codec as _;
 use dsp::tone::Sine;
 use dsp::{Dbm0, Hertz, spectrum};
+use opus_module::Quality;
 use opus_module::vectors::Voice;
 use std::boxed::Box;
 use std::cell::RefCell;
@@ -17,6 +18,8 @@ struct Pair {
     near: Line,
     far: Line,
     speaker: Box<dyn FnMut() -> f32>,
+    /// Frames that are held back, and how many come at once then: as over a TCP connection.
+    late: (usize, usize),
     on_the_way: Vec<Vec<u8>>,
     heard: Vec<f32>,
     sent: Vec<Vec<u8>>,
@@ -33,11 +36,11 @@ impl Pair {
         let (mut near, mut far) = (Line::new(rate).unwrap(), Line::new(rate).unwrap());
         near.open(true);
         far.open(true);
-        Self { near, far, speaker: Box::new(speaker), on_the_way: Vec::new(), heard: Vec::new(), sent: Vec::new() }
+        let (on_the_way, heard, sent) = (Vec::new(), Vec::new(), Vec::new());
+        Self { near, far, speaker: Box::new(speaker), late: (5, 3), on_the_way, heard, sent }
     }
 
-    /// A block is spoken, and another heard. Frames come 5 frames late, in bursts of three, as over a TCP connection; those that `passes`
-    /// refuses by their number were left out.
+    /// A block is spoken, and another heard. Frames that `passes` refuses by their number were left out.
     fn turn(&mut self, passes: impl Fn(usize) -> bool) {
         let mut out = [0.0; 128];
         let spoken: Vec<f32> = (0..128).map(|_| (self.speaker)()).collect();
@@ -53,8 +56,9 @@ impl Pair {
                 self.on_the_way.push(bytes[..length].to_vec());
             }
         }
-        if self.on_the_way.len() >= 8 {
-            self.on_the_way.drain(..3).for_each(|frame| assert!(self.far.push(&frame)));
+        let (held, burst) = self.late;
+        while self.on_the_way.len() >= held + burst {
+            self.on_the_way.drain(..burst).for_each(|frame| assert!(self.far.push(&frame)));
         }
         self.far.process(&[0.0; 128], &mut out);
         self.heard.extend_from_slice(&out);
@@ -128,11 +132,11 @@ fn a_closed_line_says_nothing_and_what_is_no_frame_does_no_harm() {
 fn opus_takes_over_and_leaves_again_and_nothing_is_lost_doubled_or_moved() {
     let mut pair = Pair::new(RATE);
     pair.run(2);
-    pair.far.use_opus(Some(native::HEARS));
-    pair.near.use_opus(Some(native::OPUS));
+    pair.far.use_opus(Some(native::HEARS), FRAME);
+    pair.near.use_opus(Some(native::OPUS), FRAME);
     let before = pair.far.playout.stats();
     pair.run(2);
-    pair.near.use_opus(None);
+    pair.near.use_opus(None, 0);
     pair.run(2);
 
     let frames: Vec<_> = pair.sent.iter().map(|bytes| Frame::read(bytes).unwrap()).collect();
@@ -164,11 +168,11 @@ fn opus_takes_over_and_leaves_again_and_nothing_is_lost_doubled_or_moved() {
 #[test]
 fn opus_takes_less_than_half_of_what_g711_takes() {
     let mut pair = Pair::new(RATE);
-    pair.near.use_opus(Some(native::OPUS));
-    pair.far.use_opus(Some(native::HEARS));
+    pair.near.use_opus(Some(native::OPUS), FRAME);
+    pair.far.use_opus(Some(native::HEARS), FRAME);
     pair.run(4);
     let bytes: usize = pair.sent.iter().map(Vec::len).sum();
-    let share = bytes as f32 / (pair.sent.len() * FRAME_BYTES) as f32;
+    let share = bytes as f32 / (pair.sent.len() * (HEADER_BYTES + FRAME)) as f32;
     assert!(share < 0.5, "{share}");
 }
 
@@ -182,8 +186,8 @@ fn what_opus_loses_comes_from_the_next_frame_and_else_from_its_own_concealment()
         }
         spoken.next().unwrap()
     });
-    pair.near.use_opus(Some(native::OPUS));
-    pair.far.use_opus(Some(native::HEARS));
+    pair.near.use_opus(Some(native::OPUS), FRAME);
+    pair.far.use_opus(Some(native::HEARS), FRAME);
     for _ in 0..10 * 8_000 / 128 {
         // One in ten.
         pair.turn(|number| number % 10 != 0);
@@ -196,23 +200,73 @@ fn what_opus_loses_comes_from_the_next_frame_and_else_from_its_own_concealment()
 #[test]
 fn a_line_whose_opus_fails_goes_on_with_g711() {
     let mut pair = Pair::new(RATE);
-    pair.far.use_opus(Some(Opus { decode: native::fails, ..native::HEARS }));
-    pair.near.use_opus(Some(Opus { encode: native::fails, ..native::OPUS }));
+    pair.far.use_opus(Some(Opus { decode: native::fails, ..native::HEARS }), FRAME);
+    pair.near.use_opus(Some(Opus { encode: native::fails, ..native::OPUS }), FRAME);
     pair.run(1);
     assert!(pair.kinds().iter().all(|kind| *kind == Kind::Pcmu));
-    pair.near.use_opus(Some(native::OPUS));
+    pair.near.use_opus(Some(native::OPUS), FRAME);
     pair.run(1);
     assert!(pair.kinds().contains(&Kind::Opus));
-    pair.near.use_opus(None);
+    pair.near.use_opus(None, 0);
     pair.run(2);
     let heard = &pair.heard[3 * RATE.hz() as usize..];
     assert!(level(heard, RATE).abs() < 1.0, "{} dB", level(heard, RATE));
 }
 
+#[test]
+fn who_saves_is_heard_as_well_and_a_pause_of_speech_moves_nothing() {
+    native::choose(Quality::Saver);
+    // A second of speech, a second of nothing.
+    let (mut sine, mut at) = (Sine::new(RATE, Hertz(1_000.0), Dbm0(-10.0)), 0);
+    let mut pair = Pair::with(RATE, move || {
+        at += 1;
+        let sample = sine.next_sample();
+        if at / RATE.hz() % 2 == 0 { sample } else { 0.0 }
+    });
+    // In a pause nothing comes that could push on what is held back.
+    pair.late = (0, 1);
+    pair.near.use_opus(Some(native::OPUS), 3 * FRAME);
+    pair.far.use_opus(Some(native::HEARS), FRAME);
+    pair.run(20);
+
+    let frames: Vec<_> = pair.sent.iter().map(|bytes| Frame::read(bytes).unwrap()).collect();
+    assert!(frames.len() < 240, "{} frames in 20 s", frames.len());
+    for (frame, next) in frames.iter().zip(frames.iter().skip(1)) {
+        assert_eq!((frame.kind, next.sequence), (Kind::Opus, frame.sequence + 1));
+        let ticks = next.timestamp - frame.timestamp;
+        assert!(ticks % 2_880 == 0 && next.marker == (ticks > 2_880), "{ticks} ticks of 48 kHz before {next:?}");
+    }
+    let stats = pair.far.playout.stats();
+    assert_eq!((stats.late, stats.overflowed, stats.malformed, stats.restarts), (0, 0, 0, 0), "{stats:?}");
+    let spoken = |second: usize| &pair.heard[second * RATE.hz() as usize + 24_000..][..RATE.hz() as usize / 4];
+    for second in (10..18).step_by(2) {
+        let [tone, pause] = [second, second + 1].map(|second| level(spoken(second), RATE));
+        assert!(tone.abs() < 2.0 && pause < -40.0, "{tone} dB, and {pause} dB in the pause, after {second} s");
+    }
+}
+
+#[test]
+fn opus_that_fails_or_goes_in_the_middle_of_a_long_frame_loses_none_of_it() {
+    native::choose(Quality::Saver);
+    let mut pair = Pair::new(RATE);
+    pair.near.use_opus(Some(Opus { encode: native::fails, ..native::OPUS }), 3 * FRAME);
+    pair.run(2);
+    (0..13).for_each(|_| pair.turn(|_| true));
+    pair.near.use_opus(None, 0);
+    pair.run(2);
+    let frames: Vec<_> = pair.sent.iter().map(|bytes| Frame::read(bytes).unwrap()).collect();
+    for (frame, next) in frames.iter().zip(frames.iter().skip(1)) {
+        assert_eq!((next.kind, next.sequence), (Kind::Pcmu, frame.sequence + 1));
+        assert_eq!((next.timestamp - frame.timestamp) as usize, frame.payload.len());
+    }
+    let steady = &pair.heard[RATE.hz() as usize..];
+    assert!(level(steady, RATE).abs() < 1.0, "{} dB", level(steady, RATE));
+}
+
 /// The Opus module as the worklet would hand it over, in a native build.
 mod native {
     use super::*;
-    use opus_module::{Decoder, Encoder, LONGEST, MAX_PACKET, PIECE};
+    use opus_module::{Decoder, Encoder, LONGEST, MAX_PACKET, Quality};
 
     pub(super) const OPUS: Opus = Opus {
         set_word,
@@ -231,6 +285,11 @@ mod native {
     /// The same, but for what its line says, which is of G.711: there is one encoder.
     pub(super) const HEARS: Opus = Opus { encode: fails, ..OPUS };
 
+    /// Has the encoder code like this from now on.
+    pub(super) fn choose(quality: Quality) {
+        with(|module| module.encoder = Encoder::new(quality).unwrap());
+    }
+
     struct Module {
         encoder: Encoder,
         decoder: Decoder,
@@ -241,7 +300,7 @@ mod native {
     thread_local! {
         /// Each test has its own.
         static MODULE: RefCell<Module> = RefCell::new(Module {
-            encoder: Encoder::new().unwrap(),
+            encoder: Encoder::new(Quality::Standard).unwrap(),
             decoder: Decoder::new().unwrap(),
             packet: [0; MAX_PACKET + 1],
             samples: [0; LONGEST],
@@ -279,7 +338,7 @@ mod native {
 
     extern "C" fn encode(room: usize) -> usize {
         with(|Module { encoder, packet, samples, .. }| {
-            encoder.encode(samples.first_chunk::<PIECE>().unwrap(), &mut packet[..room])
+            encoder.encode(&samples[..encoder.samples()], &mut packet[..room])
         })
     }
 

@@ -5,10 +5,10 @@
 //! | export | meaning |
 //! | --- | --- |
 //! | `memory` | the linear memory; nobody outside looks into it |
-//! | `init() -> i32` | sets encoder and decoder up anew; 1, or 0 when that is not possible. Before it, nothing is coded |
+//! | `init(quality) -> i32` | sets encoder and decoder up anew; how many samples a packet of the encoder holds, or 0 when that is not possible. Before it, nothing is coded. `quality`: 0 standard, 1 saver, 2 best |
 //! | `set_word(at, word)`, `word(at) -> i32` | four bytes of the packet, from byte `4 · at` on, the lowest first |
 //! | `set_sample(at, sample)`, `sample(at) -> i32` | a 16-bit sample of the piece at 8 kHz |
-//! | `encode(room) -> i32` | codes the first 160 samples to a packet of `room` bytes at most; its length, 0 when it cannot |
+//! | `encode(room) -> i32` | codes as many samples as a packet holds to one of `room` bytes at most; its length, 0 when it cannot; 1 or 2 for one that need not be sent |
 //! | `decode(length) -> i32` | decodes a packet of so many bytes; the samples that it gave, 960 at most |
 //! | `recover(length, samples) -> i32` | recovers the packet before this one, of so many samples; how many, 0 without redundancy |
 //! | `has_redundancy(length) -> i32` | 1 when `recover` would succeed, else 0 |
@@ -18,7 +18,7 @@
 
 #![expect(unsafe_code, reason = "exported names, and mutable statics, which a worklet's single thread owns")]
 
-use crate::{Decoder, Encoder, LONGEST, MAX_PACKET, PIECE, vectors as bits};
+use crate::{Decoder, Encoder, LONGEST, MAX_PACKET, Quality, vectors as bits};
 use core::cell::UnsafeCell;
 use dsp::playout::Codec;
 use dsp::units;
@@ -52,12 +52,14 @@ impl<T> Single<T> {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn init() -> i32 {
-    let (Some(encoder), Some(decoder)) = (Encoder::new(), Decoder::new()) else { return 0 };
+extern "C" fn init(quality: u32) -> usize {
+    let encoder = Encoder::new(Quality::from_number(quality));
+    let (Some(encoder), Some(decoder)) = (encoder, Decoder::new()) else { return 0 };
+    let samples = encoder.samples();
     // The codec takes and gives back vectors while it works. With so much set aside the memory does not grow on the audio thread.
     drop(Vec::<u8>::with_capacity(SCRATCH_BYTES));
     CODER.with(|slot| *slot = Some(Coder { encoder, decoder }));
-    1
+    samples
 }
 
 #[unsafe(no_mangle)]
@@ -96,8 +98,8 @@ extern "C" fn encode(room: usize) -> usize {
     let coded = with_coder(|coder| {
         SAMPLES.with(|samples| {
             PACKET.with(|packet| {
-                let piece = samples.first_chunk::<PIECE>()?;
-                Some(coder.encoder.encode(piece, packet.get_mut(..room.min(MAX_PACKET))?))
+                let samples = samples.get(..coder.encoder.samples())?;
+                Some(coder.encoder.encode(samples, packet.get_mut(..room.min(MAX_PACKET))?))
             })
         })
     });

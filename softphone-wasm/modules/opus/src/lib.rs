@@ -17,7 +17,7 @@ use ropus::{OPUS_APPLICATION_VOIP, OPUS_OK, OPUS_SIGNAL_VOICE, OpusDecoder, Opus
 /// What is coded: the trunk carries no more, and a quarter of the samples is a quarter of the work.
 const RATE: i32 = 8_000;
 
-/// Samples in a packet that is made: 20 ms.
+/// Samples that are coded at a time, of which a packet holds one to three: 20 ms.
 pub const PIECE: usize = 160;
 
 /// The longest packet that is decoded, in samples: 120 ms (RFC 6716 section 2.1.4).
@@ -26,9 +26,6 @@ pub const LONGEST: usize = 960;
 /// The longest packet, in bytes: one frame of RFC 6716 section 3.2.1.
 pub const MAX_PACKET: usize = 1_275;
 
-/// Bit/s on average: narrow-band speech is transparent from some 16 kbit/s on, the rest is redundancy. The gateway's is as much.
-const BITRATE: i32 = 24_000;
-
 /// The loss that redundancy is laid out for, in percent: with it each packet holds a coarse copy of the one before, when that was speech.
 /// What is lost is what the sender left out because the network did not keep up.
 const EXPECTED_LOSS: i32 = 5;
@@ -36,36 +33,88 @@ const EXPECTED_LOSS: i32 = 5;
 /// libopus' complexity, 0 to 10: as the gateway's.
 const COMPLEXITY: i32 = 5;
 
+/// What the shopper's voice may cost: `protocol::visitor::Quality`, which this module does without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quality {
+    /// As good as a telephone line can be.
+    #[default]
+    Standard,
+    /// As little as speech can do with: packets of 60 ms without redundancy, next to nothing in silence.
+    Saver,
+    /// The last bit of it.
+    Best,
+}
+
+impl Quality {
+    /// From its place in the ABI; a number that has none is the first.
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Saver,
+            2 => Self::Best,
+            _ => Self::Standard,
+        }
+    }
+
+    /// Pieces in a packet.
+    pub fn pieces(self) -> usize {
+        if self == Self::Saver { 3 } else { 1 }
+    }
+
+    /// Bit/s on average, redundancy included, as the gateway's: narrow-band speech is transparent from some 16 kbit/s on.
+    fn bitrate(self) -> i32 {
+        match self {
+            Self::Saver => 12_000,
+            Self::Standard => 24_000,
+            Self::Best => 40_000,
+        }
+    }
+}
+
 /// What speaks.
-pub struct Encoder(OpusEncoder);
+pub struct Encoder {
+    opus: OpusEncoder,
+    quality: Quality,
+}
 
 /// What hears: playout's decoder, with the redundancy of the packet behind a lost one and the concealment of its own.
 pub struct Decoder(OpusDecoder);
 
 impl Encoder {
     /// An encoder for voice. `None` when its settings are refused, of which there are none such.
-    pub fn new() -> Option<Self> {
-        let mut encoder = OpusEncoder::new(RATE, 1, OPUS_APPLICATION_VOIP).ok()?;
+    pub fn new(quality: Quality) -> Option<Self> {
+        let mut opus = OpusEncoder::new(RATE, 1, OPUS_APPLICATION_VOIP).ok()?;
+        let saves = i32::from(quality == Quality::Saver);
         let done = [
-            encoder.set_bitrate(BITRATE),
-            encoder.set_vbr(1),
-            encoder.set_complexity(COMPLEXITY),
-            encoder.set_signal(OPUS_SIGNAL_VOICE),
-            encoder.set_inband_fec(1),
-            encoder.set_packet_loss_perc(EXPECTED_LOSS),
+            opus.set_bitrate(quality.bitrate()),
+            opus.set_vbr(1),
+            opus.set_complexity(COMPLEXITY),
+            opus.set_signal(OPUS_SIGNAL_VOICE),
+            opus.set_dtx(saves),
+            opus.set_inband_fec(1 - saves),
+            opus.set_packet_loss_perc(EXPECTED_LOSS),
         ];
-        done.into_iter().all(|code| code == OPUS_OK).then_some(Self(encoder))
+        done.into_iter().all(|code| code == OPUS_OK).then_some(Self { opus, quality })
     }
 
-    /// Codes a piece to the beginning of `packet`, and into no more than that; the packet's length, 0 when it cannot.
-    pub fn encode(&mut self, piece: &[i16; PIECE], packet: &mut [u8]) -> usize {
+    /// Samples in a packet.
+    pub fn samples(&self) -> usize {
+        self.quality.pieces() * PIECE
+    }
+
+    /// Codes [`samples`](Self::samples) to the beginning of `packet`, and into no more than that; the packet's length, 0 when it cannot. One of
+    /// a byte or two says only that nobody speaks, and need not be sent.
+    pub fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> usize {
+        if samples.len() != self.samples() {
+            return 0;
+        }
         let room = packet.len().min(MAX_PACKET) as i32;
-        self.0.encode(piece, PIECE as i32, packet, room).map_or(0, |length| usize::try_from(length).unwrap_or_default())
+        let length = self.opus.encode(samples, samples.len() as i32, packet, room);
+        length.map_or(0, |length| usize::try_from(length).unwrap_or_default())
     }
 
     /// Forgets the past: the next packet can be decoded by whoever has heard none before.
     pub fn reset(&mut self) {
-        self.0.reset();
+        self.opus.reset();
     }
 }
 
@@ -122,7 +171,7 @@ mod tests {
     use dsp::{Dbm0, Hertz, SampleRate, spectrum};
 
     fn coded(pieces: usize, mut piece: impl FnMut() -> [i16; PIECE]) -> Vec<Vec<u8>> {
-        let mut encoder = Encoder::new().unwrap();
+        let mut encoder = Encoder::new(Quality::Standard).unwrap();
         let packet = |_| {
             let mut packet = [0; PIECE];
             let length = encoder.encode(&piece(), &mut packet);
@@ -161,6 +210,38 @@ mod tests {
         let bytes: usize = coded(500, || voice.piece()).iter().map(Vec::len).sum();
         let rate = bytes * 8 / 10;
         assert!((14_000..26_000).contains(&rate), "{rate} bit/s");
+    }
+
+    /// Bytes of 12 s of speech, and of 4 s of silence behind it; how many packets each takes that must be sent.
+    fn cost(quality: Quality) -> [(usize, usize); 2] {
+        let (mut encoder, mut voice) = (Encoder::new(quality).unwrap(), Voice::default());
+        let mut sent = |pieces: usize, mut piece: Box<dyn FnMut() -> [i16; PIECE] + '_>| {
+            let packets = (0..pieces / quality.pieces()).map(|_| {
+                let samples: Vec<i16> = (0..quality.pieces()).flat_map(|_| piece()).collect();
+                encoder.encode(&samples, &mut [0; MAX_PACKET])
+            });
+            let sent: Vec<usize> = packets.inspect(|length| assert!(*length > 0)).filter(|length| *length > 2).collect();
+            (sent.iter().sum(), sent.len())
+        };
+        [sent(600, Box::new(|| voice.piece())), sent(201, Box::new(|| [0; PIECE]))]
+    }
+
+    #[test]
+    fn quality_sets_how_many_packets_there_are_and_how_long() {
+        let [saver, standard, best] = [Quality::Saver, Quality::Standard, Quality::Best].map(cost);
+        let all = format!("saver {saver:?}, standard {standard:?}, best {best:?}");
+        assert_eq!([standard[0].1, best[0].1, best[1].1], [600, 600, 201], "{all}");
+        assert!(saver[0].1 <= 200 && saver[1].1 <= 20, "{all}");
+        assert!(saver[0].0 * 3 < standard[0].0 * 2 && standard[0].0 * 5 < best[0].0 * 4, "{all}");
+    }
+
+    #[test]
+    fn a_packet_of_another_length_than_its_quality_has_is_refused() {
+        let mut encoder = Encoder::new(Quality::Saver).unwrap();
+        for samples in [0, PIECE, 2 * PIECE, 4 * PIECE] {
+            assert_eq!(encoder.encode(&vec![1_000; samples], &mut [0; MAX_PACKET]), 0, "{samples} samples");
+        }
+        assert!(encoder.encode(&[1_000; 3 * PIECE], &mut [0; MAX_PACKET]) > 0);
     }
 
     #[test]
@@ -202,10 +283,10 @@ mod tests {
 
     #[test]
     fn no_packet_is_longer_than_its_room() {
-        let (mut encoder, mut random) = (Encoder::new().unwrap(), 1_u32);
+        let (mut encoder, mut random) = (Encoder::new(Quality::Best).unwrap(), 1_u32);
         for room in [0, 1, 2, 7, 40, 160] {
             for _ in 0..20 {
-                let noise = core::array::from_fn(|_| {
+                let noise: [i16; PIECE] = core::array::from_fn(|_| {
                     random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                     (random >> 16) as i16
                 });
