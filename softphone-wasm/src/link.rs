@@ -9,11 +9,10 @@ use alloc::string::String;
 use core::time::Duration;
 use protocol::visitor::{VisitorEvent, VisitorRequest};
 
-/// From the start to `welcome`: DNS, TCP, TLS and one round trip, on a poor mobile network. Also how long a goodbye may look
-/// for a socket.
+/// From the start to `welcome`: DNS, TCP, TLS and one round trip, on a poor mobile network.
 pub(crate) const WELCOME_WITHIN: Duration = Duration::from_secs(10);
-/// How long the page looks for its server before it calls an answered call lost, its own or that of the page before it: as long as
-/// servers keep it by default.
+/// How long the page looks for its server before it calls an answered call lost, its own or that of the page before it, and how long its
+/// goodbye does: as long as servers keep it by default.
 pub(crate) const RECONNECT_WITHIN: Duration = Duration::from_secs(60);
 /// The same before the answer, for which servers wait less.
 const RECONNECT_UNANSWERED_WITHIN: Duration = Duration::from_secs(12);
@@ -87,8 +86,10 @@ pub(crate) struct Link {
     socket: Socket,
     /// What the server may not have, oldest first.
     kept: VecDeque<Request>,
-    /// How many of these have gone out over this socket.
+    /// How many of these have gone out over this socket, …
     said: usize,
+    /// … and over any.
+    went: usize,
     /// How many requests came before them.
     known: u32,
     /// How many events have come.
@@ -128,6 +129,7 @@ impl Link {
             socket: Socket::Opening,
             kept: VecDeque::new(),
             said: 0,
+            went: 0,
             known: 0,
             seen: 0,
             tries: 0,
@@ -239,7 +241,7 @@ impl Link {
             VisitorEvent::Reconnected { received, sent } => {
                 match received {
                     Some(received) => self.acknowledge(received),
-                    None => self.known = 0,
+                    None => self.begin_anew(),
                 }
                 self.seen = sent;
                 self.is_open(now);
@@ -268,12 +270,16 @@ impl Link {
     /// they were.
     pub(crate) fn drop_offers(&mut self, received: Option<u32>) -> u32 {
         self.acknowledge(received.unwrap_or_default());
-        let mut dropped = 0;
+        let (mut dropped, mut at, mut went) = (0, 0, self.went);
         self.kept.retain(|request| {
             let is_offer = matches!(request, Request::Phone(VisitorRequest::Offer { .. }));
             dropped += u32::from(is_offer);
-            !is_offer && !matches!(request, Request::Phone(VisitorRequest::Candidate { .. }))
+            let stays = !is_offer && !matches!(request, Request::Phone(VisitorRequest::Candidate { .. }));
+            went -= usize::from(!stays && at < self.went);
+            at += 1;
+            stays
         });
+        self.went = went;
         dropped
     }
 
@@ -325,7 +331,7 @@ impl Link {
 
     /// Only what is kept is to be said any more, and that soon.
     pub(crate) fn hurry(&mut self, now: Duration) {
-        let until = self.hurry_until.get_or_insert(now + WELCOME_WITHIN);
+        let until = self.hurry_until.get_or_insert(now + self.patience);
         self.give_up = Some(self.give_up.map_or(*until, |at| at.min(*until)));
     }
 
@@ -382,6 +388,7 @@ impl Link {
             }
             self.steps.push_back(Step::Send(request.clone()));
             self.said += 1;
+            self.went = self.went.max(self.said);
         }
     }
 
@@ -403,6 +410,19 @@ impl Link {
         self.kept.drain(..count);
         self.known = self.known.saturating_add(count as u32);
         self.said = self.said.saturating_sub(count);
+        self.went = self.went.saturating_sub(count);
+    }
+
+    /// The server has forgotten what it had: it is told again, but for keys. One before it has most likely pressed those that went out, and a
+    /// key that is pressed twice is another one.
+    fn begin_anew(&mut self) {
+        self.known = 0;
+        let mut went = core::mem::take(&mut self.went);
+        self.kept.retain(|request| {
+            let is_pressed = went > 0 && matches!(request, Request::Phone(VisitorRequest::Keys { .. }));
+            went = went.saturating_sub(1);
+            !is_pressed
+        });
     }
 
     /// With a random part, so that the pages of a server that fell do not all come back at the same moment.

@@ -4,14 +4,16 @@
  * the gateway has a path ready for it.
  *
  * A page that takes a call up again runs it first of all, since opening the storage takes the browser tens of milliseconds; any other when its
- * call is answered. Where the browser forbids storage nothing is kept, and the call goes by its token.
+ * call is answered. Where the browser forbids storage nothing is kept, and the call goes by its token alone.
  */
 
 const STORE = "certificates";
 /** A call lasts some hours at most; what an end could not tidy away goes with the next call's. */
 const LIFETIME_MS = 24 * 3_600_000;
-/** An open that takes longer waits for a browser that is being cleaned up, and would cost more than it saves. */
-const OPENED_WITHIN_MS = 1500;
+/** Storage that takes longer is of a browser that is being cleaned up, and would cost more than it saves. */
+const MADE_WITHIN_MS = 1500;
+/** What a page before has kept is waited for: without it the call is not to be had any more. */
+const FOUND_WITHIN_MS = 15_000;
 
 /**
  * @typedef {object} Kept
@@ -36,7 +38,8 @@ export async function make(call) {
   const certificate = await RTCPeerConnection.generateCertificate(algorithm);
   const id = crypto.randomUUID();
   const fingerprint = written(certificate);
-  await done((await store()).put(/** @type {Kept} */ ({ certificate, call }), id));
+  const put = async () => done((await store()).put(/** @type {Kept} */ ({ certificate, call }), id));
+  await within(MADE_WITHIN_MS, put());
   return { id, fingerprint };
 }
 
@@ -46,7 +49,8 @@ export async function make(call) {
  * @returns {Promise<Identity | undefined>}
  */
 export async function find(id) {
-  const kept = /** @type {Kept | undefined} */ (await done((await store()).get(id)));
+  const get = async () => done((await store()).get(id));
+  const kept = /** @type {Kept | undefined} */ (await within(FOUND_WITHIN_MS, get()));
   return kept && { certificate: kept.certificate, fingerprint: written(kept.certificate) };
 }
 
@@ -86,8 +90,7 @@ async function open() {
   try {
     const request = indexedDB.open("ringlet", 1);
     request.onupgradeneeded = () => void request.result.createObjectStore(STORE);
-    const late = new Promise((_, reject) => setTimeout(reject, OPENED_WITHIN_MS, new DOMException("storage", "TimeoutError")));
-    const database = /** @type {IDBDatabase} */ (await Promise.race([done(request), late]));
+    const database = await done(request);
     // Who clears the browser's storage closes it; what comes later is kept anew.
     database.onclose = () => { opened = undefined; };
     return database;
@@ -95,6 +98,17 @@ async function open() {
     opened = undefined;
     throw error;
   }
+}
+
+/**
+ * @template T
+ * @param {number} ms
+ * @param {Promise<T>} does
+ * @returns {Promise<T>}
+ */
+function within(ms, does) {
+  const late = new Promise((_, reject) => setTimeout(reject, ms, new DOMException("storage", "TimeoutError")));
+  return Promise.race([does, late]);
 }
 
 /**

@@ -14,6 +14,8 @@ const withNext = (does) => import(asset("next-js")).then(does).catch((error) => 
 
 /** The certificate of the next page. @type {{id: string, fingerprint: string} | undefined} */
 let announced;
+/** It is being made. @type {Promise<{id: string, fingerprint: string} | undefined> | undefined} */
+let making;
 
 /**
  * The certificate that the page before has made for this one.
@@ -25,16 +27,22 @@ export async function identity(next) {
 }
 
 /**
- * Makes the next page known to the server, and lets the gateway make ready for it.
+ * Makes the next page known to the server, and lets the gateway make ready for it. Said again, it is the same page: for a server
+ * that has forgotten, or a gateway that has not made ready.
  * @param {string} call its id
  * @param {(request: {type: "next", fingerprint: string}) => void} report tells the server
  */
 export async function announce(call, report) {
-  const made = await withNext(({ make }) => make(call));
-  if (!made) return;
-  // Kept before it is said: the call goes to nobody else from then on.
-  settings.set("next", { id: made.id });
-  announced = made;
+  const made = await (making ??= withNext(({ make }) => make(call)));
+  if (!made) {
+    making = undefined;
+    return;
+  }
+  if (!announced) {
+    // Kept before it is said: the call goes to nobody else from then on.
+    settings.set("next", { id: made.id });
+    announced = made;
+  }
   report({ type: "next", fingerprint: made.fingerprint });
 }
 

@@ -33,6 +33,7 @@ impl Call {
         self.again += 1;
         (self.is_adrift, self.waiting_frames, self.media_up, self.rang, self.answered_at) =
             (false, None, false, false, None);
+        self.certificates.unprepare();
         (self.keys, self.running) = (Keys::default(), None::<Running>);
         let waiting = self.begin_anew();
         self.stage = Stage::Live(CallState::Connecting);

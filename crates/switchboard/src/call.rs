@@ -162,7 +162,7 @@ impl Call {
             }
             VisitorRequest::Frames { codec } if self.said.offers > 0 => self.carry_frames(codec, fx),
             VisitorRequest::Keys { digits } if self.said.offers > 0 && digits.len() <= MAX_KEYS => {
-                self.command(Command::Press { call: self.id.clone(), digits }, fx);
+                self.press(digits, fx);
             }
             VisitorRequest::Heard { digit } if let Some(key) = key_of(&digit) => self.key_heard(state, key, fx),
             VisitorRequest::Hangup {} if state == CallState::Answered => self.end(EndReason::VisitorHungUp, fx),
@@ -170,7 +170,7 @@ impl Call {
             VisitorRequest::Failed { code, detail } => {
                 self.end_as(Ending { code: Some(code), detail, ..Ending::of(reason_for_code(code)) }, fx);
             }
-            VisitorRequest::Next { fingerprint } if self.awaits(&fingerprint, fx.now) => self.prepare(fingerprint, fx),
+            VisitorRequest::Next { fingerprint } if self.awaits(&fingerprint, fx) => {}
             report @ (VisitorRequest::Shown { .. } | VisitorRequest::Settings { .. }) => self.handle_report(report, fx),
             VisitorRequest::Hello { .. }
             | VisitorRequest::Offer { .. }
@@ -266,6 +266,15 @@ impl Call {
         }
     }
 
+    /// Has keys sent on to the far end; by a gateway that is out of reach when it is back.
+    fn press(&mut self, digits: String, fx: &mut Effects<'_>) {
+        if !self.is_adrift {
+            self.command(Command::Press { call: self.id.clone(), digits }, fx);
+        } else if self.said.waiting_keys.len() + digits.len() <= MAX_KEYS {
+            self.said.waiting_keys.push_str(&digits);
+        }
+    }
+
     pub(crate) fn offer(&mut self, sdp: String, quality: Quality, fx: &mut Effects<'_>) {
         if self.is_adrift {
             self.said.waiting = Some((sdp, quality));
@@ -301,6 +310,10 @@ impl Call {
         {
             // Over the gateway's new connection.
             fx.outputs.push_back(Output::Frames { call: self.id.clone(), gateway, page: Some(page) });
+        }
+        let digits = std::mem::take(&mut self.said.waiting_keys);
+        if !digits.is_empty() {
+            self.press(digits, fx);
         }
         if let Some((sdp, quality)) = self.said.waiting.take() {
             return self.offer(sdp, quality, fx);

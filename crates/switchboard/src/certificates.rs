@@ -23,6 +23,17 @@ const MAX_ANNOUNCED: usize = 4;
 /// Afterwards there is always a certificate that was kept before.
 const BELIEVED_FOR: Duration = Duration::from_secs(5);
 
+/// What becomes of a page's word for its successor's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announced {
+    /// It counts, and the gateway is to make a leg for it.
+    First,
+    /// It has long counted.
+    Again,
+    /// It is no fingerprint, or one too many.
+    Refused,
+}
+
 /// Whose the call is.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
@@ -32,6 +43,8 @@ pub(crate) struct Certificates {
     since: Option<Instant>,
     /// That of the page that has the call, as it said in `hello`.
     of_page: Option<String>,
+    /// That of its successor, for which the gateway has been told to make a leg.
+    of_next: Option<String>,
     /// How often that page has announced one.
     announced: usize,
 }
@@ -45,7 +58,14 @@ impl Certificates {
 
     /// A page has the call that said it has this certificate.
     pub(crate) fn seat(&mut self, fingerprint: Option<String>) {
-        (self.of_page, self.announced) = (fingerprint.filter(|told| is_sha256(told)), 0);
+        (self.of_page, self.of_next, self.announced) = (fingerprint.filter(|told| is_sha256(told)), None, 0);
+    }
+
+    /// The gateway has no leg for the successor: one is to be made when the page says again which it will have.
+    pub(crate) fn unprepare(&mut self) {
+        if self.of_next.take().is_some() {
+            self.announced = self.announced.saturating_sub(1);
+        }
     }
 
     /// Whether the offer is under the certificate that its page said it has.
@@ -54,12 +74,16 @@ impl Certificates {
         of_sdp(offer).is_some_and(|offered| is_same(told, offered))
     }
 
-    /// The page that has the call says which its successor will have. `false` if that is no fingerprint, or too many.
-    pub(crate) fn announce(&mut self, fingerprint: &str, now: Instant) -> bool {
+    /// The page that has the call says which its successor will have, as it does whenever it learns that the call goes on.
+    pub(crate) fn announce(&mut self, fingerprint: &str, now: Instant) -> Announced {
+        if self.of_next.as_ref().is_some_and(|told| is_same(told, fingerprint)) {
+            return Announced::Again;
+        }
         if !is_sha256(fingerprint) || self.announced == MAX_ANNOUNCED {
-            return false;
+            return Announced::Refused;
         }
         self.announced += 1;
+        self.of_next = Some(fingerprint.to_owned());
         self.since.get_or_insert(now);
         for one in self.of_page.clone().into_iter().chain([fingerprint.to_owned()]) {
             self.known.retain(|known| !is_same(known, &one));
@@ -68,7 +92,7 @@ impl Certificates {
             }
             self.known.push_back(one);
         }
-        true
+        Announced::First
     }
 }
 
@@ -78,14 +102,17 @@ impl Call {
         self.said.offers < MAX_OFFERS && self.certificates.are_of_page(sdp)
     }
 
-    /// Notes down which certificate the page's successor will have. `false` if it may not have one, or this is none.
-    pub(crate) fn awaits(&mut self, fingerprint: &str, now: Instant) -> bool {
-        matches!(self.stage, Stage::Live(CallState::Answered)) && self.certificates.announce(fingerprint, now)
-    }
-
-    /// Lets the gateway make a leg for the page's successor.
-    pub(crate) fn prepare(&self, fingerprint: String, fx: &mut Effects<'_>) {
-        self.command(Command::Prepare { call: self.id.clone(), fingerprint }, fx);
+    /// Notes down which certificate the page's successor will have, and lets the gateway make a leg for it. `false` if it may not have one,
+    /// or this is none.
+    pub(crate) fn awaits(&mut self, fingerprint: &str, fx: &mut Effects<'_>) -> bool {
+        let Stage::Live(CallState::Answered) = self.stage else { return false };
+        let announced = self.certificates.announce(fingerprint, fx.now);
+        if self.is_adrift {
+            self.certificates.unprepare();
+        } else if announced == Announced::First {
+            self.command(Command::Prepare { call: self.id.clone(), fingerprint: fingerprint.to_owned() }, fx);
+        }
+        announced != Announced::Refused
     }
 }
 
@@ -101,7 +128,7 @@ mod tests {
     fn until_a_page_has_spoken_any_is_believed_and_then_only_those_that_were_announced() {
         let (mut certificates, begin) = (Certificates::default(), Instant::now());
         assert!(certificates.admit(None, begin));
-        assert!(certificates.announce(&fingerprint(1), begin));
+        assert_eq!(certificates.announce(&fingerprint(1), begin), Announced::First);
         let (soon, later) = (begin + BELIEVED_FOR, begin + BELIEVED_FOR + Duration::from_millis(1));
         assert!(certificates.admit(None, soon), "the page may have gone before this was kept");
         assert!(!certificates.admit(None, later));
@@ -113,10 +140,10 @@ mod tests {
     fn a_page_that_was_left_at_once_leaves_its_own_certificate_to_its_successor() {
         let (mut certificates, begin) = (Certificates::default(), Instant::now());
         let later = begin + Duration::from_secs(60);
-        assert!(certificates.announce(&fingerprint(1), begin));
+        assert_eq!(certificates.announce(&fingerprint(1), begin), Announced::First);
         for page in 1..100 {
             certificates.seat(Some(fingerprint(page)));
-            assert!(certificates.announce(&fingerprint(page + 1), begin));
+            assert_eq!(certificates.announce(&fingerprint(page + 1), begin), Announced::First);
             assert!(certificates.admit(Some(&fingerprint(page)), later));
             assert!(certificates.admit(Some(&fingerprint(page + 1)), later));
             assert!(certificates.known.len() <= MAX_CERTIFICATES);
@@ -127,12 +154,26 @@ mod tests {
     #[test]
     fn what_is_no_fingerprint_binds_nothing_and_one_page_does_not_announce_for_ever() {
         let (mut certificates, now) = (Certificates::default(), Instant::now());
-        assert!(!certificates.announce("sha-256 00", now));
+        assert_eq!(certificates.announce("sha-256 00", now), Announced::Refused);
         assert!(certificates.admit(None, now + Duration::from_secs(60)));
         for octet in 0..4 {
-            assert!(certificates.announce(&fingerprint(octet), now));
+            assert_eq!(certificates.announce(&fingerprint(octet), now), Announced::First);
         }
-        assert!(!certificates.announce(&fingerprint(9), now));
+        assert_eq!(certificates.announce(&fingerprint(9), now), Announced::Refused);
+    }
+
+    #[test]
+    fn a_page_that_says_the_same_after_each_outage_is_not_refused_and_is_prepared_for_once() {
+        let (mut certificates, now) = (Certificates::default(), Instant::now());
+        assert_eq!(certificates.announce(&fingerprint(1), now), Announced::First);
+        for _ in 0..100 {
+            assert_eq!(certificates.announce(&fingerprint(1).to_lowercase(), now), Announced::Again);
+        }
+        for _ in 0..100 {
+            certificates.unprepare();
+            assert_eq!(certificates.announce(&fingerprint(1), now), Announced::First, "of another gateway");
+        }
+        assert!(certificates.admit(Some(&fingerprint(1)), now + Duration::from_secs(60)));
     }
 
     #[test]

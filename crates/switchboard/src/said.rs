@@ -15,6 +15,8 @@ pub(crate) struct Said {
     pub(crate) candidates: usize,
     /// Those that came before the offer, or while no gateway could be told.
     pub(crate) early_candidates: Vec<String>,
+    /// Keys for the far end, while no gateway can be told; at most [`MAX_KEYS`](protocol::visitor::MAX_KEYS).
+    pub(crate) waiting_keys: String,
     /// The latest offer, while no gateway can be told.
     pub(crate) waiting: Option<(String, Quality)>,
 }

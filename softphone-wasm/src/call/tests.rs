@@ -376,6 +376,48 @@ fn who_hangs_up_without_a_socket_is_still_heard() {
 }
 
 #[test]
+fn the_goodbye_of_an_answered_call_looks_for_its_server_for_as_long_as_that_keeps_the_call() {
+    let mut call = talking();
+    feed(&mut call, Input::SocketClosed(1006));
+    feed(&mut call, Input::HungUp);
+    let mut now = T0;
+    while now < T0 + RECONNECT_WITHIN - Duration::from_secs(7) {
+        now = call.poll_timeout().unwrap_or(Duration::MAX);
+        call.handle_timeout(now);
+        if drain(&mut call).contains(&Output::Connect) {
+            call.handle_input(Input::SocketClosed(1006), now);
+        }
+    }
+    while !drain(&mut call).contains(&Output::Connect) {
+        now = call.poll_timeout().unwrap_or(Duration::MAX);
+        call.handle_timeout(now);
+    }
+    call.handle_input(Input::SocketOpened, now);
+    drain(&mut call);
+    call.handle_input(Input::Received(VisitorEvent::Reconnected { received: None, sent: 0 }), now);
+    assert!(drain(&mut call).contains(&say(VisitorRequest::Hangup {})));
+}
+
+#[test]
+fn keys_that_went_out_are_not_pressed_again_by_a_server_that_has_forgotten_them() {
+    let keys = |digits: &str| VisitorRequest::Keys { digits: digits.to_owned() };
+    let mut call = talking();
+    feed(&mut call, Input::Path(Path::Interrupted));
+    let frames = path::frames_begin(&mut call, T0 + Duration::from_secs(9));
+    let now = frames.expect("audio goes as frames");
+    call.handle_input(Input::Pressed("12".to_owned()), now);
+    assert!(drain(&mut call).contains(&say(keys("12"))));
+    call.handle_input(Input::SocketClosed(1006), now);
+    call.handle_input(Input::Pressed("3".to_owned()), now);
+    call.handle_timeout(now);
+    call.handle_input(Input::SocketOpened, now);
+    drain(&mut call);
+    call.handle_input(Input::Received(VisitorEvent::Reconnected { received: None, sent: 0 }), now);
+    let said = drain(&mut call);
+    assert!(said.contains(&say(keys("3"))) && !said.contains(&say(keys("12"))), "{said:?}");
+}
+
+#[test]
 fn a_call_that_is_taken_up_again_says_when_it_was_answered_and_waits_for_no_microphone() {
     let mut call = Call::new(hello_again(), 1, T0);
     assert_eq!(feed(&mut call, Input::SocketOpened), [say(hello_again())]);

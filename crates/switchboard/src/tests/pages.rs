@@ -285,6 +285,7 @@ fn a_page_prepares_its_successor_and_from_then_on_nobody_elses_page_gets_the_cal
         (next(1, "sha-256 4A"), "visitor error RL-405"),
         (next(1, FINGERPRINT), "g1 prepare c1 for DF"),
         (from_gateway(prepared), "visitor prepared P for DF"),
+        (next(1, FINGERPRINT), ""),
     ]);
     bench.walk([
         (Step::Wait(6), ""),

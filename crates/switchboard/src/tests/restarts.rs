@@ -1,10 +1,11 @@
 //! Gateways that are out of reach for a while, and servers that are restarted: in two columns as in `walkthroughs.rs`.
 
 use super::bench::*;
+use super::turns::FINGERPRINT;
 use crate::{Change, Config, Epoch, Input, Output, Page, Restored};
 use protocol::GatewayId;
 use protocol::gateway::{Carried, Side, TrunkLeg};
-use protocol::visitor::{FrameCodec, VisitorRequest};
+use protocol::visitor::{FrameCodec, MAX_KEYS, VisitorRequest};
 use std::time::{Duration, Instant};
 
 fn in_call() -> Bench {
@@ -116,6 +117,23 @@ fn what_is_said_to_a_gateway_that_is_not_there_it_hears_when_it_is_back() {
         (hangup(), "visitor ended cancelled · visitor closed"),
         (registers("g1", 10, vec![carried("c1", TrunkLeg::Dialing, false)]), "g1 release c1 cancelled"),
         (closed(), "record ended cancelled 7 packets at 0"),
+    ]);
+}
+
+#[test]
+fn keys_of_a_call_on_frames_wait_for_the_gateway_and_the_next_page_is_made_ready_when_its_certificate_is_told_again() {
+    let keys = |digits: String| says(VisitorRequest::Keys { digits });
+    let next = || says(VisitorRequest::Next { fingerprint: FINGERPRINT.to_owned() });
+    let mut bench = in_call();
+    bench.prepare([gateway_lost("g1")]);
+    bench.walk([(keys("1".to_owned()), ""), (keys("23".to_owned()), ""), (keys("4".repeat(MAX_KEYS)), "")]);
+    for _ in 0..9 {
+        bench.walk([(next(), "")]);
+    }
+    bench.walk([
+        (registers("g1", 10, vec![carried("c1", TrunkLeg::Answered, true)]), "g1 press 123"),
+        (keys("5".to_owned()), "g1 press 5"),
+        (next(), "g1 prepare c1 for DF"),
     ]);
 }
 

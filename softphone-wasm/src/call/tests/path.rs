@@ -74,7 +74,7 @@ fn broken() -> Input {
 }
 
 /// Lets time pass, in the course of which no audio comes, and the server answers; gives back when frames began.
-fn frames_begin(call: &mut Call, until: Duration) -> Option<Duration> {
+pub(super) fn frames_begin(call: &mut Call, until: Duration) -> Option<Duration> {
     let pong = || Input::Received(VisitorEvent::Pong { received: 0 });
     call.handle_input(pong(), T0);
     while let Some(due) = call.poll_timeout().filter(|due| *due <= until) {
