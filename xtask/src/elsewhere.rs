@@ -6,8 +6,12 @@ use crate::{report::Tally, shell, wasm};
 use anyhow::Result;
 
 /// The tests of what browsers run as scripts.
-const SCRIPTS: &[&str] =
-    &["www/check/score.test.mjs", "www/widget/sound/connection.test.mjs", "www/widget/sound/speaker.test.mjs"];
+const SCRIPTS: &[&str] = &[
+    "www/check/score.test.mjs",
+    "www/widget/worklet.test.mjs",
+    "www/widget/sound/connection.test.mjs",
+    "www/widget/sound/speaker.test.mjs",
+];
 
 /// Builds the engine with its checksum exported, and meets it as a worklet does.
 pub(crate) fn engine_in_wasm() -> Result<Tally> {
