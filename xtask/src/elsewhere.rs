@@ -10,6 +10,7 @@ const SCRIPTS: &[&str] = &[
     "www/check/score.test.mjs",
     "www/widget/worklet.test.mjs",
     "www/widget/sound/connection.test.mjs",
+    "www/widget/sound/echo.test.mjs",
     "www/widget/sound/speaker.test.mjs",
 ];
 
