@@ -11,6 +11,7 @@ const SCRIPTS: &[&str] = &[
     "www/widget/worklet.test.mjs",
     "www/widget/sound/connection.test.mjs",
     "www/widget/sound/echo.test.mjs",
+    "www/widget/sound/source.test.mjs",
     "www/widget/sound/speaker.test.mjs",
 ];
 
