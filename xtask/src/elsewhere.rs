@@ -12,6 +12,7 @@ const SCRIPTS: &[&str] = &[
     "www/widget/sound/connection.test.mjs",
     "www/widget/sound/echo.test.mjs",
     "www/widget/sound/source.test.mjs",
+    "www/widget/sound/sound.test.mjs",
     "www/widget/sound/speaker.test.mjs",
 ];
 
