@@ -8,6 +8,7 @@ use anyhow::Result;
 /// The tests of what browsers run as scripts.
 const SCRIPTS: &[&str] = &[
     "www/check/score.test.mjs",
+    "www/widget/panel.test.mjs",
     "www/widget/worklet.test.mjs",
     "www/widget/sound/connection.test.mjs",
     "www/widget/sound/echo.test.mjs",
