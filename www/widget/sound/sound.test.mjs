@@ -92,6 +92,7 @@ function panel(...there) {
   return {
     sound, audio, graph, devices,
     microphone: () => microphone,
+    kept: () => kept.sound,
     reported: () => reports.at(-1),
     /** What the shopper reads, and the button beside it. */
     async note() {
@@ -137,4 +138,30 @@ test("a step is told as what it was, wherever one comes from", async () => {
   assert.deepEqual(await it.note(), ["The call centre made what you hear louder.", "Undo"]);
   await it.undo();
   assert.equal(it.reported().speaker_db, 0);
+});
+
+test("a lost loudspeaker gives way to the usual one, which is told", async () => {
+  const it = panel(HEADSET);
+  await it.sound.choose({ output_device: "Headset" });
+  assert.deepEqual([it.audio.sinkId, it.reported().output_device, it.kept().speaker], ["h", "Headset", "h"]);
+  it.devices.pop();
+  await it.sound.devicesChanged();
+  assert.deepEqual(await it.note(), ["The sentence of RL-127. (RL-127)", "OK"]);
+  assert.deepEqual([it.audio.sinkId, it.reported().output_device, it.kept().speaker], ["", "Usual", undefined]);
+  await it.undo();
+  await it.sound.devicesChanged();
+  assert.equal(await it.note(), undefined, "it is told once");
+});
+
+test("a lost microphone without another one is told, and the next one that is connected takes its place", async () => {
+  const it = panel();
+  const [microphone] = it.devices.splice(0, 1);
+  it.microphone().stop();
+  await it.sound.lost();
+  assert.deepEqual(await it.note(), ["The sentence of RL-126. (RL-126)", "OK"]);
+  assert.equal(it.microphone().readyState, "ended");
+  it.devices.push(microphone);
+  await it.sound.devicesChanged();
+  assert.deepEqual(await it.note(), ["The sentence of RL-125. (RL-125)", "OK"]);
+  assert.equal(it.microphone().readyState, "live");
 });
