@@ -9,6 +9,7 @@ import init, { Phone, sentence } from "phone";
 import { AudioGraph, asset } from "./audio.js";
 import { KEYS_SHOWN, Keys } from "./keys.js";
 import { microphoneError, voice } from "./microphone.js";
+import { push } from "./pushed.js";
 import * as settings from "./settings.js";
 import * as successor from "./successor.js";
 import { STATES, WAYS } from "./words.js";
@@ -83,6 +84,7 @@ addEventListener("message", ({ data, origin, source, ports }) => {
   if (first && !early) return begin(origin, data);
   port.postMessage({ state: panel.dataset.state, keep: forgets });
   keep();
+  push(port);
   resize();
 });
 sheet.onload = resize;
@@ -346,11 +348,7 @@ const listener = {
   /** @param {object} told */
   onMessage(told) {
     const message = /** @type {VisitorEvent} */ (told);
-    if (message.type === "page") {
-      // Before the page goes, what its successor is to know.
-      settings.set("shown", true);
-      port?.postMessage({ page: message.url });
-    }
+    if (message.type === "page") push(port, message.url);
     if (message.type === "prepared") successor.prepared(message);
     if (message.type === "set") withSound((sound) => sound.set(message));
   },

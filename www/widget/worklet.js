@@ -46,6 +46,8 @@ const REPORTS_PER_SECOND = 15;
 registerProcessor("ringlet-engine", class extends AudioWorkletProcessor {
   /** Frames since the last report. */
   #unreported = 0;
+  /** Counts the layers that were asked for. */
+  #asked = 0;
 
   /** @param {{processorOptions: {engine: ArrayBuffer}}} options */
   constructor({ processorOptions }) {
@@ -72,6 +74,7 @@ registerProcessor("ringlet-engine", class extends AudioWorkletProcessor {
    * @param {{echo: string, module?: ArrayBuffer}} wanted
    */
   async setEcho({ echo, module }) {
+    const asked = ++this.#asked;
     let running = echo;
     /** @type {((frames: number) => void) | undefined} */
     let cancel;
@@ -83,6 +86,8 @@ registerProcessor("ringlet-engine", class extends AudioWorkletProcessor {
         running = "browser";
       }
     }
+    // Too late: another one was asked for meanwhile.
+    if (asked !== this.#asked) return;
     this.cancel = cancel;
     this.engine.set_echo(Number(running === "suppressor"));
     this.port.postMessage({ echo: running });

@@ -1,9 +1,21 @@
-//! Tests that cargo's own run of the workspace does not reach: the worklet's modules as WASM and the scores of connections, in Node, the arithmetic of engine
+//! Tests that cargo's own run of the workspace does not reach: the worklet's modules as WASM and some of the panel's scripts, in Node, the arithmetic of engine
 //! and Opus held against a native build's bit for bit; and the bodies of the fuzz targets over their committed corpora.
 
 use crate::suite::counted;
 use crate::{report::Tally, shell, wasm};
 use anyhow::Result;
+
+/// The tests of what browsers run as scripts.
+const SCRIPTS: &[&str] = &[
+    "www/check/score.test.mjs",
+    "www/widget/panel.test.mjs",
+    "www/widget/worklet.test.mjs",
+    "www/widget/sound/connection.test.mjs",
+    "www/widget/sound/echo.test.mjs",
+    "www/widget/sound/source.test.mjs",
+    "www/widget/sound/sound.test.mjs",
+    "www/widget/sound/speaker.test.mjs",
+];
 
 /// Builds the engine with its checksum exported, and meets it as a worklet does.
 pub(crate) fn engine_in_wasm() -> Result<Tally> {
@@ -17,7 +29,7 @@ pub(crate) fn engine_in_wasm() -> Result<Tally> {
     let engine = target_dir.join(wasm::TARGET).join("wasm/engine.wasm");
     let tally = counted(node.current_dir(shell::root()).env("ENGINE_WASM", engine))?;
     let mut node = shell::program("node");
-    node.args(["--test", "--test-reporter=tap", "www/check/score.test.mjs", "www/widget/sound/connection.test.mjs"]);
+    node.args(["--test", "--test-reporter=tap"]).args(SCRIPTS);
     let tally = tally + counted(node.current_dir(shell::root()))?;
     // The others as they were built for `www/dist`.
     let modules = [("canceller", "canceller"), ("line", "line"), ("opus", "opus_module")];

@@ -93,7 +93,7 @@ catalogue! {
     },
     MicrophoneGone = "RL-126" {
         shopper: "Your microphone is gone and nobody hears you: connect one.",
-        engineer: "The microphone's track ended during the call, and getUserMedia gave no other. It is asked again when a device is connected."
+        engineer: "The microphone's track ended during the call, or was stopped to be opened otherwise, and getUserMedia gave no other. It is asked again when a device is connected."
     },
     SpeakerSwitched = "RL-127" {
         shopper: "Your speaker is gone; you hear through the usual one.",

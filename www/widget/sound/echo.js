@@ -8,8 +8,15 @@
 import { asset } from "../audio.js";
 import { processed } from "./source.js";
 
-/** A worklet that has not answered by then is not running: a compilation takes a tenth of it. */
-const LAYER_WITHIN_MS = 5000;
+/**
+ * How long the canceller may take, its fetch included; nothing else is set meanwhile. A compilation takes a tenth of it. What
+ * comes instead has to be told within the call centre's 8 s.
+ */
+const CANCELLER_WITHIN_MS = 5000;
+/** A worklet that has not answered by then, with nothing to compile, is not running. */
+const SWITCHED_WITHIN_MS = 2000;
+/** A fetch that nobody waits for goes on for whoever asks again. */
+const FETCHED_WITHIN_MS = 30_000;
 
 /**
  * `browser`: the browser's own canceller and nothing else, as every call begins. `suppressor`: the engine's switch behind it.
@@ -69,27 +76,29 @@ async function run(host, layer) {
   const graph = host.graph();
   // Nothing of the worklet's is asked for.
   if (!graph?.runs) return layer === "browser" || layer === "off" ? layer : undefined;
-  /** @type {ArrayBuffer | undefined} */
-  let module;
-  if (layer === "canceller") {
-    canceller ??= fetch(asset("canceller-wasm")).then((response) => {
-      if (!response.ok) throw new Error(`${response.status} ${response.url}`);
-      return response.arrayBuffer();
-    });
-    try {
-      module = await canceller;
-    } catch (error) {
-      console.warn("Ringlet: no echo canceller.", error);
-      canceller = undefined;
-      return undefined;
-    }
-  }
-  return new Promise((resolve) => {
-    const late = setTimeout(resolve, LAYER_WITHIN_MS);
+  const takesModule = layer === "canceller";
+  /** @type {Promise<undefined>} */
+  const late = new Promise((resolve) => setTimeout(resolve, takesModule ? CANCELLER_WITHIN_MS : SWITCHED_WITHIN_MS));
+  const module = takesModule ? await Promise.race([fetched(), late]) : undefined;
+  if (takesModule && !module) return undefined;
+  return Promise.race([late, new Promise((resolve) => {
     graph.onLayer = (running) => {
-      clearTimeout(late);
-      resolve(running);
+      // Not what was asked for before, and given up.
+      if (running === layer || running === "browser") resolve(running);
     };
     graph.tell({ echo: layer, module });
+  })]);
+}
+
+/** @returns {Promise<ArrayBuffer | undefined>} the canceller's module, unless it could not be fetched */
+function fetched() {
+  canceller ??= fetch(asset("canceller-wasm"), { signal: AbortSignal.timeout(FETCHED_WITHIN_MS) }).then((response) => {
+    if (!response.ok) throw new Error(`${response.status} ${response.url}`);
+    return response.arrayBuffer();
+  });
+  return canceller.catch((error) => {
+    console.warn("Ringlet: no echo canceller.", error);
+    canceller = undefined;
+    return undefined;
   });
 }

@@ -93,11 +93,12 @@ export class Sound {
       const set = await this.#apply(wanted);
       const done = set && !(quality_test && this.#testing);
       if (quality_test && done) this.#test();
-      await this.#report({ ...(!done && { refused: true }) });
-      const names = /** @type {(keyof Values)[]} */ (Object.keys(wanted));
-      if (!set || !names.length) return;
+      const now = await this.#report({ ...(!done && { refused: true }) });
+      // What was refused as a whole may have come about in part, or as the next cheaper thing.
+      const names = /** @type {(keyof Values)[]} */ (Object.keys(wanted)).filter((it) => now[it] !== had[it]);
+      if (!names.length) return;
       for (const it of names) this.#before = { [it]: had[it], ...this.#before };
-      this.#told = sentence(wanted, this.#before);
+      this.#told = sentence(Object.fromEntries(names.map((it) => [it, now[it]])), had);
       this.#say("");
     });
   }
@@ -170,7 +171,9 @@ export class Sound {
 
   /** Who steers the call does not know, or not any more, what is set. */
   tell() {
-    return this.#next(() => this.#report());
+    return this.#next(async () => {
+      await this.#report();
+    });
   }
 
   /** The microphone is gone: another one takes its place. */
@@ -299,12 +302,17 @@ export class Sound {
     this.#host.settings.set("sound", { ...this.#kept, ...set });
   }
 
-  /** Tells the call centre what is really set, and shows it. @param {{refused?: boolean} | import("./connection.js").Found} [more] */
+  /**
+   * Tells the call centre what is really set, and shows it.
+   * @param {{refused?: boolean} | import("./connection.js").Found} [more]
+   * @returns {Promise<Now>} that
+   */
   async #report(more) {
     const now = await this.#now();
     const { inputs, outputs, ...values } = now;
     this.#host.report({ type: "settings", ...values, input_devices: lines(inputs), output_devices: lines(outputs), quality_test: this.#testing, ...more });
     if (this.#section.open) this.#section.show(now);
+    return now;
   }
 
   #undo() {
@@ -340,18 +348,18 @@ export class Sound {
 
 /**
  * What the shopper is told.
- * @param {Values} wanted
+ * @param {Values} now what is set otherwise than before
  * @param {Values} before
  */
-function sentence(wanted, before) {
-  const way = (/** @type {number} */ now, then = 0) => (now < then ? "softer" : "louder");
+function sentence(now, before) {
+  const way = (/** @type {number} */ level, then = 0) => (level < then ? "softer" : "louder");
   const done = [];
-  if (wanted.microphone_db !== undefined) done.push(`made your microphone ${way(wanted.microphone_db, before.microphone_db)}`);
-  if (wanted.speaker_db !== undefined) done.push(`made what you hear ${way(wanted.speaker_db, before.speaker_db)}`);
-  if (wanted.muted) done.push("muted your microphone");
-  if (wanted.echo) done.push("changed what works against echo");
-  if (wanted.noise_suppression !== undefined) done.push(`turned noise suppression ${wanted.noise_suppression ? "on" : "off"}`);
-  if (wanted.input_device) done.push(`chose your microphone: ${wanted.input_device}`);
-  if (wanted.output_device) done.push(`chose your speaker: ${wanted.output_device}`);
+  if (now.microphone_db !== undefined) done.push(`made your microphone ${way(now.microphone_db, before.microphone_db)}`);
+  if (now.speaker_db !== undefined) done.push(`made what you hear ${way(now.speaker_db, before.speaker_db)}`);
+  if (now.muted) done.push("muted your microphone");
+  if (now.echo) done.push("changed what works against echo");
+  if (now.noise_suppression !== undefined) done.push(`turned noise suppression ${now.noise_suppression ? "on" : "off"}`);
+  if (now.input_device) done.push(`chose your microphone: ${now.input_device}`);
+  if (now.output_device) done.push(`chose your speaker: ${now.output_device}`);
   return `The call centre ${done.join(" and ")}.`;
 }

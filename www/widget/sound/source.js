@@ -22,7 +22,8 @@ export async function processed(host, wanted) {
   if (await opened(host, deviceId, wanted)) return true;
   track.stop();
   if (await opened(host, deviceId, wanted)) return true;
-  await opened(host, deviceId);
+  // Else nobody hears the shopper. A track that was stopped does not say so itself.
+  if (!(await opened(host, deviceId))) track.dispatchEvent(new Event("ended"));
   return false;
 }
 

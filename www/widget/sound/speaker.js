@@ -44,6 +44,7 @@ export class Speaker {
     const isSet = Math.abs(audio.volume - factor(db)) < 0.01;
     // Where the device's own keys are the only volume (iOS), the graph does what the element cannot.
     if (isSet) {
+      audio.muted = false;
       this.#loud?.element.pause();
       return true;
     }
@@ -52,6 +53,8 @@ export class Speaker {
       await this.#loud.element.play();
     } catch (error) {
       console.warn("Ringlet: not louder than it comes.", error);
+      audio.muted = false;
+      this.#loud?.element.pause();
       this.#loud = undefined;
       return false;
     }
