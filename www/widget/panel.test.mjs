@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import test from "node:test";
+import test, { after } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
@@ -61,7 +61,7 @@ const folder = mkdtempSync(join(tmpdir(), "panel-"));
 const [entry, outfile, phone] = [fileURLToPath(new URL("panel.js", import.meta.url)), join(folder, "panel.mjs"), join(folder, "phone.mjs")];
 writeFileSync(phone, PHONE);
 await build({ entryPoints: [entry], bundle: true, format: "esm", alias: { phone }, outfile });
-test.after(() => rmSync(folder, { recursive: true }));
+after(() => rmSync(folder, { recursive: true }));
 
 let panels = 0;
 
