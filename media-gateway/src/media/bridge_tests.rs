@@ -20,6 +20,7 @@ use super::webrtc::{VisitorPacket, VisitorPayload};
 use crate::config::{AwayTone, Ringback};
 use crate::sip::sdp::{Codec, Direction, Remote};
 
+mod away;
 mod frames;
 mod playout;
 mod tones;

@@ -354,6 +354,11 @@ impl Ringlet {
         Ok(())
     }
 
+    /// Whether it has written that into its log.
+    pub fn has_said(&self, words: &str) -> bool {
+        self.process.log().contains(words)
+    }
+
     /// Its last words.
     pub fn tail(&self) -> String {
         let former: String = self.former.iter().map(Process::tail).collect();

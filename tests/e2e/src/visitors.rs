@@ -12,7 +12,7 @@ use protocol::visitor::VERSION;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
 use str0m::media::{Direction, Frequency, MediaKind, MediaTime, Mid};
@@ -63,8 +63,12 @@ pub struct Account {
     pub has_token: bool,
     /// How often the session was taken up again over another socket.
     pub reconnected: u32,
+    /// When that was last.
+    pub reconnected_at: Option<SystemTime>,
     /// Why the call ended.
     pub ended: Option<String>,
+    /// When that was told.
+    pub ended_at: Option<SystemTime>,
     /// The types of all messages that came.
     pub events: Vec<String>,
     /// Why it was not let in, each time.
@@ -316,8 +320,15 @@ impl Signalling {
             "session" => self.session = Some(word("token")),
             "state" => lock(&self.account).state = word("state"),
             "resume" => lock(&self.account).has_token = true,
-            "reconnected" => lock(&self.account).reconnected += 1,
-            "ended" => lock(&self.account).ended = Some(word("reason")),
+            "reconnected" => {
+                let mut account = lock(&self.account);
+                account.reconnected += 1;
+                account.reconnected_at = Some(SystemTime::now());
+            }
+            "ended" => {
+                let mut account = lock(&self.account);
+                (account.ended, account.ended_at) = (Some(word("reason")), Some(SystemTime::now()));
+            }
             _ => {}
         }
         lock(&self.account).events.push(kind);

@@ -43,6 +43,9 @@ enum Opus {
 const NAMED_WITHIN_MS: f64 = 3_000.0;
 const LONGEST_GAP: f64 = 5.0;
 
+/// How long after the answer the gateway has given up a leg that never had a path: 20 s from the offer.
+const LEG_GIVEN_UP: Duration = Duration::from_secs(22);
+
 /// Below this a tone is not heard, in dBFS.
 const SILENT_DBFS: f64 = -45.0;
 
@@ -62,6 +65,8 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("frames_are_as_loud_and_where_the_desk_has_them_played", phone(), set);
     program.test("who_saves_has_frames_of_60_ms_each_way", Stage::with(FarEnd::Echo(1)), saves);
     program.test("a_call_that_loses_udp_and_tcp_goes_on_as_frames", phone(), loses_udp);
+    let limit = Duration::from_secs(120);
+    program.test("a_call_that_began_as_frames_moves_up_once_webrtc_passes", Stage { limit, ..phone() }, began_slow);
     let mut stage = Stage::with(FarEnd::Scenario("answers-at-once", &[("media_port", "30000")]));
     // The tone that tells the far end that the shopper is away would count as sound.
     stage.setup.media = "away_tone = \"off\"";
@@ -229,7 +234,7 @@ async fn set(scene: &mut Scene) -> Result<()> {
 }
 
 /// The panel names what is wrong within 3 s of the answer.
-async fn is_named_in_time(browser: &Browser) -> Result<()> {
+pub(crate) async fn is_named_in_time(browser: &Browser) -> Result<()> {
     let told = browser.told().await?;
     let answered = told.iter().find(|it| it.state == "answered").context("it was never answered")?;
     let named = told.iter().find(|it| it.note.contains(ErrorCode::UdpBlocked.word())).context("it was never named")?;
@@ -312,6 +317,42 @@ async fn loses_udp(scene: &mut Scene) -> Result<()> {
     let (lost, moved) = (gap(&over_the_loss, agent)?, gap(&over_the_move, agent)?);
     ensure!(lost <= LONGEST_GAP, "the shopper heard nothing for {lost:.2} s");
     ensure!(moved < 0.5, "moving up left {moved:.2} s of silence");
+    Ok(())
+}
+
+/// The gateway has given its first leg up, which never had a path, before anything passes.
+async fn began_slow(scene: &mut Scene) -> Result<()> {
+    let blocked = [Dropped::udp(MEDIA_PORT)?, Dropped::tcp(MEDIA_PORT)?];
+    prepare(&scene.browser, Opus::Held).await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    let answered = Instant::now();
+    scene.phone()?.event("CALL_ESTABLISHED", SOON).await?;
+    come(&scene.browser, G711).await?;
+    scene.browser.in_panel("letOpus()").await?;
+    come(&scene.browser, OPUS).await?;
+    let during = both(scene).await?;
+    tokio::time::sleep(LEG_GIVEN_UP.saturating_sub(answered.elapsed())).await;
+    ensure!(scene.server.has_said("no connection within"), "the gateway still waits for its first leg");
+    scene.browser.says("(WebSocket)", SOON).await?;
+    listen(&scene.browser).await?;
+    drop(blocked);
+    is_slow(&scene.browser, false).await?;
+    eprintln!("moved up {:?} after the answer", answered.elapsed());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let over_the_move = scene.browser.heard(1).await?;
+    over_the_move.write_wav(&scene.directory().join("over-the-move.wav"))?;
+    scene.browser.says("(UDP)", SOON).await?;
+    let before = traffic(&scene.browser, OPUS).await?;
+    let after = both(scene).await?;
+    ensure!(traffic(&scene.browser, OPUS).await? == before, "there are frames still");
+    each_heard_the_other(scene, &[during, after]).await?;
+    let moved = gap(&over_the_move, f64::from(AGENT_TONE))?;
+    ensure!(moved < 0.5, "moving up left {moved:.2} s of silence");
+    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    let transport = scene.recorded("visitor_hung_up").await?.get("transport").cloned();
+    ensure!(transport == Some("udp".into()), "the record says {transport:?}");
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Networks that let no UDP pass: the browser's audio goes over TCP, to a port of its own or to the web server's.
 
 use crate::Program;
+use crate::frames::is_named_in_time;
+use crate::resume::{self, both, each_heard_the_other};
 use anyhow::{Context as _, Result, ensure};
 use e2e::firewall::Dropped;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
@@ -24,15 +26,17 @@ pub(crate) fn tests(program: &mut Program<'_>) {
         let _tcp = Dropped::tcp(MEDIA_PORT)?;
         hear_each_other(scene, "tcp").await
     });
-    program.test("a_call_over_tcp_moves_to_udp_once_that_passes", Stage::with(FarEnd::Phone), async |scene| {
+    let limit = Duration::from_secs(120);
+    let stage = Stage { limit, ..Stage::with(FarEnd::Phone) };
+    program.test("a_call_over_tcp_moves_to_udp_once_that_passes", stage, async |scene| {
         let dropped = Dropped::udp(MEDIA_PORT)?;
-        scene.browser.show(scene.server.shop_url()).await?;
-        scene.browser.click_button().await?;
-        scene.browser.is_answered().await?;
+        resume::call(scene).await?;
         scene.browser.says("(TCP)", MOVED_WITHIN).await?;
+        let over_tcp = both(scene).await?;
         drop(dropped);
         scene.browser.says("(UDP)", MOVED_WITHIN).await?;
-        scene.browser.hang_up().await?;
+        let over_udp = both(scene).await?;
+        each_heard_the_other(scene, &[over_tcp, over_udp]).await?;
         let record = scene.recorded("visitor_hung_up").await?;
         ensure!(record.get("transport").and_then(Value::as_str) == Some("udp"), "{record}");
         Ok(())
@@ -58,12 +62,14 @@ fn shared_port() -> Stage {
 /// A call from the click to its record, in which each side hears the other and nobody else.
 pub(crate) async fn hear_each_other(scene: &mut Scene, transport: &str) -> Result<()> {
     scene.browser.leave_the_microphone_unprocessed().await?;
+    scene.browser.watch_notes().await?;
     scene.browser.show(scene.server.shop_url()).await?;
     scene.browser.click_button().await?;
     scene.browser.is_answered().await?;
     scene.phone()?.event("CALL_ESTABLISHED", Duration::from_secs(5)).await?;
     if transport == "tcp" {
         scene.browser.says(ErrorCode::UdpBlocked.shopper(), Duration::from_secs(10)).await?;
+        is_named_in_time(&scene.browser).await?;
     }
     scene.browser.listen().await?;
     let browser_heard = scene.browser.heard(LISTEN_SECONDS).await?;

@@ -1,7 +1,7 @@
 //! Servers that are killed while calls run: audio goes on, and the next server has the calls again.
 
 use crate::Program;
-use crate::resume::{both, call};
+use crate::resume::{Stretch, both, call, each_heard_the_other};
 use anyhow::{Context as _, Result, bail, ensure};
 use e2e::pages::ALLOWED_ORIGIN;
 use e2e::ringlet::SHOP_URL;
@@ -26,6 +26,10 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// The issue's: keys and hang-up work again within so long of the server's return.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
+
+/// The same for the crowd, which the machine of the tests plays beside everything else.
+const CROWD_BACK_WITHIN: Duration = Duration::from_secs(6);
+const CROWD_OVER_WITHIN: Duration = Duration::from_secs(6);
 
 const KEYS: &str = "19";
 
@@ -54,6 +58,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
 }
 
 async fn turned(scene: &mut Scene) -> Result<()> {
+    scene.browser.leave_the_microphone_unprocessed().await?;
     scene.browser.show(&format!("{ALLOWED_ORIGIN}/plain.html")).await?;
     scene.browser.click_button().await?;
     scene.browser.reaches("answered", SOON).await?;
@@ -65,14 +70,19 @@ async fn turned(scene: &mut Scene) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(4)).await;
     scene.server.start_again().await?;
     scene.browser.reaches("answered", SOON).await?;
+    let back = hears_again(scene).await?;
+    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    each_heard_the_other(scene, &[back]).await
+}
+
+/// Waits until the shopper hears the agent again, and listens for a while longer.
+async fn hears_again(scene: &Scene) -> Result<Stretch> {
     eventually("the shopper hears the agent again", SOON, async || {
         ensure!(both(scene).await?.hears(f64::from(AGENT_TONE)), "the shopper hears nothing");
         Ok(())
     })
     .await?;
-    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
-    scene.browser.hang_up().await?;
-    scene.recorded("visitor_hung_up").await.map(drop)
+    both(scene).await
 }
 
 async fn placed_again(scene: &mut Scene) -> Result<()> {
@@ -89,16 +99,10 @@ async fn placed_again(scene: &mut Scene) -> Result<()> {
     scene.browser.reaches("answered", SOON).await?;
     eprintln!("answered again after {:?}", killed.elapsed());
     is_rung_as_before(&scene.phone()?.rung_with())?;
-    eventually("the shopper hears the agent again", SOON, async || {
-        ensure!(both(scene).await?.hears(f64::from(AGENT_TONE)), "the shopper hears nothing");
-        Ok(())
-    })
-    .await?;
-    scene.browser.hang_up().await?;
+    let again = hears_again(scene).await?;
+    each_heard_the_other(scene, &[again]).await?;
     let record = scene.recorded("visitor_hung_up").await?;
     ensure!(record.get("gateway").and_then(Value::as_str) == Some("gateway-2"), "{record}");
-    let packets = record.pointer("/stats/visitor_packets").and_then(Value::as_u64).unwrap_or_default();
-    ensure!(packets > 50, "the far end heard nothing: {record}");
     scene.server.start_gateway().await
 }
 
@@ -180,14 +184,16 @@ async fn outlive(scene: &mut Scene) -> Result<()> {
     scene.browser.says(EndReason::VisitorHungUp.shopper(), SOON).await?;
 
     visitors.all("all are back", |visitor| visitor.reconnected == 1).await?;
-    eprintln!("all of {CROWD} visitors are back after {:?}", back.elapsed()?);
+    let crowd_back = latest(&visitors.of_all(|visitor| visitor.reconnected_at), back)?;
     sleep(SETTLED).await;
     let gaps = visitors.longest_gaps();
     // Not before: to look for a tone takes a processor that visitors want, who would seem to hear nothing.
     let heard = scene.browser.heard(1).await?;
     heard.write_wav(&scene.directory().join("heard.wav"))?;
     let gap = heard.longest_gap(f64::from(VISITOR_TONE))?;
+    let goodbye = SystemTime::now();
     visitors.hang_up().await?;
+    let crowd_over = latest(&visitors.of_all(|visitor| visitor.ended_at), goodbye)?;
     let first = records_are_whole(scene, CROWD as usize + 1).await?;
     let hung_up = Duration::from_millis(first).saturating_sub(clicked.duration_since(UNIX_EPOCH)?);
     eprintln!(
@@ -197,11 +203,24 @@ async fn outlive(scene: &mut Scene) -> Result<()> {
         keys <= BACK_WITHIN && hung_up <= BACK_WITHIN,
         "keys passed after {keys:?}, the call was over {hung_up:?} after the click"
     );
+    eprintln!("of {CROWD} others the last was back after {crowd_back:?}, and over {crowd_over:?} after it hung up");
+    ensure!(
+        crowd_back <= CROWD_BACK_WITHIN && crowd_over <= CROWD_OVER_WITHIN,
+        "of {CROWD} others the last was back after {crowd_back:?}, and over {crowd_over:?} after it hung up"
+    );
     ensure!(
         gap < 1.0 && gaps.iter().all(|gap| *gap < 1_000),
         "the shopper heard nothing for {gap:.2} s, the crowd for {gaps:?} ms"
     );
     Ok(())
+}
+
+/// How long after a moment the last of them was; none may be missing.
+fn latest(moments: &[Option<SystemTime>], after: SystemTime) -> Result<Duration> {
+    let all: Option<Vec<SystemTime>> = moments.iter().copied().collect();
+    let last = all.and_then(|all| all.into_iter().max()).context("it has not come to pass for all")?;
+    // Some may have been faster than the test.
+    Ok(last.duration_since(after).unwrap_or_default())
 }
 
 /// Has the panel, which was left alone, press a key until it shows the far end's echo of one; how long after `back` that was. By the panel's

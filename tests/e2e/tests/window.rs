@@ -2,11 +2,12 @@
 //! the page as ever, and says why.
 
 use crate::Program;
+use crate::resume::{both, each_heard_the_other};
 use anyhow::{Context as _, Result, ensure};
 use e2e::browser::LOADER_ROOT;
 use e2e::pages::ALLOWED_ORIGIN;
 use e2e::ringlet::SHOP_URL;
-use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_TONE};
+use e2e::scene::{FarEnd, Scene, Stage};
 use e2e::wait::eventually;
 use protocol::error::ErrorCode;
 use protocol::visitor::EndReason;
@@ -50,16 +51,13 @@ async fn over_pages(scene: &mut Scene) -> Result<()> {
     ensure!(scene.browser.state().await? == "answered", "the window has lost the call");
     let resumed = scene.server.metric("ringlet_calls_resumed_total").await?.unwrap_or_default();
     ensure!(resumed == 0.0, "the call was taken up {resumed} times: it has not outlived the page");
-    scene.browser.listen().await?;
-    let heard = scene.browser.heard(3).await?.steady(2.0)?;
+    let beside_other_pages = both(scene).await?;
     // The page that is there now answers for the window when that is loaded anew.
     scene.browser.reload().await?;
     scene.browser.is_answered().await?;
-    scene.browser.hang_up().await?;
-    scene.recorded(EndReason::VisitorHungUp.word()).await?;
+    let loaded_anew = both(scene).await?;
+    each_heard_the_other(scene, &[beside_other_pages, loaded_anew]).await?;
     ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
-    let (said, agent) = (scene.phone()?.said().await?.steady(2.0)?, f64::from(AGENT_TONE));
-    heard.require_only(agent, said.level(agent), f64::from(VISITOR_TONE))?;
 
     scene.browser.click_in_panel("#close").await?;
     windows(scene, 1).await?;
