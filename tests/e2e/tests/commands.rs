@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// A phone's three keys, or the tone that answers them.
 const KEYED: Duration = Duration::from_secs(1);
 
-const SHOWN: &str = "The call centre showed you this page";
+pub(crate) const SHOWN: &str = "The call centre showed you this page";
 
 pub(crate) fn tests(program: &mut Program<'_>) {
     program.test(
@@ -38,7 +38,8 @@ async fn calls(scene: &mut Scene) -> Result<()> {
     scene.browser.is_answered().await
 }
 
-async fn is_at(scene: &Scene, path: &str) -> Result<()> {
+/// Waits until the call goes on at a page of the shop.
+pub(crate) async fn is_at(scene: &Scene, path: &str) -> Result<()> {
     eventually(&format!("the shop's page is {path}"), SOON, async || {
         let found = scene.browser.in_page("return location.pathname + location.search").await?;
         ensure!(found == path, "it is {found}");

@@ -19,7 +19,11 @@ const LISTEN: Duration = Duration::from_secs(3);
 const SAME_DB: f64 = 0.7;
 
 pub(crate) fn tests(program: &mut Program<'_>) {
-    program.test("keys_turn_the_microphone_down_and_the_shopper_can_undo_it", Stage::with(FarEnd::Phone), softer);
+    program.test(
+        "keys_turn_the_microphone_down_up_and_off_and_the_shopper_can_undo_it",
+        Stage::with(FarEnd::Phone),
+        softer,
+    );
     program.test("keys_turn_what_the_shopper_hears_up_and_down", Stage::with(FarEnd::Phone), louder);
     program.test("what_is_set_goes_with_the_call_from_page_to_page", Stage::with(FarEnd::Phone), kept);
     program.test("a_desk_chooses_devices_by_name_and_noise_suppression", Stage::with(FarEnd::Phone), devices);
@@ -39,7 +43,7 @@ pub(crate) async fn calls(scene: &mut Scene) -> Result<()> {
 }
 
 /// Waits until the desk is told this.
-async fn told(scene: &Scene, name: &str, wanted: &Value) -> Result<()> {
+pub(crate) async fn told(scene: &Scene, name: &str, wanted: &Value) -> Result<()> {
     eventually(&format!("the desk is told that {name} is {wanted}"), SOON, async || {
         let settings = scene.server.settings().await?;
         ensure!(settings.get(name) == Some(wanted), "the settings are {settings}");
@@ -54,6 +58,15 @@ async fn heard(scene: &mut Scene) -> Result<Recording> {
     scene.phone()?.event("CALL_CLOSED", SOON).await?;
     scene.recorded("visitor_hung_up").await?;
     scene.phone()?.heard().await
+}
+
+/// The level that is heard first for most of a second.
+fn first_level(levels: &[f64]) -> Result<f64> {
+    let is_steady =
+        |blocks: &&[f64]| blocks.iter().zip(blocks.iter().skip(1)).all(|(a, b)| (a - b).abs() < SAME_DB / 2.0);
+    let mut loud = levels.windows(4).filter(|blocks| blocks.iter().all(|level| *level > -30.0));
+    let first = loud.find(is_steady).and_then(|blocks| blocks.last().copied());
+    first.with_context(|| format!("no level lasts: {levels:.1?}"))
 }
 
 /// Whether these levels come one after the other, each for most of a second.
@@ -82,10 +95,22 @@ async fn softer(scene: &mut Scene) -> Result<()> {
     let words = scene.browser.panel_words().await?;
     ensure!(!words.contains("microphone softer"), "undone, the panel says {words:?}");
     tokio::time::sleep(LISTEN).await;
+    scene.phone()?.press("*88").await?;
+    scene.browser.says("made your microphone louder", SOON).await?;
+    told(scene, "microphone_db", &json!(4)).await?;
+    tokio::time::sleep(LISTEN).await;
+    scene.phone()?.press("*66").await?;
+    scene.browser.says("muted your microphone", SOON).await?;
+    told(scene, "muted", &json!(true)).await?;
+    tokio::time::sleep(LISTEN).await;
     let phone = heard(scene).await?;
-    let tone = f64::from(VISITOR_TONE);
-    let full = phone.steady(1.0)?.level(tone);
-    in_turn(&phone.levels(tone), &[full, full - 4.0, full])?;
+    let levels = phone.levels(f64::from(VISITOR_TONE));
+    let full = first_level(&levels)?;
+    ensure!((full - VISITOR_DBFS).abs() < 1.5, "at first the agent hears {full:.1} dBFS");
+    in_turn(&levels, &[full, full - 4.0, full, full + 4.0])?;
+    // Not the last one, which the hang-up may have cut.
+    let end: Vec<f64> = levels.iter().rev().skip(1).take(10).copied().collect();
+    ensure!(end.len() == 10 && end.iter().all(|level| *level < -60.0), "muted by keys, the agent hears {end:.1?}");
     let (done, refused) = (phone.peak(1_047.0), phone.peak(392.0));
     ensure!(done > -36.0 && refused < -40.0, "the agent hears {done} dBFS for what is done, {refused} for what is not");
     Ok(())

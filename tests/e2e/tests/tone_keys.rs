@@ -1,6 +1,8 @@
 //! Keys that a far end sends as tones in the audio: those of commands reach neither the shopper's ear nor the panel.
 
 use crate::Program;
+use crate::commands::{SHOWN, is_at};
+use crate::settings::told;
 use anyhow::{Result, ensure};
 use dsp::dtmf::{Detector, Event};
 use dsp::{Hertz, SampleRate, spectrum};
@@ -42,8 +44,9 @@ fn stage(trunk: &'static str) -> Stage {
     stage
 }
 
-/// Calls, dials `keys` once the shopper hears the far end, and gives back what the shopper has heard up to a second behind them.
-async fn dialled(scene: &mut Scene, keys: &str) -> Result<Recording> {
+/// Calls, dials `keys` once the shopper hears the far end, and gives back what the shopper has heard up to a second behind them; and the
+/// far end.
+async fn dialled(scene: &mut Scene, keys: &str) -> Result<(Recording, Talker)> {
     let talker = Talker::start(SocketAddr::new(BRIDGE, MEDIA_PORT)).await?;
     scene.browser.leave_the_microphone_unprocessed().await?;
     scene.browser.show(e2e::ringlet::SHOP_URL).await?;
@@ -57,16 +60,20 @@ async fn dialled(scene: &mut Scene, keys: &str) -> Result<Recording> {
     .await?;
     scene.browser.listen().await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
+    dial(&talker, keys).await?;
+    let seconds = 3 + keys.len() as u64 / 5;
+    let heard = scene.browser.heard(seconds).await?;
+    heard.write_wav(&scene.directory().join("browser-heard.wav"))?;
+    Ok((heard, talker))
+}
+
+async fn dial(talker: &Talker, keys: &str) -> Result<()> {
     talker.dial(keys);
     eventually("all keys are dialled", SOON, async || {
         ensure!(talker.has_dialled(), "they are not");
         Ok(())
     })
-    .await?;
-    let seconds = 3 + keys.len() as u64 / 5;
-    let heard = scene.browser.heard(seconds).await?;
-    heard.write_wav(&scene.directory().join("browser-heard.wav"))?;
-    Ok(heard)
+    .await
 }
 
 fn digits_in(heard: &Recording) -> Result<String> {
@@ -98,33 +105,44 @@ fn longest_key(heard: &Recording) -> Result<usize> {
 }
 
 /// Dials a code until it is understood. It is refused, so that the page stays and goes on recording: that tells as well as any other.
-async fn code(scene: &mut Scene) -> Result<Recording> {
+async fn code(scene: &mut Scene) -> Result<(Recording, Talker)> {
     scene.server.command("*75", &json!({"action": "page", "url": format!("{ALLOWED_ORIGIN}/plain.html")})).await?;
-    let heard = dialled(scene, "*75").await?;
+    let dialled = dialled(scene, "*75").await?;
     eventually("the code is understood", SOON, async || {
         let count = scene.server.metric("ringlet_commands_total").await?;
         ensure!(count == Some(1.0), "{count:?} commands");
         Ok(())
     })
     .await?;
-    Ok(heard)
+    Ok(dialled)
+}
+
+/// Dials codes that are done: what the shopper hears is set softer, and another page is shown, on which that stays so. Then hangs up.
+async fn acts(scene: &mut Scene, talker: &Talker) -> Result<()> {
+    scene.server.command("*76", &json!({"action": "page", "url": "/returns.html"})).await?;
+    dial(talker, "*20").await?;
+    told(scene, "speaker_db", &json!(-4)).await?;
+    dial(talker, "*76").await?;
+    is_at(scene, "/returns.html").await?;
+    scene.browser.says(SHOWN, SOON).await?;
+    told(scene, "speaker_db", &json!(-4)).await?;
+    scene.browser.hang_up().await?;
+    scene.recorded("visitor_hung_up").await.map(drop)
 }
 
 async fn commands(scene: &mut Scene) -> Result<()> {
-    let heard = code(scene).await?;
+    let (heard, talker) = code(scene).await?;
     let (digits, onset) = (digits_in(&heard)?, longest_key(&heard)?);
     ensure!(digits.is_empty(), "{digits:?} can be heard");
     ensure!(onset <= ONSET_MS, "{onset} ms of a key are heard");
     ensure!(heard.level(VOICE) > -40.0, "the far end itself has {} dBFS", heard.level(VOICE));
     let shown = scene.browser.keys_shown().await?;
     ensure!(shown.is_empty(), "the panel shows {shown:?}");
-    scene.browser.hang_up().await?;
-    scene.recorded("visitor_hung_up").await?;
-    Ok(())
+    acts(scene, &talker).await
 }
 
 async fn passed_on(scene: &mut Scene) -> Result<()> {
-    let heard = dialled(scene, "58").await?;
+    let (heard, _talker) = dialled(scene, "58").await?;
     let (digits, onset) = (digits_in(&heard)?, longest_key(&heard)?);
     ensure!(digits == "58" && onset > ONSET_MS, "{digits:?} and {onset} ms of a key can be heard");
     eventually("the panel shows the keys that its engine has found", SOON, async || {
@@ -139,11 +157,9 @@ async fn passed_on(scene: &mut Scene) -> Result<()> {
 }
 
 async fn heard_code(scene: &mut Scene) -> Result<()> {
-    let heard = code(scene).await?;
+    let (heard, talker) = code(scene).await?;
     ensure!(digits_in(&heard)? == "*75", "the gateway has taken them");
     let shown = scene.browser.keys_shown().await?;
     ensure!(shown.is_empty(), "the panel shows {shown:?}");
-    scene.browser.hang_up().await?;
-    scene.recorded("visitor_hung_up").await?;
-    Ok(())
+    acts(scene, &talker).await
 }
