@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::post;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use tokio::net::TcpListener;
@@ -14,13 +15,16 @@ pub const ALLOWED_ORIGIN: &str = "http://127.0.0.1:8090";
 /// An origin that it does not.
 pub const STRANGE_ORIGIN: &str = "http://127.0.0.1:8091";
 
+/// A page with a button, which nothing but a form that is posted leads to.
+pub const POSTED: &str = "/posted";
+
 /// Serves the pages at both origins until the runtime ends.
 ///
 /// # Errors
 /// When a port is taken.
 pub async fn serve(ringlet_url: &str) -> Result<()> {
     for port in [8090, 8091] {
-        let router = axum::Router::new().fallback(page).with_state(ringlet_url.to_owned());
+        let router = axum::Router::new().route(POSTED, post(posted)).fallback(page).with_state(ringlet_url.to_owned());
         let listener =
             TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.context("serving tests/pages")?;
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -43,6 +47,10 @@ pub fn names() -> Result<Vec<String>> {
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../pages"))
+}
+
+async fn posted(state: State<String>) -> Response {
+    page(state, Uri::from_static("/plain.html")).await
 }
 
 async fn page(State(ringlet_url): State<String>, uri: Uri) -> Response {

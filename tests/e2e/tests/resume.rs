@@ -4,6 +4,7 @@
 use crate::Program;
 use anyhow::{Context as _, Result, bail, ensure};
 use e2e::browser::{Browser, LOADER_ROOT};
+use e2e::pages::{ALLOWED_ORIGIN, POSTED};
 use e2e::ringlet::SHOP_URL;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage, VISITOR_DBFS, VISITOR_TONE};
 use e2e::tone::Recording;
@@ -33,6 +34,7 @@ const SILENT_DBFS: f64 = -50.0;
 pub(crate) fn tests(program: &mut Program<'_>) {
     let phone = || Stage::with(FarEnd::Phone);
     program.test("a_call_follows_links_reload_history_and_forms", phone(), over_pages);
+    program.test("a_call_follows_a_form_that_is_posted", phone(), posted);
     program.test("mute_and_the_small_panel_last_over_the_page", phone(), as_it_was);
     program.test("a_duplicated_tab_is_offered_to_move_the_call", phone(), duplicated_tab);
     program.test("a_shopper_who_does_not_come_back_in_time_has_gone", impatient(), gone);
@@ -76,6 +78,21 @@ async fn over_pages(scene: &mut Scene) -> Result<()> {
     // Each of the pages was there long enough to have a path made ready for its successor.
     let taken = scene.server.metric("ringlet_prepared_legs_total{what=\"taken\"}").await?.unwrap_or_default();
     ensure!(taken == 6.0, "{taken} of 6 pages found their path ready");
+    Ok(())
+}
+
+async fn posted(scene: &mut Scene) -> Result<()> {
+    call_from(scene, &format!("{ALLOWED_ORIGIN}/plain.html")).await?;
+    let before = both(scene).await?;
+    let submit = format!(
+        "const form = document.createElement('form'); form.method = 'post'; form.action = '{POSTED}'; document.body.append(form); form.submit()"
+    );
+    turn(scene, async |browser| browser.in_page(&submit).await.map(drop)).await?;
+    let path = scene.browser.in_page("return location.pathname").await?;
+    ensure!(path == POSTED, "the page is {path}");
+    let after = both(scene).await?;
+    each_heard_the_other(scene, &[before, after]).await?;
+    ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
     Ok(())
 }
 
@@ -219,8 +236,12 @@ async fn not_granted_again(scene: &mut Scene) -> Result<()> {
 
 /// Calls from the shop's first page; when it was answered.
 pub(crate) async fn call(scene: &mut Scene) -> Result<Instant> {
+    call_from(scene, SHOP_URL).await
+}
+
+async fn call_from(scene: &mut Scene, page: &str) -> Result<Instant> {
     scene.browser.leave_the_microphone_unprocessed().await?;
-    scene.browser.show(SHOP_URL).await?;
+    scene.browser.show(page).await?;
     scene.browser.click_button().await?;
     scene.browser.is_answered().await?;
     scene.phone()?.event("CALL_ESTABLISHED", Duration::from_secs(5)).await?;
