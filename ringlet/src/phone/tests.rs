@@ -76,6 +76,22 @@ impl Rig {
         (packet.payload_type(), packet.payload().to_vec())
     }
 
+    /// The keys that come as events in the next 3 s of packets.
+    async fn keys(&self, remote: &sdp::Remote) -> Vec<u8> {
+        let mut keys = Vec::new();
+        let mut ended = false;
+        for _ in 0..150 {
+            let (payload_type, payload) = self.packet().await;
+            let event = dsp::telephone_event::Payload::parse(&payload).unwrap();
+            let end = Some(payload_type) == remote.telephone_event && event.end;
+            if end && !ended {
+                keys.push(event.event);
+            }
+            ended = end;
+        }
+        keys
+    }
+
     async fn ended(mut self, how: fn(&SipEvent) -> bool) {
         let event = self.event().await;
         assert!(how(&event), "{event:?}");
@@ -118,19 +134,19 @@ async fn keys_go_out_as_events_once_each_and_in_order() {
     // Audio flows: the phone has seen the ACK, and takes typed keys.
     rig.packet().await;
     rig.typed.send('7').await.unwrap();
-    let mut keys = Vec::new();
-    let mut ended = false;
-    // 3 s of packets.
-    for _ in 0..150 {
-        let (payload_type, payload) = rig.packet().await;
-        let event = dsp::telephone_event::Payload::parse(&payload).unwrap();
-        let end = Some(payload_type) == remote.telephone_event && event.end;
-        if end && !ended {
-            keys.push(event.event);
-        }
-        ended = end;
-    }
-    assert_eq!(keys, [1, 11, 7]);
+    assert_eq!(rig.keys(&remote).await, [1, 11, 7]);
+    rig.typed.send('h').await.unwrap();
+    rig.ended(|event| matches!(event, SipEvent::Bye { .. })).await;
+}
+
+#[tokio::test]
+async fn a_p_sends_the_code_of_the_demo_shops_page() {
+    let mut rig = Rig::dial(&["--tone=700"]).await;
+    let remote = rig.answered().await;
+    rig.packet().await;
+    rig.typed.send('p').await.unwrap();
+    // The star, 7 and 6 (RFC 4733 section 3.2).
+    assert_eq!(rig.keys(&remote).await, [10, 7, 6]);
     rig.typed.send('h').await.unwrap();
     rig.ended(|event| matches!(event, SipEvent::Bye { .. })).await;
 }
