@@ -5,6 +5,7 @@ use crate::Program;
 use anyhow::{Context as _, Result, ensure};
 use e2e::browser::require_no_errors;
 use e2e::firewall::Dropped;
+use e2e::impaired::Impairment;
 use e2e::pages::{ALLOWED_ORIGIN, STRANGE_ORIGIN};
 use e2e::ringlet::PUBLIC_URL;
 use e2e::scene::{FarEnd, Scene, Stage};
@@ -68,7 +69,39 @@ pub(crate) fn tests(program: &mut Program<'_>) {
             Ok(())
         },
     );
+    let mut far = Stage::with(FarEnd::Nobody);
+    far.setup.impaired = Some(Impairment { loss: 0.05, delay: Duration::from_millis(200), jumps: None });
+    program.test("a_check_over_a_far_and_lossy_network_names_both", far, async |scene| {
+        show_check(scene, "").await?;
+        let found = run_check(scene).await?;
+        found.require("udp", "ok", None)?;
+        found.require("round_trip", "warning", Some("RL-505"))?;
+        found.require("loss", "warning", Some("RL-506"))?;
+        ensure!(found.score <= 3, "the score is {}", found.score);
+        Ok(())
+    });
     preflights(program);
+}
+
+/// A browser that knows no answer to its microphone's question and makes no sound for this page, behind something that passes no binary
+/// messages.
+const POOR: &str = "
+    navigator.permissions.query = async () => ({ state: 'prompt' });
+    Object.defineProperty(AudioContext.prototype, 'state', { get: () => 'suspended' });
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (data) { if (typeof data === 'string') send.call(this, data) }";
+
+/// Nothing of it is in the way of a call.
+async fn poor(scene: &mut Scene) -> Result<()> {
+    scene.browser.before_every_page(POOR).await?;
+    let found = preflight_with(scene, &format!("{ALLOWED_ORIGIN}/plain.html"), false).await?;
+    found.require("microphone", "skipped", Some("RL-508"))?;
+    found.require("udp", "ok", None)?;
+    found.require("tcp", "warning", Some("RL-510"))?;
+    found.require("websocket", "warning", Some("RL-504"))?;
+    found.require("loss", "skipped", Some("RL-507"))?;
+    ensure!(found.score >= 4, "the score is {}", found.score);
+    Ok(())
 }
 
 fn preflights(program: &mut Program<'_>) {
@@ -98,6 +131,9 @@ fn preflights(program: &mut Program<'_>) {
             scene.recorded("visitor_hung_up").await.map(drop)
         },
     );
+    let mut stage = Stage::with(FarEnd::Nobody);
+    stage.setup.media = "tcp = false";
+    program.test("preflight_names_what_it_could_not_try_and_which_ways_there_are_not", stage, poor);
     let refusals = [
         ("whose_policy_forbids_the_microphone", ALLOWED_ORIGIN, "refuses/microphone.html", "policy", "RL-104"),
         ("whose_policy_forbids_the_frame", ALLOWED_ORIGIN, "refuses/frame.html", "page", "RL-513"),
@@ -144,11 +180,18 @@ async fn refused(scene: &mut Scene, url: &str, row: &str, code: &str) -> Result<
 
 /// What `Ringlet.preflight()` tells the shop's own script.
 pub(crate) async fn preflight(scene: &Scene, page: &str) -> Result<Found> {
+    preflight_with(scene, page, true).await
+}
+
+/// The same, which asks for the microphone or does not.
+async fn preflight_with(scene: &Scene, page: &str, microphone: bool) -> Result<Found> {
     scene.browser.show(page).await?;
     scene.browser.buttons().await?;
     scene
         .browser
-        .in_page("Ringlet.preflight({ microphone: true }).then((report) => { window.report = report })")
+        .in_page(&format!(
+            "Ringlet.preflight({{ microphone: {microphone} }}).then((report) => {{ window.report = report }})"
+        ))
         .await?;
     eventually("the preflight is done", CHECK_LIMIT, async || {
         let seen = scene.browser.in_page(
