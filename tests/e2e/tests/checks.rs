@@ -70,7 +70,7 @@ pub(crate) fn tests(program: &mut Program<'_>) {
         },
     );
     let mut far = Stage::with(FarEnd::Nobody);
-    far.setup.impaired = Some(Impairment { loss: 0.1, delay: Duration::from_millis(200), jumps: None });
+    far.setup.impaired = Some(Impairment { loss: 0.05, delay: Duration::from_millis(200), jumps: None });
     program.test("a_check_over_a_far_and_lossy_network_names_both", far, async |scene| {
         show_check(scene, "").await?;
         let found = run_check(scene).await?;

@@ -38,11 +38,7 @@ const LOOP: &str = "
 
 pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("the_canceller_takes_the_echo_away", Stage::with(FarEnd::Phone), gone);
-    program.test(
-        "keys_set_the_suppressor_which_takes_the_echo_away_and_nothing_at_all",
-        Stage::with(FarEnd::Phone),
-        by_keys,
-    );
+    program.test("keys_set_the_layer_that_takes_the_echo_away", Stage::with(FarEnd::Phone), by_keys);
     program.test(
         "a_canceller_that_cannot_be_fetched_leaves_the_suppressor_and_says_why",
         Stage::with(FarEnd::Phone),
@@ -75,15 +71,17 @@ async fn call(scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
-/// By the keys of an agent, up one layer and down two. The browser's own canceller, with which a call begins, has nothing to do here.
+/// By the keys of an agent: up two layers and down two. That leads to nothing, since the browser has no canceller for such a microphone.
 async fn by_keys(scene: &mut Scene) -> Result<()> {
     call(scene).await?;
     told(scene, "echo", &json!("browser")).await?;
     tokio::time::sleep(LEARNING).await;
     let mut ends = vec![scene.phone()?.samples_heard()?];
-    for (keys, layer) in [("*33", "suppressor"), ("*30", "browser"), ("*30", "off")] {
-        scene.phone()?.press(keys).await?;
-        told(scene, "echo", &json!(layer)).await?;
+    for steps in [&[("*33", "suppressor")][..], &[("*33", "canceller")], &[("*30", "suppressor"), ("*30", "off")]] {
+        for (keys, layer) in steps {
+            scene.phone()?.press(keys).await?;
+            told(scene, "echo", &json!(layer)).await?;
+        }
         tokio::time::sleep(LEARNING + Duration::from_secs_f64(MEASURED_SECONDS)).await;
         ends.push(scene.phone()?.samples_heard()?);
     }
@@ -96,15 +94,9 @@ async fn by_keys(scene: &mut Scene) -> Result<()> {
         Ok(Recording { rate: heard.rate, samples }.level(f64::from(AGENT_TONE)))
     };
     let levels = ends.iter().map(level).collect::<Result<Vec<f64>>>()?;
-    let [before, suppressed, again, off] = *levels else { bail!("not four: {levels:?}") };
-    ensure!(
-        [before, again, off].iter().all(|level| *level > -30.0),
-        "where nothing is taken away, there is no echo: {levels:.1?}"
-    );
-    ensure!(
-        before - suppressed >= GONE_DB,
-        "the echo fell from {before:.1} to {suppressed:.1} dBFS only: {levels:.1?}"
-    );
+    let [before, suppressed, cancelled, off] = *levels else { bail!("not four: {levels:?}") };
+    ensure!(before > -30.0 && off > -30.0, "where nothing takes it away there is no echo: {levels:.1?}");
+    ensure!(before - suppressed.max(cancelled) >= GONE_DB, "the echo did not fall as far as it should: {levels:.1?}");
     scene.recorded("visitor_hung_up").await?;
     Ok(())
 }
