@@ -102,6 +102,8 @@ pub enum Outcome {
 pub(crate) struct Commanded {
     /// In the order in which it was asked of others, at most [`MAX_RUNNING`].
     running: Vec<Running>,
+    /// What a desk asks of the next page.
+    desk: Option<Change>,
 }
 
 /// A command that waits for somebody.
@@ -177,9 +179,24 @@ impl Call {
 
     /// A desk sets something. What the panel makes of it, `settings` tells.
     pub(crate) fn handle_change(&mut self, change: Change, fx: &mut Effects<'_>) {
-        if self.is_answered() {
-            self.tell(change.into_event(By::Desk), fx);
+        if !self.is_answered() {
+            return;
         }
+        if let Visitor::Here(_) = self.visitor {
+            return self.tell(change.into_event(By::Desk), fx);
+        }
+        // What is said to a page that went is lost.
+        let before = self.commanded.desk.take().unwrap_or_default();
+        self.commanded.desk = Some(Change {
+            microphone_db: change.microphone_db.or(before.microphone_db),
+            muted: change.muted.or(before.muted),
+            speaker_db: change.speaker_db.or(before.speaker_db),
+            echo: change.echo.or(before.echo),
+            noise_suppression: change.noise_suppression.or(before.noise_suppression),
+            input_device: change.input_device.or(before.input_device),
+            output_device: change.output_device.or(before.output_device),
+            quality_test: change.quality_test.or(before.quality_test),
+        });
     }
 
     /// The page tells what has become of a push, or what is set.
@@ -262,6 +279,9 @@ impl Call {
 
     /// The shopper's page is there, and can do what was kept for it.
     pub(crate) fn carry_out_kept(&mut self, fx: &mut Effects<'_>) {
+        if let (Visitor::Here(_), Some(change)) = (self.visitor, self.commanded.desk.take()) {
+            self.tell(change.into_event(By::Desk), fx);
+        }
         while !self.is_between_pages() {
             let Some(running) = self.take(|wait| matches!(wait, Wait::Visitor(_))) else { return };
             self.do_kept(running, fx);

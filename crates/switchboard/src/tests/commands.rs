@@ -413,6 +413,22 @@ fn a_desk_sets_what_it_names() {
 }
 
 #[test]
+fn what_a_desk_sets_between_two_pages_is_set_on_the_next_one() {
+    let set = |speaker_db, microphone_db| Input::Set {
+        call: call(),
+        change: Change { speaker_db, microphone_db, ..Change::default() },
+    };
+    let mut bench = in_call();
+    bench.walk([(lost(1), "g1 away c1"), (set(Some(-8), Some(4)), ""), (set(Some(-4), None), "")]);
+    bench.prepare([resumes(2, 1), offer_of(2)]);
+    bench.walk([(ready_of(2), "page 2 set by desk microphone 4 speaker -4")]);
+    // And on the same one, whose socket broke, once.
+    bench.walk([(broken(2), ""), (set(None, Some(0)), "")]);
+    let told: String = bench.send(reconnects(3, 2, 100)).iter().map(|it| format!("{it:?}")).collect();
+    assert_eq!(told.matches("microphone_db: Some(0)").count(), 1, "{told}");
+}
+
+#[test]
 fn a_call_that_ends_amid_a_code_or_a_command_leaves_nothing() {
     for keys in ["7", "76", "12", "22"] {
         let mut bench = in_call();
