@@ -389,6 +389,11 @@ impl Controller {
                 self.tell(&call, |call| Event::MediaDown { call, detail });
             }
             MediaEvent::Digit { call, from, way, digit, duration_ms } => self.key(&call, from, way, digit, duration_ms),
+            MediaEvent::KeyUp { call, way, digit, duration_ms } => {
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.keys.up(way, digit, Duration::from_millis(duration_ms.into()), Instant::now());
+                }
+            }
             MediaEvent::Closed { call, stats } => {
                 if let Some(entry) = self.calls.get_mut(&call) {
                     entry.media_is_open = false;

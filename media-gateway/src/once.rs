@@ -2,7 +2,8 @@
 //! second press. Pure: it is told the time.
 //!
 //! A way never reports one press twice ([`crate::media`] sees to that), so what a way reports again is another press. Ways are matched by
-//! when the key went down, since they tell it at different moments: when it is up, after its first second, with the delay of playout.
+//! when the key went down, since they tell it at different moments: when it is up, after its first second, with the delay of playout. An
+//! INFO's duration may be made up: it is of a press that was still down when it came, or up just before, as well.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,6 +14,9 @@ const APART: Duration = Duration::from_millis(1_000);
 
 /// Presses that are remembered: a press every 100 ms, for longer than two ways are apart.
 const REMEMBERED: usize = 16;
+
+/// Longer than anybody holds a key: one that nobody has told to be up is up by then.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// A tone that begins so long before the end of the key that an event told of is a piece of it: packets that are lost in the middle of a
 /// tone make two. Not later, since another press is as near.
@@ -41,19 +45,60 @@ struct Press {
     ways: u8,
     /// For how long it was down, if an event has told so.
     held: Duration,
+    /// Those of them by which it is down still.
+    down_by: u8,
+    /// When it came up, as far as events and tones have told.
+    up: Option<Instant>,
+    /// When it came by INFO.
+    informed: Option<Instant>,
+    /// When it went down by an event.
+    event: Option<Instant>,
     /// When it began as a tone.
     tone: Option<Instant>,
 }
 
 impl Press {
-    fn tell(&mut self, way: Way, down: Instant, held: Duration) {
+    fn new(digit: char, down: Instant) -> Self {
+        let (up, informed, event, tone) = (None, None, None, None);
+        Self { digit, down, ways: 0, held: Duration::ZERO, down_by: 0, up, informed, event, tone }
+    }
+
+    fn tell(&mut self, way: Way, down: Instant, held: Duration, now: Instant) {
         self.ways |= way as u8;
         match way {
-            Way::Event => self.held = held,
+            Way::Event => (self.event, self.held) = (Some(down), held),
             // One that is sent before the key is up guesses.
-            Way::Info => {}
+            Way::Info => self.informed = Some(now),
             Way::Tone => self.tone = Some(down),
         }
+        if way != Way::Info {
+            self.down_by |= way as u8;
+        }
+    }
+
+    fn is_down(&self, ways: u8, now: Instant) -> bool {
+        self.down_by & ways != 0 && now.saturating_duration_since(self.down) < LONGEST
+    }
+
+    /// Whether a report that comes at `now`, of a key that went down at `down`, may be of this press.
+    fn fits(&self, way: Way, down: Instant, now: Instant) -> bool {
+        let apart = self.down.max(down) - self.down.min(down);
+        let came_with_it = match way {
+            Way::Info => {
+                let is_just_up = self.up.is_some_and(|up| now.saturating_duration_since(up) <= APART);
+                self.is_down(u8::MAX, now) || is_just_up
+            }
+            Way::Event | Way::Tone => self.informed.is_some_and(|informed| informed >= down),
+        };
+        apart <= APART || came_with_it
+    }
+
+    /// Whether a tone that began at `down` is a piece of this one's.
+    fn is_torn(&self, down: Instant, now: Instant) -> bool {
+        let since = self.tone.and_then(|tone| down.checked_duration_since(tone));
+        let event = self.event.filter(|_| self.is_down(Way::Event as u8, now));
+        let held = event.map_or(self.held, |event| now.saturating_duration_since(event));
+        since.is_some_and(|since| since + TORN < held)
     }
 }
 
@@ -61,31 +106,38 @@ impl Once {
     /// Whether a key that `way` reports at `now`, held for so long until then, is a press that no other way has reported.
     pub(crate) fn is_new(&mut self, way: Way, digit: char, held: Duration, now: Instant) -> bool {
         let (bit, down) = (way as u8, now.checked_sub(held).unwrap_or(now));
-        let is_piece = |press: &Press| {
-            let since = press.tone.and_then(|tone| down.checked_duration_since(tone));
-            press.digit == digit && since.is_some_and(|since| since + TORN < press.held)
-        };
+        let is_piece = |press: &Press| press.digit == digit && press.is_torn(down, now);
         if way == Way::Tone && self.0.iter().any(is_piece) {
             return false;
         }
-        let apart = |press: &Press| press.down.max(down) - press.down.min(down);
         // In the order of presses: what this way has told already lies before what it tells now.
         let told = self.0.iter().rposition(|press| press.digit == digit && press.ways & bit != 0);
         let next = told.map_or(0, |told| told + 1);
-        let twin = self.0.iter_mut().skip(next).find(|press| press.digit == digit && apart(press) <= APART);
+        let twin = self.0.iter_mut().skip(next).find(|press| press.digit == digit && press.fits(way, down, now));
         match twin {
-            Some(press) => press.tell(way, down, held),
+            Some(press) => press.tell(way, down, held, now),
             None => {
                 if self.0.len() == REMEMBERED {
                     self.0.pop_front();
                 }
-                let mut press = Press { digit, down, ways: 0, held: Duration::ZERO, tone: None };
-                press.tell(way, down, held);
+                let mut press = Press::new(digit, down);
+                press.tell(way, down, held, now);
                 self.0.push_back(press);
                 return true;
             }
         }
         false
+    }
+
+    /// The key that `way` has reported last is up, held for so long.
+    pub(crate) fn up(&mut self, way: Way, digit: char, held: Duration, now: Instant) {
+        let told = |press: &&mut Press| press.digit == digit && press.ways & way as u8 != 0;
+        let Some(press) = self.0.iter_mut().rfind(told) else { return };
+        press.down_by &= !(way as u8);
+        press.up = Some(now);
+        if way == Way::Event {
+            press.held = held;
+        }
     }
 }
 
@@ -97,14 +149,28 @@ mod tests {
 
     const WAYS: [Way; 3] = [Way::Event, Way::Info, Way::Tone];
 
-    /// What is counted of reports `(ms, way, digit, held ms)`.
-    fn counted(mut reports: Vec<(u64, Way, char, u64)>) -> String {
-        reports.sort_by_key(|(at, ..)| *at);
-        let (start, mut once) = (Instant::now() + Duration::from_secs(60), Once::default());
+    /// What is counted of reports `(ms, way, digit, held ms)`. Events and tones that are held for longer than a second are reported
+    /// after that, as the media thread does.
+    fn counted(reports: Vec<(u64, Way, char, u64)>) -> String {
+        let (start, mut once, mut counted) = (Instant::now() + Duration::from_secs(60), Once::default(), String::new());
+        let mut told = Vec::new();
+        for (at, way, digit, held) in reports {
+            let early = if way == Way::Info { 0 } else { held.saturating_sub(1_000) };
+            told.push((at - early, 0, way, digit, held - early));
+            told.push((at, 1, way, digit, held));
+        }
+        // What is told at the same time is told in order.
+        told.sort_by_key(|(at, is_up, ..)| (*at, *is_up));
         let ms = Duration::from_millis;
-        let is_new =
-            |(at, way, digit, held): &(u64, Way, char, u64)| once.is_new(*way, *digit, ms(*held), start + ms(*at));
-        reports.into_iter().filter(is_new).map(|(_, _, digit, _)| digit).collect()
+        for (at, is_up, way, digit, held) in told {
+            let now = start + ms(at);
+            match (is_up, way) {
+                (0, _) if once.is_new(way, digit, ms(held), now) => counted.push(digit),
+                (1, Way::Event | Way::Tone) => once.up(way, digit, ms(held), now),
+                _ => {}
+            }
+        }
+        counted
     }
 
     #[test]
@@ -125,7 +191,41 @@ mod tests {
             ),
             (
                 "held for long, told after a second and when up",
-                vec![(1_000, Event, '5', 1_000), (4_000, Info, '5', 4_000)],
+                vec![(4_000, Event, '5', 4_000), (4_000, Info, '5', 4_000)],
+                "5",
+            ),
+            ("held for long, INFO guesses", vec![(1_300, Event, '5', 1_300), (1_305, Info, '5', 250)], "5"),
+            ("held for long, INFO comes late", vec![(3_000, Event, '5', 3_000), (3_600, Info, '5', 100)], "5"),
+            ("held for long as a tone, INFO guesses", vec![(3_000, Tone, '5', 3_000), (2_950, Info, '5', 250)], "5"),
+            ("INFO names more than there was", vec![(100, Info, '5', 2_000), (105, Event, '5', 100)], "5"),
+            (
+                "held for long twice",
+                vec![
+                    (1_500, Event, '5', 1_500),
+                    (1_505, Info, '5', 250),
+                    (3_100, Event, '5', 1_500),
+                    (3_105, Info, '5', 250),
+                ],
+                "55",
+            ),
+            (
+                "held for long and then shortly",
+                vec![
+                    (1_500, Event, '5', 1_500),
+                    (1_700, Event, '5', 100),
+                    (1_990, Info, '5', 250),
+                    (2_000, Info, '5', 250),
+                ],
+                "55",
+            ),
+            (
+                "held for long, a tone with gaps",
+                vec![
+                    (3_000, Event, '5', 3_000),
+                    (2_000, Tone, '5', 1_950),
+                    (2_500, Tone, '5', 450),
+                    (3_080, Tone, '5', 500),
+                ],
                 "5",
             ),
             ("INFO when the key goes down", vec![(0, Info, '5', 250), (700, Event, '5', 700)], "5"),
@@ -142,6 +242,7 @@ mod tests {
                 "121",
             ),
             ("much later", vec![(100, Event, '5', 80), (1_500, Info, '5', 80)], "55"),
+            ("by INFO alone after a long one", vec![(3_000, Event, '5', 3_000), (4_100, Info, '5', 80)], "55"),
             ("a tone with a gap", vec![(200, Event, '5', 200), (160, Tone, '5', 60), (300, Tone, '5', 100)], "5"),
             ("two tones", vec![(100, Tone, '5', 80), (260, Tone, '5', 80)], "55"),
             (
@@ -157,17 +258,22 @@ mod tests {
     proptest! {
         #[test]
         fn each_press_counts_once_whatever_ways_tell_it_and_how_late(
-            presses in prop::collection::vec((prop::sample::select(vec!['1', '2', '*']), 60..400_u64, 60..1_500_u64), 1..40),
+            presses in prop::collection::vec((prop::sample::select(vec!['1', '2', '*']), prop_oneof![4 => 60..400_u64, 1 => 400..4_000_u64], 60..1_500_u64), 1..40),
             ways in prop::sample::subsequence(WAYS.to_vec(), 1..=3),
             delays in prop::array::uniform3(0..600_u64),
             early in any::<bool>(),
+            guesses in any::<bool>(),
             jitter in prop::collection::vec(0..120_u64, 120),
         ) {
             let (mut reports, mut jitter, mut now, mut last) = (Vec::new(), jitter.into_iter().cycle(), 0, BTreeMap::new());
             for (digit, held, pause) in &presses {
                 for (way, delay) in WAYS.iter().zip(delays).filter(|(way, _)| ways.contains(way)) {
                     // A guess at what nobody knows yet, where INFO is sent as the key goes down.
-                    let (told, held) = if early && *way == Way::Info { (0, 160) } else { (*held, *held) };
+                    let (told, held) = match way {
+                        Way::Info if early => (0, 160),
+                        Way::Info if guesses => (*held, 250),
+                        Way::Event | Way::Info | Way::Tone => (*held, *held),
+                    };
                     // No way overtakes itself.
                     let last = last.entry(*way as u8).or_insert(0);
                     *last = (now + told + delay + jitter.next().unwrap_or(0)).max(*last);

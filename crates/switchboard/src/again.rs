@@ -3,7 +3,7 @@
 
 use crate::Output;
 use crate::call::{Call, Effects, Stage};
-use crate::commands::Running;
+use crate::commands::Commanded;
 use crate::keys::Keys;
 use crate::resume::Visitor;
 use crate::timers::Timer;
@@ -34,7 +34,7 @@ impl Call {
         (self.is_adrift, self.waiting_frames, self.media_up, self.rang, self.answered_at) =
             (false, None, false, false, None);
         self.certificates.unprepare();
-        (self.keys, self.running) = (Keys::default(), None::<Running>);
+        (self.keys, self.commanded) = (Keys::default(), Commanded::default());
         let waiting = self.begin_anew();
         self.stage = Stage::Live(CallState::Connecting);
         self.arm(Timer::Setup, fx.config.setup, fx);

@@ -2,7 +2,7 @@
 //! Not here: other calls, the choice of the gateway, the order of deadlines between calls.
 
 use crate::certificates::Certificates;
-use crate::commands::{Question, Running};
+use crate::commands::{Commanded, Question};
 use crate::ears::{Ears, key_of};
 use crate::gateways::Gateways;
 use crate::keys::Keys;
@@ -70,8 +70,8 @@ pub(crate) struct Call {
     /// What the far end keys.
     pub(crate) keys: Keys,
     pub(crate) ears: Ears,
-    /// The far end's command that is being carried out.
-    pub(crate) running: Option<Running>,
+    /// What of it is to be carried out, and what a desk asks for.
+    pub(crate) commanded: Commanded,
     /// The last question to a resolver.
     pub(crate) question: Question,
     /// What is set on the shopper's side.
@@ -127,7 +127,7 @@ impl Call {
             answered_at: None,
             keys: Keys::default(),
             ears: Ears::default(),
-            running: None,
+            commanded: Commanded::default(),
             question: Question::default(),
             settings: State::default(),
             again: 0,
@@ -449,7 +449,7 @@ impl Call {
 
     pub(crate) fn end_as(&mut self, ending: Ending, fx: &mut Effects<'_>) {
         let Stage::Live(_) = self.stage else { return };
-        (self.keys, self.running) = (Keys::default(), None);
+        (self.keys, self.commanded) = (Keys::default(), Commanded::default());
         let detail = ending.detail.map(|detail| detail.chars().take(MAX_DETAIL_CHARS).collect());
         self.stage = Stage::Releasing { since: fx.now, ending: Ending { detail, ..ending } };
         self.tell_end(fx);

@@ -11,7 +11,8 @@ use protocol::settings::{By, Change, MAX_DB, MIN_DB, STEP_DB, State};
 use protocol::visitor::{CallState, VisitorEvent, VisitorRequest};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::mem::discriminant;
+use std::time::{Duration, Instant};
 
 /// How long what a command asks of others may take: the merchant's resolver has 2 s, the panel less.
 const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(3);
@@ -24,6 +25,9 @@ const KEPT_FOR: Duration = Duration::from_secs(3);
 
 /// How long the panel may test the connection: it measures for 4 s, and 4 s more where the gateway's report of loss is still to come.
 const TESTED_WITHIN: Duration = Duration::from_secs(12);
+
+/// Commands that may wait at the same time: more than anybody keys within the 8 s that one may take.
+const MAX_RUNNING: usize = 16;
 
 /// What each sequence of a merchant means to one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,18 +97,29 @@ pub enum Outcome {
     Refused,
 }
 
-/// The command that is being carried out; a later one takes its place.
+/// What is to be carried out, and has not been acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Commanded {
+    /// In the order in which it was asked of others, at most [`MAX_RUNNING`].
+    running: Vec<Running>,
+    /// What a desk asks of the next page.
+    desk: Option<Change>,
+}
+
+/// A command that waits for somebody.
 #[derive(Debug)]
-pub(crate) struct Running {
+struct Running {
     sequence: String,
     wait: Wait,
+    /// Refused then.
+    until: Instant,
 }
 
 #[derive(Debug)]
 enum Wait {
     Page,
     Answer(Question),
-    Settings(Change),
+    Settings(Step, Change),
     /// The score of the connection.
     Score {
         /// The panel has said that it tests.
@@ -154,11 +169,8 @@ impl Call {
 
     /// The merchant's server has named a page, or failed to.
     pub(crate) fn handle_resolved(&mut self, question: Question, page: Option<String>, fx: &mut Effects<'_>) {
-        let Some(Running { sequence, .. }) =
-            self.running.take_if(|it| matches!(it.wait, Wait::Answer(asked) if asked == question))
-        else {
-            return;
-        };
+        let asked = |wait: &Wait| matches!(wait, Wait::Answer(asked) if *asked == question);
+        let Some(Running { sequence, .. }) = self.take(asked) else { return };
         match page {
             Some(url) => self.push(sequence, url, fx),
             None => self.conclude(sequence, Outcome::Refused, fx),
@@ -167,95 +179,154 @@ impl Call {
 
     /// A desk sets something. What the panel makes of it, `settings` tells.
     pub(crate) fn handle_change(&mut self, change: Change, fx: &mut Effects<'_>) {
-        if self.is_answered() {
-            self.tell(change.into_event(By::Desk), fx);
+        if !self.is_answered() {
+            return;
         }
+        if let Visitor::Here(_) = self.visitor {
+            return self.tell(change.into_event(By::Desk), fx);
+        }
+        // What is said to a page that went is lost.
+        let before = self.commanded.desk.take().unwrap_or_default();
+        self.commanded.desk = Some(Change {
+            microphone_db: change.microphone_db.or(before.microphone_db),
+            muted: change.muted.or(before.muted),
+            speaker_db: change.speaker_db.or(before.speaker_db),
+            echo: change.echo.or(before.echo),
+            noise_suppression: change.noise_suppression.or(before.noise_suppression),
+            input_device: change.input_device.or(before.input_device),
+            output_device: change.output_device.or(before.output_device),
+            quality_test: change.quality_test.or(before.quality_test),
+        });
     }
 
     /// The page tells what has become of a push, or what is set.
     pub(crate) fn handle_report(&mut self, report: VisitorRequest, fx: &mut Effects<'_>) {
         let shown = if let VisitorRequest::Shown { done } = &report { Some(*done) } else { None };
-        let (refused, is_testing, is_report_of_settings) =
-            if let VisitorRequest::Settings { refused, quality_test, .. } = &report {
-                (*refused == Some(true), *quality_test, true)
-            } else {
-                (false, None, false)
-            };
-        let told = shown.or(refused.then_some(false));
-        self.settings.learn(report);
-        let Some(Running { wait, .. }) = &mut self.running else { return };
-        let outcome = match wait {
-            Wait::Page if !is_report_of_settings => told,
-            Wait::Settings(change) if is_report_of_settings => {
-                told.or_else(|| self.settings.satisfies(change).then_some(true))
-            }
-            // What is refused while it runs is something else.
-            Wait::Score { begun } if is_testing == Some(true) => {
-                *begun = true;
-                None
-            }
-            Wait::Score { begun } if is_report_of_settings => {
-                told.or_else(|| (*begun && is_testing == Some(false)).then_some(true))
-            }
-            Wait::Page | Wait::Settings(_) | Wait::Answer(_) | Wait::Score { .. } | Wait::Visitor(_) => None,
+        let settings = if let VisitorRequest::Settings { refused, quality_test, .. } = &report {
+            Some((*refused == Some(true), *quality_test))
+        } else {
+            None
         };
-        let score = self.settings.quality_score.filter(|_| matches!(wait, Wait::Score { .. }));
-        match outcome {
-            Some(true) => self.conclude_running(score.map_or(Outcome::Done, Outcome::Scored), fx),
-            Some(false) => self.conclude_running(Outcome::Refused, fx),
-            None => {}
+        self.settings.learn(report);
+        if let Some(done) = shown {
+            let outcome = if done { Outcome::Done } else { Outcome::Refused };
+            self.conclude_first(|wait| matches!(wait, Wait::Page), outcome, fx);
         }
+        if let Some((refused, quality_test)) = settings {
+            // A panel answers in order.
+            let is_of_a_setting =
+                refused && self.conclude_first(|wait| matches!(wait, Wait::Settings(..)), Outcome::Refused, fx);
+            self.conclude_what_is_set(fx);
+            self.follow_test(refused && !is_of_a_setting, quality_test, fx);
+        }
+    }
+
+    /// What a step has asked for is done when it is set, and when a later step of the same setting is.
+    fn conclude_what_is_set(&mut self, fx: &mut Effects<'_>) {
+        let (mut waiting, mut done, mut set) = (Vec::new(), Vec::new(), Vec::new());
+        for running in std::mem::take(&mut self.commanded.running).into_iter().rev() {
+            match &running.wait {
+                Wait::Settings(step, change)
+                    if set.contains(&discriminant(step)) || self.settings.satisfies(change) =>
+                {
+                    set.push(discriminant(step));
+                    done.push(running.sequence);
+                }
+                Wait::Settings(..) | Wait::Page | Wait::Answer(_) | Wait::Score { .. } | Wait::Visitor(_) => {
+                    waiting.push(running);
+                }
+            }
+        }
+        waiting.reverse();
+        self.commanded.running = waiting;
+        self.await_commands();
+        for sequence in done.into_iter().rev() {
+            self.conclude(sequence, Outcome::Done, fx);
+        }
+    }
+
+    /// The panel tells whether it tests the connection, or refuses something.
+    fn follow_test(&mut self, refused: bool, quality_test: Option<bool>, fx: &mut Effects<'_>) {
+        let begun = self.commanded.running.iter_mut().find_map(|it| match &mut it.wait {
+            Wait::Score { begun } => Some(begun),
+            Wait::Page | Wait::Answer(_) | Wait::Settings(..) | Wait::Visitor(_) => None,
+        });
+        let Some(begun) = begun else { return };
+        let outcome = match quality_test {
+            // What is refused while it runs is something else.
+            Some(true) => {
+                *begun = true;
+                return;
+            }
+            Some(false) | None if refused => Outcome::Refused,
+            Some(false) if *begun => self.settings.quality_score.map_or(Outcome::Done, Outcome::Scored),
+            Some(false) | None => return,
+        };
+        self.conclude_first(|wait| matches!(wait, Wait::Score { .. }), outcome, fx);
     }
 
     /// The page goes: if it was pushed, it is gone where it was sent.
     pub(crate) fn handle_page_gone(&mut self, fx: &mut Effects<'_>) {
-        if self.running.as_ref().is_some_and(|it| matches!(it.wait, Wait::Page)) {
-            self.conclude_running(Outcome::Done, fx);
-        }
+        while self.conclude_first(|wait| matches!(wait, Wait::Page), Outcome::Done, fx) {}
         self.end_test(fx);
     }
 
     /// A test goes with the page that makes it.
     pub(crate) fn end_test(&mut self, fx: &mut Effects<'_>) {
         self.settings.quality_test = self.settings.quality_test.map(|_| false);
-        if self.running.as_ref().is_some_and(|it| matches!(it.wait, Wait::Score { .. })) {
-            self.conclude_running(Outcome::Refused, fx);
-        }
+        self.conclude_first(|wait| matches!(wait, Wait::Score { .. }), Outcome::Refused, fx);
     }
 
     /// The shopper's page is there, and can do what was kept for it.
     pub(crate) fn carry_out_kept(&mut self, fx: &mut Effects<'_>) {
-        if self.is_between_pages() {
-            return;
+        if let (Visitor::Here(_), Some(change)) = (self.visitor, self.commanded.desk.take()) {
+            self.tell(change.into_event(By::Desk), fx);
         }
-        if let Some(Running { sequence, wait: Wait::Visitor(kept) }) =
-            self.running.take_if(|it| matches!(it.wait, Wait::Visitor(_)))
-        {
-            self.do_kept(sequence, kept, fx);
+        while !self.is_between_pages() {
+            let Some(running) = self.take(|wait| matches!(wait, Wait::Visitor(_))) else { return };
+            self.do_kept(running, fx);
         }
     }
 
     /// A command has waited long enough.
     pub(crate) fn handle_command_timeout(&mut self, fx: &mut Effects<'_>) {
-        match self.running.take() {
+        while let Some(at) = self.commanded.running.iter().position(|it| it.until <= fx.now) {
+            let running = self.commanded.running.remove(at);
             // A page whose microphone is not allowed yet, which may take as long as the shopper likes, can do most things.
-            Some(Running { sequence, wait: Wait::Visitor(kept) }) if self.visitor != Visitor::Away => {
-                self.do_kept(sequence, kept, fx);
+            if matches!(running.wait, Wait::Visitor(_)) && self.visitor != Visitor::Away {
+                self.do_kept(running, fx);
+                continue;
             }
-            Some(Running { sequence, .. }) => {
-                if self.visitor == Visitor::Unreached {
-                    self.conversation.withdraw_commands(CallState::Answered);
-                }
-                self.conclude(sequence, Outcome::Refused, fx);
+            if self.visitor == Visitor::Unreached {
+                self.conversation.withdraw_commands(CallState::Answered);
             }
-            None => {}
+            self.conclude(running.sequence, Outcome::Refused, fx);
         }
+        self.await_commands();
     }
 
-    /// Ends the wait for what a command asked of others.
-    pub(crate) fn conclude_running(&mut self, outcome: Outcome, fx: &mut Effects<'_>) {
-        if let Some(Running { sequence, .. }) = self.running.take() {
+    /// Takes the first command that waits so.
+    fn take(&mut self, waits: impl Fn(&Wait) -> bool) -> Option<Running> {
+        let at = self.commanded.running.iter().position(|it| waits(&it.wait))?;
+        let running = self.commanded.running.remove(at);
+        self.await_commands();
+        Some(running)
+    }
+
+    /// Ends the first command that waits so. Whether there was one.
+    fn conclude_first(&mut self, waits: impl Fn(&Wait) -> bool, outcome: Outcome, fx: &mut Effects<'_>) -> bool {
+        let running = self.take(waits);
+        let was_there = running.is_some();
+        if let Some(Running { sequence, .. }) = running {
             self.conclude(sequence, outcome, fx);
+        }
+        was_there
+    }
+
+    fn await_commands(&mut self) {
+        match self.commanded.running.iter().map(|it| it.until).min() {
+            Some(at) => self.timers.arm(Timer::Command, at),
+            None => self.timers.disarm(Timer::Command),
         }
     }
 
@@ -280,27 +351,46 @@ impl Call {
     }
 
     fn carry_out(&mut self, sequence: String, act: Act, fx: &mut Effects<'_>) {
-        if act == Act::Step(Step::QualityTest) && self.is_testing() {
+        if act == Act::Impossible
+            || self.commanded.running.len() >= MAX_RUNNING
             // It goes on.
-            return self.acknowledge(sequence, Outcome::Refused, fx);
+            || act == Act::Step(Step::QualityTest) && self.is_testing()
+        {
+            return self.conclude(sequence, Outcome::Refused, fx);
         }
-        let former = self.running.take();
-        let pending = former.and_then(|it| if let Wait::Settings(change) = it.wait { Some(change) } else { None });
-        let pending = pending.unwrap_or_default();
-        if self.is_between_pages() && act != Act::Impossible {
+        if matches!(act, Act::Page(_) | Act::Resolve(_)) {
+            self.conclude_first(|wait| matches!(wait, Wait::Answer(_)), Outcome::Refused, fx);
+        }
+        if self.is_between_pages() {
+            while self.conclude_first(|wait| matches!(wait, Wait::Visitor(_)), Outcome::Refused, fx) {}
             return self.wait_for(sequence, Wait::Visitor(Kept::Act(act)), KEPT_FOR, fx);
         }
+        let pending = self.pending();
         self.act(sequence, act, &pending, fx);
     }
 
-    fn do_kept(&mut self, sequence: String, kept: Kept, fx: &mut Effects<'_>) {
-        match kept {
-            Kept::Act(act) => self.act(sequence, act, &Change::default(), fx),
-            Kept::Push(url) => self.show(sequence, url, fx),
+    fn do_kept(&mut self, Running { sequence, wait, .. }: Running, fx: &mut Effects<'_>) {
+        match wait {
+            Wait::Visitor(Kept::Act(act)) => self.act(sequence, act, &Change::default(), fx),
+            Wait::Visitor(Kept::Push(url)) => self.show(sequence, url, fx),
+            Wait::Page | Wait::Answer(_) | Wait::Settings(..) | Wait::Score { .. } => {}
         }
     }
 
-    /// `pending` is what a command before it has asked for and the panel has not told yet: steps go on from there.
+    /// What steps have asked for and the panel has not told yet.
+    fn pending(&self) -> Change {
+        let mut pending = Change::default();
+        for running in &self.commanded.running {
+            if let Wait::Settings(_, change) = &running.wait {
+                pending.speaker_db = change.speaker_db.or(pending.speaker_db);
+                pending.microphone_db = change.microphone_db.or(pending.microphone_db);
+                pending.echo = change.echo.or(pending.echo);
+            }
+        }
+        pending
+    }
+
+    /// Steps go on from what is `pending`.
     fn act(&mut self, sequence: String, act: Act, pending: &Change, fx: &mut Effects<'_>) {
         match act {
             Act::Page(template) => {
@@ -324,9 +414,9 @@ impl Call {
                 Some(change) => {
                     let (wait, within) = match step {
                         Step::QualityTest => (Wait::Score { begun: false }, TESTED_WITHIN),
-                        Step::Echo { .. } => (Wait::Settings(change.clone()), LAYERED_WITHIN),
+                        Step::Echo { .. } => (Wait::Settings(step, change.clone()), LAYERED_WITHIN),
                         Step::Speaker(_) | Step::Microphone(_) | Step::Mute => {
-                            (Wait::Settings(change.clone()), CARRIED_OUT_WITHIN)
+                            (Wait::Settings(step, change.clone()), CARRIED_OUT_WITHIN)
                         }
                     };
                     self.tell(change.into_event(By::Agent), fx);
@@ -351,16 +441,11 @@ impl Call {
     }
 
     fn wait_for(&mut self, sequence: String, wait: Wait, within: Duration, fx: &mut Effects<'_>) {
-        self.running = Some(Running { sequence, wait });
-        self.arm(Timer::Command, within, fx);
+        self.commanded.running.push(Running { sequence, wait, until: fx.now + within });
+        self.await_commands();
     }
 
     fn conclude(&mut self, sequence: String, outcome: Outcome, fx: &mut Effects<'_>) {
-        self.timers.disarm(Timer::Command);
-        self.acknowledge(sequence, outcome, fx);
-    }
-
-    fn acknowledge(&mut self, sequence: String, outcome: Outcome, fx: &mut Effects<'_>) {
         let tone = match outcome {
             Outcome::Done => Tone::Done,
             Outcome::Scored(score) => Tone::Scored(score),
@@ -377,7 +462,7 @@ impl Call {
 
     fn is_testing(&self) -> bool {
         self.settings.quality_test == Some(true)
-            || self.running.as_ref().is_some_and(|it| matches!(it.wait, Wait::Score { .. }))
+            || self.commanded.running.iter().any(|it| matches!(it.wait, Wait::Score { .. }))
     }
 
     /// What a step comes to from what is set, or about to be; `None` where there is no further one, or where that is not known: a

@@ -512,6 +512,9 @@ fn is_of_stream(arrival: Arrival) -> bool {
 fn report(outbox: &mut Outbox, from: Side, way: Way, key: Key) {
     match key {
         Key::Pressed { digit, held } => outbox.digit(from, way, digit.as_char(), held.as_millis() as u32),
+        Key::Released { digit, held } if from == Side::Agent => {
+            outbox.up(way, digit.as_char(), held.as_millis() as u32)
+        }
         Key::Released { .. } => {}
     }
 }

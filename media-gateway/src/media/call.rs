@@ -111,7 +111,7 @@ impl Shared {
 
     /// Queues an event; a key only while there is room.
     pub(crate) fn report(&mut self, event: MediaEvent) {
-        if self.backlog.len() < MAX_BACKLOG || !matches!(event, MediaEvent::Digit { .. }) {
+        if self.backlog.len() < MAX_BACKLOG || !matches!(event, MediaEvent::Digit { .. } | MediaEvent::KeyUp { .. }) {
             self.backlog.push_back(event);
         }
     }
@@ -365,6 +365,9 @@ impl Call {
                 Some(BridgeOutput::Digit { from, way, digit, duration_ms }) => {
                     debug!(call = %id, ?from, ?way, duration_ms, "a key");
                     shared.report(MediaEvent::Digit { call: id.clone(), from, way, digit, duration_ms });
+                }
+                Some(BridgeOutput::Up { way, digit, duration_ms }) => {
+                    shared.report(MediaEvent::KeyUp { call: id.clone(), way, digit, duration_ms });
                 }
             }
         }

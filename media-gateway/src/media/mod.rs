@@ -206,6 +206,17 @@ pub(crate) enum MediaEvent {
         /// For how long, in milliseconds.
         duration_ms: u32,
     },
+    /// A key of the far end that was told is up again.
+    KeyUp {
+        /// The call.
+        call: CallId,
+        /// How it came.
+        way: Way,
+        /// Which.
+        digit: char,
+        /// For how long it was down, in milliseconds.
+        duration_ms: u32,
+    },
     /// Nothing of the call is left in the media thread; its sockets are closed.
     Closed {
         /// The call.

@@ -31,6 +31,15 @@ pub(crate) enum BridgeOutput<'a> {
         /// The whole datagram.
         datagram: &'a [u8],
     },
+    /// A key of the far end that was told is up again.
+    Up {
+        /// How it came.
+        way: Way,
+        /// Which.
+        digit: char,
+        /// How long it was held, in milliseconds.
+        duration_ms: u32,
+    },
     /// Somebody pressed a key.
     Digit {
         /// Who.
@@ -57,6 +66,7 @@ enum Waiting {
     ToAgent { destination: SocketAddr, datagram: Range<usize> },
     Report { destination: SocketAddr, datagram: Range<usize> },
     Digit { from: Side, way: Way, digit: char, duration_ms: u32 },
+    Up { way: Way, digit: char, duration_ms: u32 },
 }
 
 impl Outbox {
@@ -84,6 +94,11 @@ impl Outbox {
         self.push(Waiting::Digit { from, way, digit, duration_ms });
     }
 
+    /// A key of the far end is up.
+    pub(crate) fn up(&mut self, way: Way, digit: char, duration_ms: u32) {
+        self.push(Waiting::Up { way, digit, duration_ms });
+    }
+
     /// The oldest that waits.
     pub(crate) fn poll(&mut self) -> Option<BridgeOutput<'_>> {
         let Some(next) = self.waiting.pop_front() else {
@@ -102,6 +117,7 @@ impl Outbox {
                 BridgeOutput::Report { destination, datagram: self.bytes.get(datagram).unwrap_or_default() }
             }
             Waiting::Digit { from, way, digit, duration_ms } => BridgeOutput::Digit { from, way, digit, duration_ms },
+            Waiting::Up { way, digit, duration_ms } => BridgeOutput::Up { way, digit, duration_ms },
         })
     }
 

@@ -56,6 +56,9 @@ const START_HITS: u32 = 22;
 /// Hits in a row that make a digit suspected: tones from about 20 ms on. Two syllables in ten minutes come so far.
 const SUSPECTED_HITS: u32 = 8;
 
+/// Hits in a row that make a digit likely, if they are steady: tones from about 27 ms on.
+const LIKELY_HITS: u32 = 18;
+
 /// Hits after which the tones must be steady: by then they fill the window.
 const STEADY_FROM: u32 = 8;
 
@@ -162,6 +165,11 @@ impl Detector {
     /// Whether tones are there that make a digit if they last: from about 20 ms after their onset on.
     pub fn suspects(&self) -> bool {
         self.candidate.as_ref().is_some_and(|it| (SUSPECTED_HITS..START_HITS).contains(&it.hits))
+    }
+
+    /// Whether such tones are as steady as a digit's, and nearly as long: from about 30 ms after their onset on.
+    pub fn is_nearly_sure(&self) -> bool {
+        self.candidate.as_ref().is_some_and(|it| (LIKELY_HITS..START_HITS).contains(&it.hits) && it.is_steady())
     }
 
     fn push(&mut self, sample: f32, on_event: &mut impl FnMut(Event)) {
@@ -392,13 +400,17 @@ impl Candidate {
 
     fn is_digit(&self, hit: &Hit) -> bool {
         self.hits >= START_HITS
-            && self.share >= STEADY_SHARE * (START_HITS - STEADY_FROM) as f32
+            && self.is_steady()
+            && hit.low.limit.admits(self.low.gained)
+            && hit.high.limit.admits(self.high.gained)
+    }
+
+    fn is_steady(&self) -> bool {
+        self.share >= STEADY_SHARE * self.hits.saturating_sub(STEADY_FROM) as f32
             && self.low.power <= LOW_ABOVE_HIGH * self.high.power
             && self.high.power <= HIGH_ABOVE_LOW * self.low.power
             && self.low.loudest <= STEADY * self.low.faintest
             && self.high.loudest <= STEADY * self.high.faintest
-            && hit.low.limit.admits(self.low.gained)
-            && hit.high.limit.admits(self.high.gained)
     }
 }
 

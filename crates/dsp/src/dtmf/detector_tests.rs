@@ -218,7 +218,7 @@ fn bad_numbers_pass_and_leave_the_detector_whole() {
 }
 
 /// Syllables: glottal pulses with the vibrato and jitter of a voice, through three formants that move, and pauses.
-fn speech(rate: SampleRate, seconds: u32, seed: u64) -> Vec<f32> {
+pub(super) fn speech(rate: SampleRate, seconds: u32, seed: u64) -> Vec<f32> {
     let mut random = Random::new(seed);
     let (hz, tau) = (rate.hz() as f32, std::f32::consts::TAU);
     let radius = (-tau / 2.0 * 80.0 / hz).exp();

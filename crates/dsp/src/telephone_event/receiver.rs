@@ -19,6 +19,10 @@ const LOST_SEGMENTS: u32 = 4;
 /// A key without an end bit is over when nothing was heard of it for this long: four packets at the slowest usual pace of 50 ms.
 const SILENCE_MS: u32 = 200;
 
+/// How much later than its duration says an event of another SSRC may come and still be the key that fell silent: the delays of two
+/// ways through the network differ.
+const SKEW_MS: u32 = 100;
+
 /// A timestamp that lies less than this behind the newest key's is a key that was overtaken; further back, the sender began anew.
 const OVERTAKEN_MS: u32 = 1_000;
 
@@ -129,7 +133,7 @@ impl Receiver {
             }
             return;
         }
-        if let Some(before) = self.newest_key().and_then(|key| key.carried_into(&report)) {
+        if let Some(before) = self.newest_key().and_then(|key| key.carried_into(&report, self.clock)) {
             self.carry_on(report, before);
         } else if self.is_overtaken(&report) {
             self.report(Output::Start { digit: report.digit });
@@ -249,7 +253,7 @@ impl Key {
     }
 
     /// If `report`, of another timestamp or SSRC, is of this very key: the ticks that lie before the report's timestamp.
-    fn carried_into(&self, report: &Report) -> Option<u64> {
+    fn carried_into(&self, report: &Report, clock: SampleRate) -> Option<u64> {
         if self.state == State::Over || self.digit != report.digit || report.marker {
             return None;
         }
@@ -260,8 +264,14 @@ impl Key {
             let next = ahead > 0 && ahead.is_multiple_of(segment) && ahead / segment <= LOST_SEGMENTS;
             return next.then(|| self.before + u64::from(ahead));
         }
-        // A new SSRC in the middle of a key, say from a session border controller: no marker, and no shorter than it was.
-        (self.state == State::Open && report.event.duration >= self.duration).then_some(self.before)
+        // A new SSRC in the middle of a key, say from a session border controller: no marker, and no shorter than it was. Behind a
+        // silence it has to have been down all the while, or it is another press.
+        let silence = report.now.saturating_sub(self.heard).saturating_sub(clock.samples(SKEW_MS).into());
+        let least = match self.state {
+            State::Open | State::Over => u64::from(self.duration),
+            State::GivenUp => u64::from(self.duration).saturating_add(silence),
+        };
+        (u64::from(report.event.duration) >= least).then_some(self.before)
     }
 }
 
@@ -409,6 +419,18 @@ mod tests {
             (0, 1, 8, true, '7', false, 160),
             (60, 2, 5, true, '7', true, 160),
         ], &[('7', 160), ('7', 160)]),
+        ("SSRC changes in mid-key behind a hole", &[
+            (220, 1, 8, false, '7', false, 1_760),
+            (400, 1, 8, false, '7', false, 3_200),
+            (690, 2, 99_999, false, '7', false, 5_440),
+            (1_000, 2, 99_999, false, '7', true, 8_000),
+        ], &[('7', 3_200)]),
+        ("SSRC changes behind a lost end and marker", &[
+            (20, 1, 8, true, '7', false, 160),
+            (40, 1, 8, false, '7', false, 320),
+            (400, 2, 99_999, false, '7', false, 1_600),
+            (420, 2, 99_999, false, '7', true, 1_760),
+        ], &[('7', 320), ('7', 1_760)]),
     ];
 
     #[test]

@@ -2,10 +2,11 @@
 //! `keys.rs`.
 
 use super::bench::*;
-use crate::{Config, Input, Page};
+use crate::{Config, Input, Outcome, Output, Page};
 use protocol::gateway::Side;
 use protocol::settings::{Change, EchoLayer};
 use protocol::visitor::VisitorRequest;
+use std::time::Duration;
 
 fn in_call() -> Bench {
     let mut bench = Bench::new(Config::default());
@@ -197,7 +198,7 @@ fn two_steps_keyed_one_after_the_other_are_two_however_late_the_panel_tells() {
     begin(&mut bench, "2");
     bench.walk([
         (key('2'), "visitor set by agent speaker 8"),
-        (says(speaker(4)), ""),
+        (says(speaker(4)), "g1 tone Done · *22 Done"),
         (says(speaker(8)), "g1 tone Done · *22 Done"),
     ]);
     // An echo layer may have to be fetched.
@@ -207,6 +208,15 @@ fn two_steps_keyed_one_after_the_other_are_two_however_late_the_panel_tells() {
         (Step::Wait(7), ""),
         (Step::Wait(1), "g1 tone Refused · *33 Refused"),
     ]);
+}
+
+#[test]
+fn a_panel_that_tells_of_the_later_of_two_steps_alone_has_done_both() {
+    let mut bench = in_call();
+    bench.prepare([says(told_at_the_answer())]);
+    begin(&mut bench, "22");
+    begin(&mut bench, "22");
+    bench.walk([(says(speaker(8)), "g1 tone Done · *22 Done · g1 tone Done · *22 Done")]);
 }
 
 #[test]
@@ -283,7 +293,8 @@ fn of_two_codes_between_two_pages_the_later_is_kept() {
     let mut bench = in_call();
     bench.prepare([says(told_at_the_answer()), lost(1)]);
     begin(&mut bench, "22");
-    begin(&mut bench, "80");
+    begin(&mut bench, "8");
+    bench.walk([(key('0'), "g1 tone Refused · *22 Refused")]);
     bench.prepare([resumes(2, 1), offer_of(2)]);
     bench.walk([(ready_of(2), "page 2 set by agent microphone -4")]);
 }
@@ -327,18 +338,70 @@ fn a_desk_s_test_is_in_the_way_of_an_agent_s_and_goes_with_its_page() {
 }
 
 #[test]
-fn a_later_command_takes_the_place_of_one_that_runs() {
+fn each_of_several_commands_is_acknowledged_when_it_is_done_or_has_waited_long_enough() {
     let mut bench = in_call();
     bench.prepare([says(told_at_the_answer())]);
     begin(&mut bench, "22");
-    bench.walk([
-        (key('*'), "commands?"),
-        (commands(), ""),
-        (key('1'), ""),
-        (key('5'), "visitor set by agent muted true"),
-    ]);
-    bench.walk([(says(speaker(4)), "")]);
+    begin(&mut bench, "1");
+    bench.walk([(key('5'), "visitor set by agent muted true")]);
+    bench.walk([(says(speaker(4)), "g1 tone Done · *22 Done")]);
     bench.walk([(Step::Wait(3), "g1 tone Refused · *15 Refused")]);
+    // What is refused is the first.
+    begin(&mut bench, "22");
+    begin(&mut bench, "15");
+    bench.walk([
+        (says(report(|refused, _, _| *refused = Some(true))), "g1 tone Refused · *22 Refused"),
+        (says(report(|refused, _, _| *refused = Some(true))), "g1 tone Refused · *15 Refused"),
+    ]);
+}
+
+#[test]
+fn a_setting_or_a_page_in_mid_test_takes_no_score_from_the_agent() {
+    let mut bench = in_call();
+    bench.prepare([says(told_at_the_answer())]);
+    begin(&mut bench, "19");
+    bench.prepare([test(true, None)]);
+    begin(&mut bench, "2");
+    bench.walk([
+        (key('2'), "visitor set by agent speaker 4"),
+        (says(report(|refused, _, _| *refused = Some(true))), "g1 tone Refused · *22 Refused"),
+    ]);
+    begin(&mut bench, "22");
+    bench.walk([(says(speaker(4)), "g1 tone Done · *22 Done")]);
+    begin(&mut bench, "76");
+    bench.walk([
+        (Step::Wait(3), "g1 tone Refused · *76 Refused"),
+        (test(false, Some(4)).into(), "g1 tone Scored(4) · *19 Scored(4)"),
+    ]);
+}
+
+#[test]
+fn of_two_pages_that_are_asked_for_the_later_is_shown_and_both_codes_are_acknowledged() {
+    let mut bench = in_call();
+    begin(&mut bench, "12");
+    begin(&mut bench, "7");
+    bench.walk([
+        (
+            key('6'),
+            "g1 tone Refused · *12 Refused · \
+             visitor page https://shop.example/returns?c=&at=https%3A%2F%2Fshop.example%2Fshoes&x={what} by agent",
+        ),
+        (resolved(1, Some("https://shop.example/order/7")), ""),
+        (says(VisitorRequest::Shown { done: true }), "g1 tone Done · *76 Done"),
+    ]);
+}
+
+#[test]
+fn more_commands_than_anybody_keys_are_refused() {
+    let mut bench = in_call();
+    for _ in 0..16 {
+        begin(&mut bench, "15");
+    }
+    begin(&mut bench, "1");
+    bench.walk([(key('5'), "g1 tone Refused · *15 Refused")]);
+    let waited = bench.pass(Duration::from_secs(3));
+    let is_refused = |it: &&Output| matches!(it, Output::Commanded { outcome: Outcome::Refused, .. });
+    assert_eq!(waited.iter().filter(is_refused).count(), 16);
 }
 
 #[test]
@@ -347,6 +410,22 @@ fn a_desk_sets_what_it_names() {
     let change = Change { speaker_db: Some(-8), ..Change::default() };
     bench.walk([(Input::Set { call: call(), change }, "visitor set by desk speaker -8")]);
     bench.walk([(says(speaker(-8)), "")]);
+}
+
+#[test]
+fn what_a_desk_sets_between_two_pages_is_set_on_the_next_one() {
+    let set = |speaker_db, microphone_db| Input::Set {
+        call: call(),
+        change: Change { speaker_db, microphone_db, ..Change::default() },
+    };
+    let mut bench = in_call();
+    bench.walk([(lost(1), "g1 away c1"), (set(Some(-8), Some(4)), ""), (set(Some(-4), None), "")]);
+    bench.prepare([resumes(2, 1), offer_of(2)]);
+    bench.walk([(ready_of(2), "page 2 set by desk microphone 4 speaker -4")]);
+    // And on the same one, whose socket broke, once.
+    bench.walk([(broken(2), ""), (set(None, Some(0)), "")]);
+    let told: String = bench.send(reconnects(3, 2, 100)).iter().map(|it| format!("{it:?}")).collect();
+    assert_eq!(told.matches("microphone_db: Some(0)").count(), 1, "{told}");
 }
 
 #[test]

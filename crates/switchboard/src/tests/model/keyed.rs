@@ -12,7 +12,7 @@ pub(super) struct Keyed {
     /// Proven against a reference of its own in `keys.rs`.
     pub(super) keys: Keys,
     /// What is commanded and not yet done, and since when.
-    running: Option<(Running, Instant)>,
+    running: Vec<(Running, Instant)>,
     questions: u32,
     muted: bool,
     /// A test of the connection runs, as the page says.
@@ -56,10 +56,15 @@ const COMMAND: Duration = Duration::from_secs(3);
 /// From the begin of a test.
 const TEST: Duration = Duration::from_secs(12);
 
+/// When a command is refused.
+fn ends((running, since): &(Running, Instant)) -> Instant {
+    *since + if matches!(running, Running::Test(_)) { TEST } else { COMMAND }
+}
+
 impl Keyed {
     /// The call is over, or begins anew.
     pub(super) fn end(&mut self) {
-        (self.keys, self.running) = (Keys::default(), None);
+        (self.keys, self.running) = (Keys::default(), Vec::new());
     }
 }
 
@@ -86,8 +91,7 @@ impl Facts {
     }
 
     pub(super) fn command(&self) -> Option<Instant> {
-        let (running, since) = self.keyed.running.as_ref()?;
-        Some(*since + if matches!(running, Running::Test(_)) { TEST } else { COMMAND })
+        self.keyed.running.iter().map(ends).min()
     }
 
     /// What the far end has keyed takes effect.
@@ -101,14 +105,18 @@ impl Facts {
                 }
                 Heard::AskTable => continue,
             };
-            let tests = matches!(self.keyed.running, Some((Running::Test(_), _))) || self.keyed.testing;
-            if act == Act::Step(Step::QualityTest) && tests {
+            let tests = self.keyed.testing || self.keyed.running.iter().any(|(it, _)| matches!(it, Running::Test(_)));
+            let full = self.keyed.running.len() == 16;
+            if act == Act::Impossible || full || act == Act::Step(Step::QualityTest) && tests {
                 self.keyed.tones.1 += 1;
                 continue;
             }
-            self.keyed.running = None;
-            if self.is_between_pages() && act != Act::Impossible {
-                self.keyed.running = Some((Running::Back(Kept::Act(act)), now));
+            if matches!(act, Act::Page(_) | Act::Resolve(_)) {
+                self.conclude(|it| matches!(it, Running::Answer(_)), false);
+            }
+            if self.is_between_pages() {
+                while self.conclude(|it| matches!(it, Running::Back(_)), false) {}
+                self.keyed.running.push((Running::Back(Kept::Act(act)), now));
             } else {
                 self.act(act, now);
             }
@@ -129,7 +137,7 @@ impl Facts {
                 return;
             }
         };
-        self.keyed.running = Some((running, now));
+        self.keyed.running.push((running, now));
     }
 
     fn is_between_pages(&self) -> bool {
@@ -138,12 +146,12 @@ impl Facts {
 
     /// The merchant's server has named a page, or none.
     pub(super) fn resolved(&mut self, question: Question, page: bool, now: Instant) {
-        let asked = Running::Answer(question);
+        let asked = |it: &Running| *it == Running::Answer(question);
         if !page {
-            self.conclude(&asked, false);
-        } else if self.is_running(&asked) {
+            self.conclude(asked, false);
+        } else if self.take(asked).is_some() {
             let next = if self.is_between_pages() { Running::Back(Kept::Push) } else { Running::Page };
-            self.keyed.running = Some((next, now));
+            self.keyed.running.push((next, now));
         }
     }
 
@@ -161,72 +169,75 @@ impl Facts {
 
     /// The page that has the call is gone.
     pub(super) fn page_goes(&mut self) {
-        self.conclude(&Running::Page, true);
+        while self.conclude(|it| *it == Running::Page, true) {}
         self.end_test();
     }
 
     fn end_test(&mut self) {
         self.keyed.testing = false;
-        self.conclude(&Running::Test(false), false);
-        self.conclude(&Running::Test(true), false);
+        self.conclude(|it| matches!(it, Running::Test(_)), false);
     }
 
     /// What was kept for a page is done by it, if there is one.
     pub(super) fn do_kept(&mut self, now: Instant) {
-        if !self.is_between_pages() {
-            self.do_kept_anyway(now);
+        while !self.is_between_pages() {
+            let Some(Running::Back(kept)) = self.take(|it| matches!(it, Running::Back(_))) else { return };
+            self.do_it(kept, now);
         }
     }
 
-    fn do_kept_anyway(&mut self, now: Instant) -> bool {
-        match self.keyed.running.take_if(|(it, _)| matches!(it, Running::Back(_))) {
-            Some((Running::Back(Kept::Act(act)), _)) => self.act(act, now),
-            Some(_) => self.keyed.running = Some((Running::Page, now)),
-            None => return false,
+    fn do_it(&mut self, kept: Kept, now: Instant) {
+        match kept {
+            Kept::Act(act) => self.act(act, now),
+            Kept::Push => self.keyed.running.push((Running::Page, now)),
         }
-        true
     }
 
     /// A command has waited long enough; a page that is there does what was kept for it.
     pub(super) fn give_up(&mut self, now: Instant) {
-        if self.away.is_some() || !self.do_kept_anyway(now) {
-            self.keyed.running = None;
-            self.keyed.tones.1 += 1;
+        while let Some(at) = self.keyed.running.iter().position(|it| ends(it) <= now) {
+            match self.keyed.running.remove(at) {
+                (Running::Back(kept), _) if self.away.is_none() => self.do_it(kept, now),
+                _ => self.keyed.tones.1 += 1,
+            }
         }
     }
 
     /// The page tells of a page that was pushed, or of its settings.
     pub(super) fn report(&mut self, report: &VisitorRequest) {
         if let VisitorRequest::Shown { done } = report {
-            self.conclude(&Running::Page, *done);
+            self.conclude(|it| *it == Running::Page, *done);
         }
         let VisitorRequest::Settings { muted, quality_test, refused, .. } = report else { return };
         let refused = *refused == Some(true);
         self.keyed.muted |= *muted == Some(true);
         self.keyed.testing = quality_test.unwrap_or(self.keyed.testing);
-        if self.keyed.muted || refused {
-            self.conclude(&Running::Mute, !refused);
-        }
+        let refused = refused && !self.conclude(|it| *it == Running::Mute, false);
+        while self.keyed.muted && self.conclude(|it| *it == Running::Mute, true) {}
         if *quality_test == Some(true) {
-            if let Some((Running::Test(begun), _)) = &mut self.keyed.running {
-                *begun = true;
+            for (running, _) in &mut self.keyed.running {
+                if let Running::Test(begun) = running {
+                    *begun = true;
+                }
             }
         } else if refused {
-            self.conclude(&Running::Test(false), false);
-            self.conclude(&Running::Test(true), false);
+            self.conclude(|it| matches!(it, Running::Test(_)), false);
         } else if *quality_test == Some(false) {
-            self.conclude(&Running::Test(true), true);
+            self.conclude(|it| *it == Running::Test(true), true);
         }
     }
 
-    fn is_running(&self, what: &Running) -> bool {
-        self.keyed.running.as_ref().is_some_and(|(running, _)| running == what)
+    fn take(&mut self, is_it: impl Fn(&Running) -> bool) -> Option<Running> {
+        let at = self.keyed.running.iter().position(|(it, _)| is_it(it))?;
+        Some(self.keyed.running.remove(at).0)
     }
 
-    fn conclude(&mut self, what: &Running, done: bool) {
-        if self.is_running(what) {
-            self.keyed.running = None;
+    /// Whether there was one.
+    fn conclude(&mut self, is_it: impl Fn(&Running) -> bool, done: bool) -> bool {
+        let was_there = self.take(is_it).is_some();
+        if was_there {
             *(if done { &mut self.keyed.tones.0 } else { &mut self.keyed.tones.1 }) += 1;
         }
+        was_there
     }
 }
