@@ -1,6 +1,7 @@
 //! The media thread as a whole: a browser on one side, RTP on the other, real sockets on loopback.
 
 mod standby;
+mod strangers;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
