@@ -21,7 +21,7 @@ use rsipstack::{
             Accept, ContentType, MinSE, Reason, Require, RetryAfter, SessionExpires as SessionExpiresHeader, Supported,
         },
     },
-    sip_header_opt,
+    sip_all_headers, sip_header_opt,
     transaction::transaction::Transaction,
 };
 use std::{sync::Arc, time::Duration};
@@ -404,7 +404,9 @@ impl Session {
         if wanted.interval < MIN_SE {
             return Err(Header::MinSE(MinSE::new(MIN_SE.as_secs().to_string())));
         }
-        let them = wanted.refresher_is_uac.unwrap_or(true);
+        // RFC 4028 section 9, table 2: who does not know session timers refreshes nothing, whatever stands in the request.
+        let supported: Vec<&Supported> = sip_all_headers!(headers.iter(), Header::Supported);
+        let them = supported.into_iter().any(names_timer) && wanted.refresher_is_uac.unwrap_or(true);
         let (refresher, word) = if them { (Refresher::Them, "uac") } else { (Refresher::Us, "uas") };
         let value = format!("{};refresher={word}", wanted.interval.as_secs());
         let mut agreed = vec![Header::SessionExpires(SessionExpiresHeader::new(value))];
@@ -443,6 +445,10 @@ async fn bye(shared: Arc<Shared>, dialog: Dialog, hop: Hop, mut auth: Authentica
         Ok(response) => debug!(sip_call_id = %dialog.id.call_id, status = response.status_code.code(), "BYE answered"),
         Err(error) => debug!(sip_call_id = %dialog.id.call_id, %error, "BYE unanswered"),
     }
+}
+
+fn names_timer(supported: &Supported) -> bool {
+    supported.value().split(',').any(|tag| tag.trim().eq_ignore_ascii_case("timer"))
 }
 
 /// RFC 3326; cause 16 of Q.850 is normal call clearing.
