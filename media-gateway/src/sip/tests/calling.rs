@@ -218,6 +218,18 @@ async fn a_session_timer_is_kept_by_update_and_a_lost_dialog_ends_the_call() {
 }
 
 #[tokio::test]
+async fn a_session_whose_refreshes_are_refused_is_asked_for_longer_and_ends_when_it_expires() {
+    let sipp = answering("refresh_refused").await;
+    let mut ours = Ours::dial(&sipp).await;
+    ours.answered().await;
+    let answered = Instant::now();
+    assert_eq!(ours.event().await, SipEvent::Bye { call: call() });
+    assert!(answered.elapsed() > Duration::from_millis(4_900), "{:?}", answered.elapsed());
+    ours.closed().await;
+    sipp.succeeded().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_hangs_up() {
     let sipp = answering("answered_and_hung_up_by_us").await;
     let mut ours = Ours::dial(&sipp).await;
