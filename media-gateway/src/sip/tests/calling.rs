@@ -197,6 +197,22 @@ async fn a_reliable_provisional_response_gets_its_prack() {
 }
 
 #[tokio::test]
+async fn each_branch_of_a_fork_numbers_its_reliable_responses_by_itself() {
+    let sipp = answering("reliable_ringing_of_a_fork").await;
+    let mut ours = Ours::dial(&sipp).await;
+    let mut ports = Vec::new();
+    for _ in 0..3 {
+        let SipEvent::Progress { sdp, .. } = ours.event().await else { panic!("no early media") };
+        ports.extend(sdp::parse_answer(&sdp).unwrap().rtp.map(|rtp| rtp.port()));
+    }
+    assert_eq!(ports, [16000, 16002, 16006]);
+    ours.answered().await;
+    ours.handle.release(&call(), "done").unwrap();
+    ours.closed().await;
+    sipp.succeeded().await;
+}
+
+#[tokio::test]
 async fn a_session_timer_is_kept_by_reinvite() {
     let sipp = answering("refresh_by_reinvite").await;
     let mut ours = Ours::dial(&sipp).await;
