@@ -104,7 +104,7 @@ pub(crate) enum MediaError {
 }
 
 /// The way to the media thread.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct MediaHandle {
     commands: mpsc::Sender<MediaCommand>,
     waker: Arc<Waker>,

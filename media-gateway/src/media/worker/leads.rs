@@ -3,7 +3,10 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
+
+use tracing::error;
 
 use super::Slot;
 
@@ -65,6 +68,15 @@ pub(super) fn remember(addresses: &mut Vec<SocketAddr>, source: SocketAddr) -> O
     forgotten
 }
 
+/// Looks for the call that a stranger's bytes are for. Should that panic (our bug, or a library's), they are for none: a datagram must
+/// not end the thread of all calls.
+pub(super) fn guarded(find: impl FnOnce() -> Option<Slot>) -> Option<Slot> {
+    catch_unwind(AssertUnwindSafe(find)).unwrap_or_else(|_| {
+        error!("reading a stranger's datagram panicked");
+        None
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +119,11 @@ mod tests {
         }
         assert_eq!(remember(&mut addresses, at(17)), Some(at(1)));
         assert_eq!(addresses.len(), MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn a_panic_over_a_strangers_datagram_makes_it_nobodys() {
+        assert_eq!(guarded(|| Some(A)), Some(A));
+        assert_eq!(guarded(|| panic!("a bug")), None);
     }
 }

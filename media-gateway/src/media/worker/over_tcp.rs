@@ -7,6 +7,7 @@ use mio::Token;
 use protocol::gateway::Transport;
 use tracing::trace;
 
+use super::leads::guarded;
 use super::{Slot, Worker};
 use crate::media::tcp::Received;
 use crate::media::webrtc::{Way, stun_ufrags};
@@ -31,7 +32,7 @@ impl Worker {
             let datagram = buffer.get(..length).unwrap_or_default();
             let Some(destination) = self.webrtc.candidate_for(Transport::Tcp, source) else { continue };
             let way = Way { transport: Transport::Tcp, source, destination };
-            let Some(slot) = owner.or_else(|| self.introduced(token, way, datagram, now)) else {
+            let Some(slot) = owner.or_else(|| guarded(|| self.introduced(token, way, datagram, now))) else {
                 trace!(%source, length, "a connection that is for no call");
                 self.shared.counters.stray.increment(1);
                 self.shared.tcp.turn_away(token);
