@@ -487,7 +487,7 @@ impl Controller {
     async fn connect(&mut self, id: &CallId, remote: Result<Remote, sdp::SdpError>) -> bool {
         match remote {
             Ok(remote) => {
-                self.order(id, CallOrder::Connect(remote)).await;
+                self.order_connect(id, remote).await;
                 true
             }
             Err(error) => {
@@ -506,7 +506,7 @@ impl Controller {
             None => Ok(sdp::offer(local)),
             Some(offer) => match sdp::answer(&offer, local) {
                 Ok((remote, answer)) => {
-                    self.order(id, CallOrder::Connect(remote)).await;
+                    self.order_connect(id, remote).await;
                     Ok(answer)
                 }
                 Err(error) => {

@@ -195,7 +195,7 @@ impl Call {
             CallOrder::Ring => self.bridge.ring(now),
             CallOrder::Connect(remote) => {
                 debug!(call = %self.id, ?remote, "far end's media");
-                self.gate.signal(remote.rtp);
+                self.gate.signal(remote.rtp, remote.trunk);
                 self.bridge.connect(remote, now);
             }
             CallOrder::Answered => self.bridge.answered(now),

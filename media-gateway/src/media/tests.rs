@@ -113,6 +113,7 @@ impl Bench {
             telephone_event: Some(96),
             ptime: Duration::from_millis(20),
             direction: Direction::SendRecv,
+            trunk: None,
         };
         self.order(CallOrder::Connect(remote));
         self.order(CallOrder::Answered);

@@ -173,6 +173,7 @@ impl Outgoing {
                 return;
             }
         };
+        self.shared.note_peer(&call, hop.peer.ip());
         let Some(dialog) = self.dialog(&hop) else { return };
         let credentials = self.trunk.username.clone().zip(self.trunk.password.clone());
         let credentials = credentials.map(|(username, password)| Credentials { username, password });
