@@ -31,10 +31,9 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// All even ports of the range whose odd neighbour, for RTCP, lies in it as well (RFC 3550 section 11).
+    /// All even ports of the range, its last included: RTCP is on the odd port above (RFC 3550 section 11).
     pub(crate) fn new(ip: IpAddr, range: RangeInclusive<u16>) -> Self {
-        let last = *range.end();
-        let mut free: Vec<u16> = range.filter(|port| port % 2 == 0 && *port < last).collect();
+        let mut free: Vec<u16> = range.filter(|port| port % 2 == 0).collect();
         // Who means to be the first to speak to a port shall not know which is next.
         free.shuffle(&mut rand::rng());
         let ports = Self { ip, free: free.into(), taken: 0 };
@@ -95,11 +94,17 @@ mod tests {
         let (first, a) = ports.take()?;
         let (_second, b) = ports.take()?;
         assert_eq!((a.min(b), a.max(b)), (39_412, 39_414));
-        assert!(ports.take().is_err(), "39415 has no neighbour for RTCP");
+        assert!(ports.take().is_err(), "39415 is odd");
         drop(first);
         ports.give_back(a);
         assert_eq!(ports.take()?.1, a);
         Ok(())
+    }
+
+    #[test]
+    fn a_range_has_as_many_ports_as_it_has_even_numbers() {
+        let count = |range| Ports::new(Ipv4Addr::LOCALHOST.into(), range).free.len();
+        assert_eq!([count(20_000..=20_010), count(20_001..=20_003), count(20_001..=20_001)], [6, 1, 0]);
     }
 
     #[test]
