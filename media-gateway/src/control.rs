@@ -5,6 +5,7 @@
 
 mod echo;
 mod entry;
+mod loss;
 mod orders;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -103,6 +104,8 @@ pub(crate) struct Ends {
     pub stop: CancellationToken,
     /// Ends the task at once: what is not over is given up.
     pub abandon: CancellationToken,
+    /// Nobody asked: the task says that it ends because the media thread is gone.
+    pub broken: CancellationToken,
 }
 
 impl Controller {
@@ -129,7 +132,10 @@ impl Controller {
                     Some(command) => self.handle_command(command).await,
                     None => is_stopping = self.stop(is_stopping, "the signal-server is gone").await,
                 },
-                Some(event) = channels.media.recv() => self.handle_media(event).await,
+                event = channels.media.recv(), if !channels.ends.broken.is_cancelled() => match event {
+                    Some(event) => self.handle_media(event).await,
+                    None => is_stopping = self.lose_media(is_stopping, &channels.ends).await,
+                },
                 Some(event) = channels.sip.recv() => self.handle_sip(event).await,
                 Some(socket) = channels.sockets.recv() => self.media.send(MediaCommand::Adopt { socket }).await,
                 Some(question) = channels.questions.recv() => is_draining |= self.answer(question).await,
@@ -486,7 +492,7 @@ impl Controller {
     async fn connect(&mut self, id: &CallId, remote: Result<Remote, sdp::SdpError>) -> bool {
         match remote {
             Ok(remote) => {
-                self.order(id, CallOrder::Connect(remote)).await;
+                self.order_connect(id, remote).await;
                 true
             }
             Err(error) => {
@@ -505,7 +511,7 @@ impl Controller {
             None => Ok(sdp::offer(local)),
             Some(offer) => match sdp::answer(&offer, local) {
                 Ok((remote, answer)) => {
-                    self.order(id, CallOrder::Connect(remote)).await;
+                    self.order_connect(id, remote).await;
                     Ok(answer)
                 }
                 Err(error) => {

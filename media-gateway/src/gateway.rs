@@ -63,6 +63,8 @@ pub struct GatewayHandle {
     pub(crate) held: Held,
     sip: SipHandle,
     media_address: SocketAddr,
+    #[cfg(test)]
+    media: media::MediaHandle,
 }
 
 /// Why a gateway does not start.
@@ -155,6 +157,8 @@ async fn start_with(config: Config, sockets: Sockets) -> Result<Gateway, StartEr
         held,
         sip: sip.clone(),
         media_address,
+        #[cfg(test)]
+        media: media.clone(),
     };
     let controller = Controller {
         name: config.name.clone(),
@@ -233,6 +237,15 @@ impl GatewayHandle {
             self.ends.abandon.cancel();
             self.stopped.cancelled().await;
         }
+    }
+
+    /// Resolves when the gateway ends, or has ended, because it cannot go on: the process is to end, and to be started anew.
+    pub async fn broken(&self) {
+        self.ends.broken.cancelled().await;
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.ends.broken.is_cancelled()
     }
 
     /// Resolves when the gateway has stopped.

@@ -49,6 +49,9 @@ pub enum RemoteError {
     /// The gateway itself does not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The media thread is gone: the process is to be started anew.
+    #[error("the media thread is gone")]
+    Broken,
     /// The address of the signal-server makes no request.
     #[error("the signal-server's address is unusable: {0}")]
     Address(String),
@@ -70,7 +73,7 @@ pub struct Signal {
 /// Runs a gateway for a signal-server. Connects again and again; returns only when the gateway has stopped.
 ///
 /// # Errors
-/// [`RemoteError`] when the configuration or the address is of no use. A signal-server that is not there is no error.
+/// [`RemoteError`] when the configuration or the address is of no use, or the gateway could not go on. A signal-server that is not there is no error.
 pub async fn run_remote(config: Config, signal: &Signal) -> Result<(), RemoteError> {
     request(signal)?;
     run_gateway(start(config).await?, signal).await
@@ -79,21 +82,27 @@ pub async fn run_remote(config: Config, signal: &Signal) -> Result<(), RemoteErr
 /// As [`run_remote`], for a gateway that runs already. To stop it, keep a clone of its handle and shut that down.
 ///
 /// # Errors
-/// [`RemoteError::Address`].
+/// [`RemoteError::Address`] and [`RemoteError::Broken`].
 pub async fn run_gateway(mut gateway: Gateway, signal: &Signal) -> Result<(), RemoteError> {
+    serve(&mut gateway, signal).await?;
+    if gateway.handle.is_broken() { Err(RemoteError::Broken) } else { Ok(()) }
+}
+
+/// Returns when the gateway has stopped.
+async fn serve(gateway: &mut Gateway, signal: &Signal) -> Result<(), RemoteError> {
     let url = signal.url.as_str();
     let (mut kept, mut back_off) = (VecDeque::new(), MIN_BACK_OFF);
     let mut held_until = Instant::now() + signal.hold;
     loop {
         let connect = timeout(CONNECT_DEADLINE, connect(signal, request(signal)?));
-        let Some(connected) = meanwhile(&mut gateway, &mut kept, connect).await else {
+        let Some(connected) = meanwhile(gateway, &mut kept, connect).await else {
             return Ok(());
         };
         match connected {
             Ok(Ok(socket)) => {
                 info!(url, "connected to the signal-server");
                 let since = Instant::now();
-                match pump(&mut gateway, socket, &mut kept).await {
+                match pump(gateway, socket, &mut kept).await {
                     Pumped::Stopped => return Ok(()),
                     Pumped::Lost(detail) => warn!(url, detail, "the signal-server is lost: calls go on"),
                 }
@@ -105,13 +114,13 @@ pub async fn run_gateway(mut gateway: Gateway, signal: &Signal) -> Result<(), Re
             Ok(Err(error)) => warn!(url, %error, "no connection to the signal-server"),
             Err(_) => warn!(url, "no connection to the signal-server in time"),
         }
-        if Instant::now() >= held_until && release_all(&mut gateway, &mut kept).await.is_none() {
+        if Instant::now() >= held_until && release_all(gateway, &mut kept).await.is_none() {
             return Ok(());
         }
         // Up to a quarter more, so that many gateways do not come all at once.
         let wait = back_off.mul_f64(1.0 + rand::random::<f64>() / 4.0);
         back_off = (back_off * 2).min(MAX_BACK_OFF);
-        if meanwhile(&mut gateway, &mut kept, sleep(wait)).await.is_none() {
+        if meanwhile(gateway, &mut kept, sleep(wait)).await.is_none() {
             return Ok(());
         }
     }

@@ -89,6 +89,15 @@ async fn both(file: &File, take_over: bool, stop: CancellationToken) -> anyhow::
             handle.shutdown(GATEWAY_SHUTDOWN).await;
             return ended.context("the signal-server ended");
         }
+        () = handle.broken() => {
+            if let Some(door) = door {
+                door.close();
+            }
+            // What the gateway still has to say reaches the server, and its records, while it ends.
+            handle.shutdown(GATEWAY_SHUTDOWN).await;
+            stop.cancel();
+            return ended.await.context("the signal-server ended").and(Err(anyhow!("the media thread is gone")));
+        }
         given = given => given,
     };
     // From here on this process is its calls'.

@@ -2,6 +2,7 @@
 
 use super::Controller;
 use crate::media::{CallOrder, MediaCommand};
+use crate::sip::sdp::Remote;
 use protocol::CallId;
 
 impl Controller {
@@ -20,6 +21,12 @@ impl Controller {
         if self.is_live(id) {
             self.order(id, order).await;
         }
+    }
+
+    /// Tells what was agreed on with the far end, and where its trunk is.
+    pub(super) async fn order_connect(&self, id: &CallId, remote: Remote) {
+        let remote = Remote { trunk: self.sip.peer(id), ..remote };
+        self.order(id, CallOrder::Connect(remote)).await;
     }
 
     pub(super) async fn order(&self, id: &CallId, order: CallOrder) {

@@ -256,6 +256,7 @@ fn remote(ptime_ms: u64) -> TestResult<Remote> {
         telephone_event: Some(EVENT_PT),
         ptime: Duration::from_millis(ptime_ms),
         direction: Direction::SendRecv,
+        trunk: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! One call in the media thread: a visitor's leg, a bridge and the far end's RTP socket, and the plumbing between them.
 
+mod gate;
 mod standby;
 
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ use super::transcode::Coding;
 use super::webrtc::{OpusPacket, Way, WebRtcLeg, WebRtcOutput};
 use super::{CallOrder, MediaEvent};
 use crate::config::Dtmf;
+use gate::Gate;
 use standby::{Retired, Standby};
 
 /// The earliest next timer. Were a leg to ask for the time again and again, it could not spin the thread.
@@ -147,7 +149,7 @@ pub(crate) struct Call {
     /// The visitor's audio goes as frames.
     frames: Option<FramePath>,
     visitor_budget: Budget,
-    agent_budget: Budget,
+    gate: Gate,
     /// The WebRTC leg works.
     webrtc_up: bool,
     /// A check's leg: what comes goes back.
@@ -173,7 +175,7 @@ impl Call {
             is_away: false,
             frames: None,
             visitor_budget: Budget::new("webrtc"),
-            agent_budget: Budget::new("sip"),
+            gate: Gate::new(),
             webrtc_up: false,
             reflects: false,
             reflected: Vec::new(),
@@ -193,6 +195,7 @@ impl Call {
             CallOrder::Ring => self.bridge.ring(now),
             CallOrder::Connect(remote) => {
                 debug!(call = %self.id, ?remote, "far end's media");
+                self.gate.signal(remote.rtp, remote.trunk);
                 self.bridge.connect(remote, now);
             }
             CallOrder::Answered => self.bridge.answered(now),
@@ -261,14 +264,19 @@ impl Call {
 
     /// Takes a datagram from the far end's socket.
     pub(crate) fn handle_agent(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
-        if self.agent_budget.take(now) {
-            self.bridge.handle_agent(source, datagram, now);
+        if !self.gate.admits(source, now) {
+            return;
+        }
+        let before = self.bridge.stats().agent_packets;
+        self.bridge.handle_agent(source, datagram, now);
+        if self.bridge.stats().agent_packets > before {
+            self.gate.hear(source);
         }
     }
 
     /// Takes a datagram from the far end's RTCP socket.
     pub(crate) fn handle_agent_report(&mut self, source: SocketAddr, datagram: &[u8], now: Instant) {
-        if self.agent_budget.take(now) {
+        if self.gate.admits_report(source, now) {
             self.bridge.handle_agent_report(source, datagram, now);
         }
     }

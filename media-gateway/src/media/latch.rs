@@ -5,12 +5,15 @@
 //!    from then on nobody else is listened to until a new SDP comes.
 //! 2. While nobody has latched, another port on the SDP's IP address latches with its first valid packet (NAT on the same
 //!    host), and another IP address with [`PROBATION`] packets in sequence from one SSRC (NAT, media relays).
-//! 3. Who has latched from elsewhere is followed to another port of the same IP address after [`REBIND_SILENCE`] (a NAT
+//! 3. Who has latched from an IP address that is neither the SDP's nor the trunk's may be a stranger who came first: another port on the
+//!    SDP's IP address takes its place with its first valid packet, and the address that the trunk's SIP comes from with [`PROBATION`]
+//!    packets in sequence.
+//! 4. Who has latched from elsewhere is followed to another port of the same IP address after [`REBIND_SILENCE`] (a NAT
 //!    that has forgotten its mapping), and nowhere else. So nobody who finds the port during a call can take it over.
 //!
 //! A packet is valid when it parses as RTP and carries a negotiated payload type; that is checked before it comes here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Packets in sequence that a foreign IP address needs. RFC 3550 appendix A.1 asks for 2 of any source; one more costs 20 ms
@@ -29,6 +32,7 @@ const REBIND_SILENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
     signalled: Option<SocketAddr>,
+    trunk: Option<IpAddr>,
     latched: Option<SocketAddr>,
     last_heard: Option<Instant>,
     newcomers: Vec<Newcomer>,
@@ -45,10 +49,11 @@ struct Newcomer {
 
 impl Latch {
     /// A new SDP names the far end's address; the same address again changes nothing. `None` while it wants no media.
-    pub(crate) fn signal(&mut self, address: Option<SocketAddr>) {
+    pub(crate) fn signal(&mut self, address: Option<SocketAddr>, trunk: Option<IpAddr>) {
         if self.signalled != address {
             *self = Self { signalled: address, rejected: self.rejected, ..Self::default() };
         }
+        self.trunk = trunk;
     }
 
     /// Whether a valid packet from `source` is the far end's.
@@ -57,8 +62,11 @@ impl Latch {
             Some(latched) if latched == source => true,
             _ if self.signalled == Some(source) => true,
             Some(latched) if self.signalled == Some(latched) => false,
-            Some(latched) => latched.ip() == source.ip() && self.is_silent(now),
-            None if self.signalled.is_some_and(|signalled| signalled.ip() == source.ip()) => true,
+            Some(latched) if latched.ip() == source.ip() => self.is_silent(now),
+            Some(latched) if self.is_signalled_host(latched) || self.trunk == Some(latched.ip()) => false,
+            Some(_) if self.is_signalled_host(source) => true,
+            Some(_) => self.trunk == Some(source.ip()) && self.proves_itself(source, ssrc, sequence),
+            None if self.is_signalled_host(source) => true,
             None => self.signalled.is_some() && self.proves_itself(source, ssrc, sequence),
         };
         if admitted {
@@ -79,6 +87,10 @@ impl Latch {
     /// Packets of others that were turned away.
     pub(crate) fn rejected(&self) -> u64 {
         self.rejected
+    }
+
+    fn is_signalled_host(&self, source: SocketAddr) -> bool {
+        self.signalled.is_some_and(|signalled| signalled.ip() == source.ip())
     }
 
     fn is_silent(&self, now: Instant) -> bool {
@@ -106,6 +118,7 @@ mod tests {
 
     const SDP: &str = "192.0.2.1:4000";
     const NAT: &str = "198.51.100.7:61000";
+    const TRUNK: &str = "192.0.2.9";
     const ATTACKER: &str = "203.0.113.66:9";
 
     struct Bench {
@@ -117,7 +130,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let mut latch = Latch::default();
-            latch.signal(SDP.parse().ok());
+            latch.signal(SDP.parse().ok(), TRUNK.parse().ok());
             Self { latch, now: Instant::now(), sequence: 0 }
         }
 
@@ -175,6 +188,24 @@ mod tests {
     }
 
     #[test]
+    fn an_attacker_who_came_first_loses_the_call_to_the_trunks_host_and_never_regains_it() {
+        for (host, packets) in [("192.0.2.9:7000", 3), ("192.0.2.1:7000", 1)] {
+            let mut bench = Bench::new();
+            assert!((0..3).any(|_| bench.hear(ATTACKER)));
+            assert_eq!((0..packets).map(|_| bench.hear(host)).filter(|heard| *heard).count(), 1);
+            assert!((0..100).all(|_| !bench.hear(ATTACKER)));
+            assert_eq!(bench.sends_to().as_deref(), Some(host));
+        }
+    }
+
+    #[test]
+    fn a_far_end_behind_nat_is_not_lost_to_another_stranger() {
+        let mut bench = Bench::new();
+        assert!((0..3).any(|_| bench.hear(NAT)));
+        assert!((0..100).all(|_| !bench.hear(ATTACKER) && bench.hear(NAT)));
+    }
+
+    #[test]
     fn packets_of_others_in_between_do_not_keep_the_far_end_out() {
         let mut bench = Bench::new();
         let admitted = (1..=3u16).map(|sequence| {
@@ -200,7 +231,7 @@ mod tests {
     fn a_new_sdp_starts_afresh() {
         let mut bench = Bench::new();
         assert!(bench.hear(SDP));
-        bench.latch.signal("192.0.2.2:6000".parse().ok());
+        bench.latch.signal("192.0.2.2:6000".parse().ok(), None);
         assert_eq!(bench.sends_to().as_deref(), Some("192.0.2.2:6000"));
         assert!(!bench.hear(SDP));
     }
@@ -209,7 +240,7 @@ mod tests {
     fn a_far_end_on_hold_is_sent_nothing() {
         let mut bench = Bench::new();
         assert!(bench.hear(SDP));
-        bench.latch.signal(None);
+        bench.latch.signal(None, None);
         assert_eq!(bench.sends_to(), None);
         assert!(!bench.hear(SDP));
     }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::ops::RangeInclusive;
 
 use metrics::gauge;
+use rand::seq::SliceRandom as _;
 
 /// Ports that are tried for one socket. Other programs may hold some of the range, and the process whose place this one has taken
 /// holds those of its calls; if so many in a row are held, the range is misconfigured.
@@ -20,7 +21,7 @@ pub(crate) struct RtpSockets {
     pub rtcp: UdpSocket,
 }
 
-/// The even ports of a range. A port that is given back is used again last, so that a stray packet of an old call finds
+/// The even ports of a range, in no order that anybody knows. A port that is given back is used again last, so that a stray packet of an old call finds
 /// nobody.
 #[derive(Debug)]
 pub(crate) struct Ports {
@@ -30,10 +31,12 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// All even ports of the range whose odd neighbour, for RTCP, lies in it as well (RFC 3550 section 11).
+    /// All even ports of the range, its last included: RTCP is on the odd port above (RFC 3550 section 11).
     pub(crate) fn new(ip: IpAddr, range: RangeInclusive<u16>) -> Self {
-        let last = *range.end();
-        let ports = Self { ip, free: range.filter(|port| port % 2 == 0 && *port < last).collect(), taken: 0 };
+        let mut free: Vec<u16> = range.filter(|port| port % 2 == 0).collect();
+        // Who means to be the first to speak to a port shall not know which is next.
+        free.shuffle(&mut rand::rng());
+        let ports = Self { ip, free: free.into(), taken: 0 };
         ports.show();
         ports
     }
@@ -90,12 +93,26 @@ mod tests {
         let mut ports = Ports::new(Ipv4Addr::LOCALHOST.into(), 39_411..=39_415);
         let (first, a) = ports.take()?;
         let (_second, b) = ports.take()?;
-        assert_eq!((a, b), (39_412, 39_414));
-        assert!(ports.take().is_err(), "39415 has no neighbour for RTCP");
+        assert_eq!((a.min(b), a.max(b)), (39_412, 39_414));
+        assert!(ports.take().is_err(), "39415 is odd");
         drop(first);
         ports.give_back(a);
         assert_eq!(ports.take()?.1, a);
         Ok(())
+    }
+
+    #[test]
+    fn a_range_has_as_many_ports_as_it_has_even_numbers() {
+        let count = |range| Ports::new(Ipv4Addr::LOCALHOST.into(), range).free.len();
+        assert_eq!([count(20_000..=20_010), count(20_001..=20_003), count(20_001..=20_001)], [6, 1, 0]);
+    }
+
+    #[test]
+    fn nobody_can_tell_which_port_is_next() {
+        let [a, b] = [(); 2].map(|()| Ports::new(Ipv4Addr::LOCALHOST.into(), 20_000..=29_999).free);
+        assert_ne!(a, b);
+        let sorted = |ports: VecDeque<u16>| ports.into_iter().collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(sorted(a), sorted(b));
     }
 
     #[test]

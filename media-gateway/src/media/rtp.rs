@@ -109,7 +109,7 @@ impl RtpLeg {
 
     /// Takes what a new offer and answer agreed on.
     pub(crate) fn configure(&mut self, media: Remote) {
-        self.latch.signal(media.rtp);
+        self.latch.signal(media.rtp, media.trunk);
         let before = self.media.replace(media).and_then(|before| before.telephone_event);
         if before != media.telephone_event {
             self.former_event = before.or(self.former_event);

@@ -1,6 +1,7 @@
 //! The media thread as a whole: a browser on one side, RTP on the other, real sockets on loopback.
 
 mod standby;
+mod strangers;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -112,6 +113,7 @@ impl Bench {
             telephone_event: Some(96),
             ptime: Duration::from_millis(20),
             direction: Direction::SendRecv,
+            trunk: None,
         };
         self.order(CallOrder::Connect(remote));
         self.order(CallOrder::Answered);

@@ -3,6 +3,7 @@
 
 mod echo;
 mod handover;
+mod leads;
 mod legs;
 mod over_tcp;
 mod seed;
@@ -31,6 +32,7 @@ use super::webrtc::{Way, WebRtcError, WebRtcSettings, stun_ufrags};
 use super::{MediaCommand, MediaEvent};
 use crate::config::{AwayTone, Dtmf, Ringback};
 use handover::Neighbours;
+use leads::{Leads, remember};
 use seed::seed;
 
 /// Commands that wait. A call makes about ten in its life; this many at once would be a burst of a hundred new calls.
@@ -53,8 +55,6 @@ const COMMAND_BUDGET: usize = 16;
 const TIMER_BUDGET: usize = 256;
 /// Larger than any datagram of WebRTC or RTP over Ethernet.
 const MAX_DATAGRAM: usize = 2048;
-/// The browser's addresses that are remembered for a call: its candidates behind NATs.
-const MAX_ADDRESSES: usize = 16;
 /// When to look again while events wait for room in the channel.
 const BACKLOG_RETRY: Duration = Duration::from_millis(5);
 /// How long to sleep at most: a control task that panicked says no goodbye and wakes nobody.
@@ -104,7 +104,7 @@ pub(crate) enum MediaError {
 }
 
 /// The way to the media thread.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct MediaHandle {
     commands: mpsc::Sender<MediaCommand>,
     waker: Arc<Waker>,
@@ -180,7 +180,7 @@ pub(crate) fn start(settings: MediaSettings) -> Result<(MediaHandle, MediaOutput
         calls: BTreeMap::new(),
         by_id: HashMap::new(),
         by_ufrag: HashMap::new(),
-        by_address: HashMap::new(),
+        by_address: Leads::default(),
         timers: BTreeSet::new(),
         next_slot: FIRST_SLOT,
         neighbours: Neighbours::new(settings.predecessor),
@@ -214,7 +214,7 @@ struct Worker {
     /// STUN requests name the call by our username fragment…
     by_ufrag: HashMap<String, Slot>,
     /// …and everything else comes from an address that such a request, its integrity checked, came from.
-    by_address: HashMap<SocketAddr, Slot>,
+    by_address: Leads,
     timers: BTreeSet<(Instant, Slot)>,
     next_slot: Slot,
     neighbours: Neighbours,
@@ -335,17 +335,33 @@ impl Worker {
     /// Whose datagram it is. A STUN request is believed when its integrity is right, and then its source is known.
     fn owner(&mut self, way: Way, datagram: &[u8], now: Instant) -> Option<Slot> {
         let source = way.source;
-        let Some((local, remote)) = stun_ufrags(datagram) else { return self.by_address.get(&source).copied() };
+        let Some((local, remote)) = stun_ufrags(datagram) else { return self.by_address.follow(source, now) };
         let slot = *self.by_ufrag.get(&local)?;
-        if self.by_address.get(&source) == Some(&slot) {
-            return Some(slot);
+        if self.by_address.lead_to(source, slot) {
+            return self.by_address.follow(source, now);
         }
-        let addresses = self.calls.get_mut(&slot)?.believes(way, &local, &remote, datagram, now)?;
-        if let Some(forgotten) = remember(addresses, source) {
-            self.by_address.remove(&forgotten);
+        if !self.by_address.may_lead_to(source, slot, now) {
+            return None;
         }
-        self.by_address.insert(source, slot);
+        self.learn(slot, way, (&local, &remote), datagram, now)?;
+        self.by_address.lead(source, slot, now);
         Some(slot)
+    }
+
+    /// Takes the source of a STUN request down as an address of the call's browser, if the request is to be believed.
+    fn learn(
+        &mut self,
+        slot: Slot,
+        way: Way,
+        (local, remote): (&str, &str),
+        datagram: &[u8],
+        now: Instant,
+    ) -> Option<()> {
+        let addresses = self.calls.get_mut(&slot)?.believes(way, local, remote, datagram, now)?;
+        if let Some(forgotten) = remember(addresses, way.source) {
+            self.by_address.forget(forgotten, slot);
+        }
+        Some(())
     }
 
     fn fire_timers(&mut self) {
@@ -513,13 +529,6 @@ impl Worker {
         gauge!("ringlet_legs", "kind" => "webrtc").set(self.calls.len() as f64);
         gauge!("ringlet_timers", "of" => "media").set(self.timers.len() as f64);
     }
-}
-
-/// Adds an address of the browser's; the oldest of too many is given back.
-fn remember(addresses: &mut Vec<SocketAddr>, source: SocketAddr) -> Option<SocketAddr> {
-    let forgotten = (addresses.len() == MAX_ADDRESSES).then(|| addresses.remove(0));
-    addresses.push(source);
-    forgotten
 }
 
 /// Whether a failed read says nothing about what else there is. ICMP errors of earlier sends surface here.

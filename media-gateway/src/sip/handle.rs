@@ -49,6 +49,11 @@ impl SipHandle {
         self.send(Command::Dial(Box::new(dial)))
     }
 
+    /// The trunk's address, once a call that we make goes there.
+    pub(crate) fn peer(&self, call: &CallId) -> Option<std::net::IpAddr> {
+        self.shared.peer(call)
+    }
+
     /// Ends a call in whatever state: CANCEL, BYE, a refusal, or nothing. `why` goes into the Reason header (RFC 3326).
     /// A call that is gone already is no error.
     ///

@@ -20,7 +20,7 @@ use rsipstack::{
     },
     transaction::transaction::Transaction,
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -36,6 +36,9 @@ const FIRST_RESPONSE_T1: u32 = 16;
 
 /// Challenges to an INVITE: a proxy, the far end, and stale nonces of both.
 const MAX_ATTEMPTS: usize = 5;
+
+/// Branches of a fork whose reliable responses are acknowledged; a ring group of telephones has fewer.
+const MAX_EARLY_DIALOGS: usize = 32;
 
 /// What a display shows at most; longer names are cut.
 const MAX_DISPLAY_NAME: usize = 80;
@@ -135,7 +138,24 @@ struct Progress {
     cancel_sent: bool,
     ringing: bool,
     early_sdp: Option<String>,
-    last_rseq: Option<u32>,
+    reliable: Reliable,
+}
+
+/// The last RSeq of each early dialog, by its tag: every branch of a fork counts by itself (RFC 3262 section 4).
+#[derive(Default)]
+struct Reliable(BTreeMap<String, u32>);
+
+impl Reliable {
+    /// Whether a reliable provisional response is the next of its dialog. Others get no PRACK and say nothing.
+    fn is_next(&mut self, tag: &str, rseq: u32) -> bool {
+        let has_room = self.0.len() < MAX_EARLY_DIALOGS;
+        match self.0.get_mut(tag) {
+            Some(last) if last.checked_add(1) == Some(rseq) => *last = rseq,
+            None if has_room => drop(self.0.insert(tag.to_owned(), rseq)),
+            Some(_) | None => return false,
+        }
+        true
+    }
 }
 
 impl Outgoing {
@@ -153,6 +173,7 @@ impl Outgoing {
                 return;
             }
         };
+        self.shared.note_peer(&call, hop.peer.ip());
         let Some(dialog) = self.dialog(&hop) else { return };
         let credentials = self.trunk.username.clone().zip(self.trunk.password.clone());
         let credentials = credentials.map(|(username, password)| Credentials { username, password });
@@ -207,6 +228,7 @@ impl Outgoing {
             request.headers.extend(self.headers());
             request.body = self.dial.sdp.clone().into_bytes();
             client::authorize(&mut session.auth, &mut request);
+            progress.reliable = Reliable::default();
             let sent = client::send(&self.shared, request, &session.hop);
             let mut transaction = match sent {
                 Ok(transaction) => transaction,
@@ -310,16 +332,17 @@ impl Outgoing {
     }
 
     async fn on_provisional(&self, base: &Dialog, session: &mut Session, progress: &mut Progress, response: &Response) {
-        let tagged = response.to_header().is_ok_and(|to| dialog::tag_of(to.value()).is_some());
-        if response.status_code.code() == 100 || !tagged {
+        let to = response.to_header().ok();
+        let Some(tag) = to.and_then(|to| dialog::tag_of(to.value())).filter(|_| response.status_code.code() != 100)
+        else {
+            return;
+        };
+        let rseq = response.rseq_value().filter(|_| response.header_contains_token("Require", "100rel"));
+        if rseq.is_some_and(|rseq| !progress.reliable.is_next(tag, rseq)) {
             return;
         }
         session.dialog = established(&session.dialog, base, response);
-        if let Some(rseq) = response.rseq_value().filter(|_| response.header_contains_token("Require", "100rel")) {
-            if progress.last_rseq.is_some_and(|last| rseq <= last) {
-                return;
-            }
-            progress.last_rseq = Some(rseq);
+        if let Some(rseq) = rseq {
             acknowledge(session, response, rseq);
         }
         if progress.cancel.is_some() {
@@ -466,5 +489,15 @@ mod tests {
     fn a_name_for_the_display_breaks_no_header() {
         assert_eq!(display_name(" Ann\r\nVia: x\t "), "AnnVia: x");
         assert_eq!(display_name(&"x".repeat(1000)).len(), MAX_DISPLAY_NAME);
+    }
+
+    #[test]
+    fn reliable_responses_count_by_one_in_each_early_dialog() {
+        let mut reliable = Reliable::default();
+        let taken = [("a", 7), ("b", 3), ("a", 7), ("a", 9), ("a", 8), ("b", 2), ("b", 4)]
+            .map(|(tag, rseq)| reliable.is_next(tag, rseq));
+        assert_eq!(taken, [true, true, false, false, true, false, true]);
+        let more = (0..100).filter(|nth| reliable.is_next(&format!("c{nth}"), 1)).count();
+        assert_eq!(more, MAX_EARLY_DIALOGS - 2);
     }
 }

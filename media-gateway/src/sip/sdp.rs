@@ -112,6 +112,8 @@ pub struct Remote {
     pub ptime: Duration,
     /// Which way audio flows from its view.
     pub direction: Direction,
+    /// Where its SIP comes from, which is no matter of SDP: audio from that host is rather the far end's than a stranger's.
+    pub trunk: Option<IpAddr>,
 }
 
 impl Remote {
@@ -217,6 +219,7 @@ fn remote(session: &Session, media: &Media) -> Result<Remote, SdpError> {
         telephone_event,
         ptime: ptime(media),
         direction: direction(&media.attributes).or_else(|| direction(&session.attributes)).unwrap_or_default(),
+        trunk: None,
     })
 }
 
@@ -365,6 +368,7 @@ mod tests {
                 telephone_event: Some(96),
                 ptime: Duration::from_millis(30),
                 direction: Direction::SendRecv,
+                trunk: None,
             }
         );
     }

@@ -11,7 +11,7 @@ use super::{
     hop::Hop,
     server::{self, NotSdp, Responder, ServerEvent},
     stack::{Inbox, Shared},
-    timer::{MIN_SE, Refresher, SessionExpires, SessionTimer},
+    timer::{self, MIN_SE, Refresher, SessionExpires, SessionTimer},
 };
 use protocol::CallId;
 use rsipstack::{
@@ -21,7 +21,7 @@ use rsipstack::{
             Accept, ContentType, MinSE, Reason, Require, RetryAfter, SessionExpires as SessionExpiresHeader, Supported,
         },
     },
-    sip_header_opt,
+    sip_all_headers, sip_header_opt,
     transaction::transaction::Transaction,
 };
 use std::{sync::Arc, time::Duration};
@@ -64,6 +64,8 @@ pub(super) struct Session {
     /// The SDP that we sent last.
     pub(super) local_sdp: String,
     pub(super) timer: Option<SessionTimer>,
+    /// The shortest interval that the far end bears (RFC 4028 section 7.4), once it has refused a shorter one.
+    min_se: Option<Duration>,
     /// Whether the far end understands UPDATE (RFC 3311).
     update_allowed: bool,
     offer: Option<OpenOffer>,
@@ -110,6 +112,7 @@ impl Session {
             confirmed: false,
             local_sdp: String::new(),
             timer: None,
+            min_se: None,
             update_allowed: false,
             offer: None,
             late_answer: false,
@@ -310,7 +313,9 @@ impl Session {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let timer = self.timer.as_ref().filter(|_| self.refresh.is_none()).map(|timer| timer.due);
+        // A refresh that is under way may take as long as the session has.
+        let due = |timer: SessionTimer| if self.refresh.is_some() { timer.end } else { timer.due };
+        let timer = self.timer.map(due);
         self.offer.as_ref().map(|open| open.deadline).into_iter().chain(timer).min()
     }
 
@@ -321,23 +326,27 @@ impl Session {
             return self.on_offer_reply(Err(500));
         }
         match self.timer {
-            Some(timer) if timer.due <= now => match timer.refresher {
-                Refresher::Us => {
-                    self.send_refresh(timer.interval);
-                    None
-                }
-                Refresher::Them => Some(Over::Broken("the session timer ran out".to_owned())),
-            },
+            Some(timer) if timer.end <= now => Some(Over::Broken("the session timer ran out".to_owned())),
+            Some(timer) if timer.due <= now && self.refresh.is_none() => {
+                self.send_refresh(timer.interval);
+                None
+            }
             Some(_) | None => None,
         }
     }
 
+    /// What we ask for instead of `interval`: not less than the far end bears.
+    fn asked(&self, interval: Duration) -> Duration {
+        self.min_se.map_or(interval, |min_se| min_se.max(interval))
+    }
+
     fn send_refresh(&mut self, interval: Duration) {
-        let expires = format!("{};refresher=uac", interval.as_secs());
+        let expires = format!("{};refresher=uac", self.asked(interval).as_secs());
         let mut headers = vec![
             Header::SessionExpires(SessionExpiresHeader::new(expires)),
             Header::Supported(Supported::new("timer")),
         ];
+        headers.extend(self.min_se.map(min_se));
         let (method, body) = if self.update_allowed {
             (Method::Update, Vec::new())
         } else {
@@ -358,7 +367,7 @@ impl Session {
 
     fn on_refreshed(&mut self, outcome: Result<Response, RequestError>) -> Option<Over> {
         self.refresh = None;
-        let interval = self.timer.map(|timer| timer.interval)?;
+        let interval = self.asked(self.timer?.interval);
         match outcome {
             Ok(response) if response.status_code.code() / 100 == 2 => {
                 self.dialog.refresh_target(&response.headers);
@@ -369,9 +378,14 @@ impl Session {
             Ok(response) if matches!(response.status_code.code(), 408 | 481) => {
                 Some(Over::Broken(format!("a session refresh got {}", response.status_code.code())))
             }
-            Ok(_) => {
-                // Refused for now, such as 491: once more while there is time.
-                self.timer = Some(SessionTimer::start(interval / 2, Refresher::Us, Instant::now()));
+            Ok(response) => {
+                // Refused for now, such as 491: again while there is time.
+                let said = response.header_value("Min-SE").as_deref().and_then(timer::seconds);
+                let wanted = said.filter(|wanted| response.status_code.code() == 422 && *wanted > interval);
+                self.min_se = wanted.or(self.min_se);
+                if let Some(timer) = &mut self.timer {
+                    timer.refuse(wanted.is_some(), Instant::now());
+                }
                 None
             }
             Err(error) => Some(Over::Broken(error.to_string())),
@@ -402,9 +416,11 @@ impl Session {
             return Ok((Vec::new(), None));
         };
         if wanted.interval < MIN_SE {
-            return Err(Header::MinSE(MinSE::new(MIN_SE.as_secs().to_string())));
+            return Err(min_se(MIN_SE));
         }
-        let them = wanted.refresher_is_uac.unwrap_or(true);
+        // RFC 4028 section 9, table 2: who does not know session timers refreshes nothing, whatever stands in the request.
+        let supported: Vec<&Supported> = sip_all_headers!(headers.iter(), Header::Supported);
+        let them = supported.into_iter().any(names_timer) && wanted.refresher_is_uac.unwrap_or(true);
         let (refresher, word) = if them { (Refresher::Them, "uac") } else { (Refresher::Us, "uas") };
         let value = format!("{};refresher={word}", wanted.interval.as_secs());
         let mut agreed = vec![Header::SessionExpires(SessionExpiresHeader::new(value))];
@@ -443,6 +459,14 @@ async fn bye(shared: Arc<Shared>, dialog: Dialog, hop: Hop, mut auth: Authentica
         Ok(response) => debug!(sip_call_id = %dialog.id.call_id, status = response.status_code.code(), "BYE answered"),
         Err(error) => debug!(sip_call_id = %dialog.id.call_id, %error, "BYE unanswered"),
     }
+}
+
+fn min_se(interval: Duration) -> Header {
+    Header::MinSE(MinSE::new(interval.as_secs().to_string()))
+}
+
+fn names_timer(supported: &Supported) -> bool {
+    supported.value().split(',').any(|tag| tag.trim().eq_ignore_ascii_case("timer"))
 }
 
 /// RFC 3326; cause 16 of Q.850 is normal call clearing.

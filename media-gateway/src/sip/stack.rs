@@ -76,6 +76,8 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     /// Where the trunks are, as far as they were looked up: they are served however many strangers crowd the port.
     pub(super) trunk_addresses: Arc<RwLock<BTreeSet<IpAddr>>>,
+    /// The trunk's address of each call that we make.
+    pub(super) peers: RwLock<BTreeMap<CallId, IpAddr>>,
     /// The sockets are closed: nobody gets responses any more.
     pub(super) closed: CancellationToken,
     /// The last call has ended after a shutdown.
@@ -105,6 +107,16 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(super) fn trunk(&self, name: &TrunkName) -> Result<&Trunk, SipError> {
         self.settings.trunks.iter().find(|trunk| trunk.name == *name).ok_or_else(|| SipError::NoSuchTrunk(name.clone()))
+    }
+
+    /// The trunk that a call goes to is at this address.
+    pub(super) fn note_peer(&self, call: &CallId, ip: IpAddr) {
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(call.clone(), ip.to_canonical());
+    }
+
+    /// Where the SIP of a call that we make comes from.
+    pub(super) fn peer(&self, call: &CallId) -> Option<IpAddr> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).get(call).copied()
     }
 
     /// Whether a call can be made.
@@ -194,6 +206,7 @@ impl SipStack {
             endpoint: endpoint.inner.clone(),
             settings,
             trunk_addresses,
+            peers: RwLock::default(),
             closed,
             ended: CancellationToken::new(),
             process,
@@ -383,6 +396,7 @@ impl Table {
     }
 
     fn forget(&mut self, call: &CallId) {
+        self.shared.peers.write().unwrap_or_else(PoisonError::into_inner).remove(call);
         if let Some(entry) = self.calls.remove(call) {
             self.dialogs.remove(&entry.dialog);
         }

@@ -14,6 +14,12 @@ const FLOOR: Duration = Duration::from_secs(2);
 /// An interval that ends no call while the machine lives.
 const CEILING: Duration = Duration::from_secs(24 * 3600);
 
+/// How long the first refresh that was refused waits for the next: RFC 3261 section 14.1 has who made the call wait 2.1 s at least.
+const FIRST_RETRY: Duration = Duration::from_millis(2100);
+
+/// The longest wait between two refreshes that are refused is about half an hour.
+const MAX_DOUBLINGS: u32 = 10;
+
 /// Who sends the refreshes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refresher {
@@ -33,13 +39,19 @@ impl SessionExpires {
     /// Reads the header: `1800;refresher=uac`. An unreadable one counts as absent.
     pub(super) fn parse(value: &str) -> Option<Self> {
         let mut parts = value.split(';').map(str::trim);
-        let interval = Duration::from_secs(parts.next()?.parse().ok()?);
+        let interval = seconds(parts.next()?)?;
         let refresher_is_uac = parts.find_map(|part| {
             let (name, value) = part.split_once('=')?;
             name.trim().eq_ignore_ascii_case("refresher").then(|| value.trim().eq_ignore_ascii_case("uac"))
         });
         Some(Self { interval, refresher_is_uac })
     }
+}
+
+/// Reads the seconds of a header's value: `90;parameter=…`, of which parameters say nothing.
+pub(super) fn seconds(value: &str) -> Option<Duration> {
+    let digits = value.split(';').next()?.trim();
+    Some(Duration::from_secs(digits.parse().ok()?).min(CEILING))
 }
 
 /// A running session timer.
@@ -49,18 +61,43 @@ pub(super) struct SessionTimer {
     pub(super) refresher: Refresher,
     /// When we refresh, or give the session up.
     pub(super) due: Instant,
+    /// When we give it up, whatever was tried until then.
+    pub(super) end: Instant,
+    /// Refreshes that were refused since the last that was not.
+    refused: u32,
+    /// One was sent at once that asked for what the refusal wanted.
+    has_met: bool,
 }
 
 impl SessionTimer {
     /// Starts it, or starts it again after a refresh.
     pub(super) fn start(interval: Duration, refresher: Refresher, now: Instant) -> Self {
         let interval = interval.clamp(FLOOR, CEILING);
-        // RFC 4028 section 10: refresh at half-time; hang up min(32 s, a third) before the end.
-        let after = match refresher {
-            Refresher::Us => interval / 2,
-            Refresher::Them => interval - (interval / 3).min(Duration::from_secs(32)),
+        // RFC 4028 section 10: refresh at half-time; hang up min(32 s, a third) before the end when the other side should have.
+        let (due, end) = match refresher {
+            Refresher::Us => (now + interval / 2, now + interval),
+            Refresher::Them => {
+                let end = now + interval - (interval / 3).min(Duration::from_secs(32));
+                (end, end)
+            }
         };
-        Self { interval, refresher, due: now + after }
+        Self { interval, refresher, due, end, refused: 0, has_met: false }
+    }
+
+    /// A refresh of ours was refused: the next comes later and later, and none moves the end. `at_once`: the refusal said what
+    /// would not be refused, which is believed once.
+    pub(super) fn refuse(&mut self, at_once: bool, now: Instant) {
+        if self.refresher == Refresher::Them {
+            // The far end has taken the refreshes over meanwhile.
+            return;
+        }
+        let wait = if at_once && !std::mem::replace(&mut self.has_met, true) {
+            Duration::ZERO
+        } else {
+            self.refused += 1;
+            FIRST_RETRY.saturating_mul(1 << (self.refused - 1).min(MAX_DOUBLINGS))
+        };
+        self.due = (now + wait).min(self.end);
     }
 }
 
@@ -86,5 +123,30 @@ mod tests {
         assert_eq!(due(90, Refresher::Them), Duration::from_secs(60));
         assert_eq!(due(0, Refresher::Us), Duration::from_secs(1));
         let _ = due(u64::MAX, Refresher::Us);
+    }
+
+    #[test]
+    fn refused_refreshes_come_ever_more_seldom_and_never_move_the_end() {
+        let start = Instant::now();
+        let mut timer = SessionTimer::start(Duration::from_secs(90), Refresher::Us, start);
+        let (mut now, mut waits) = (timer.due, Vec::new());
+        while now < timer.end {
+            timer.refuse(false, now);
+            waits.push(timer.due - now);
+            now = timer.due;
+        }
+        let ms = |ms| Duration::from_millis(ms);
+        assert_eq!(waits, [ms(2100), ms(4200), ms(8400), ms(16_800), ms(13_500)]);
+        assert_eq!(timer.end - start, Duration::from_secs(90));
+    }
+
+    #[test]
+    fn a_refusal_that_says_what_it_wants_is_met_at_once_and_but_once() {
+        let now = Instant::now();
+        let mut timer = SessionTimer::start(Duration::from_secs(90), Refresher::Us, now);
+        timer.refuse(true, now);
+        assert_eq!(timer.due, now);
+        timer.refuse(true, now);
+        assert_eq!(timer.due - now, FIRST_RETRY);
     }
 }

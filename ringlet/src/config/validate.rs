@@ -106,8 +106,8 @@ fn gateway(check: &mut Check<'_>, gateway: &Gateway) {
     let ports = [Key("gateway"), Key("media"), Key("rtp_ports")];
     if first < 1024 || last < first {
         check.wrong(&ports, "is no range of ports", "Write the first and the last port, such as [20000, 29998].");
-    } else if u32::from(last - first) / 2 + 1 < gateway.capacity {
-        let what = format!("has {} even ports for {} calls", (last - first) / 2 + 1, gateway.capacity);
+    } else if u32::from(even_ports(first, last)) < gateway.capacity {
+        let what = format!("has {} even ports for {} calls", even_ports(first, last), gateway.capacity);
         check.wrong(&ports, &what, "Widen the range, or lower `gateway.capacity`.");
     }
     if gateway.media.public_ips.is_empty() || gateway.media.public_ips.iter().any(std::net::IpAddr::is_unspecified) {
@@ -123,6 +123,11 @@ fn gateway(check: &mut Check<'_>, gateway: &Gateway) {
         let cure = "Write address and port: \"127.0.0.1:9090\".";
         check.wrong(&[Key("gateway"), Key("metrics_listen")], "is no address", cure);
     }
+}
+
+/// How many calls a range has RTP ports for: both its ends belong to it, and RTCP is on the odd port above.
+fn even_ports(first: u16, last: u16) -> u16 {
+    (last / 2 + 1).saturating_sub(first.div_ceil(2))
 }
 
 fn check_trunk(check: &mut Check<'_>, index: usize, trunk: &Trunk) {
@@ -233,6 +238,7 @@ mod tests {
             ("[signal]\ngateway_secret = \"short\"", "r.toml:2:1: `gateway_secret` is too short"),
             ("[gateway.media]\nrtp_ports = [30000, 20000]", "r.toml:2:1: `rtp_ports` is no range"),
             ("[gateway]\ncapacity = 9\n[gateway.media]\nrtp_ports = [20000, 20010]", "has 6 even ports for 9 calls"),
+            ("[gateway]\ncapacity = 2\n[gateway.media]\nrtp_ports = [20001, 20003]", "has 1 even ports for 2 calls"),
             ("[gateway.media]\npublic_ips = []", "`public_ips` names no usable address"),
             ("[gateway.sip]\nlisten = \"0.0.0.0:5060\"", "`public_ip` is needed"),
             ("[gateway]\nmetrics_listen = \"x\"", "r.toml:2:1: `metrics_listen` is no address"),

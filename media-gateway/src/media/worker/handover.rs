@@ -10,6 +10,7 @@ use mio::{Interest, Token};
 use protocol::gateway::Transport;
 use tracing::{error, info, trace, warn};
 
+use super::leads::guarded;
 use super::{MAX_DATAGRAM, WEBRTC, WEBRTC_BUDGET, Worker, keeps_readable};
 use crate::media::webrtc::Way;
 use crate::strays;
@@ -40,7 +41,7 @@ impl Worker {
         let now = Instant::now();
         let Some(destination) = self.webrtc.candidate_for(Transport::Udp, source) else { return };
         let way = Way { transport: Transport::Udp, source, destination };
-        if let Some(slot) = self.owner(way, datagram, now) {
+        if let Some(slot) = guarded(|| self.owner(way, datagram, now)) {
             self.with_call(slot, now, |call| call.handle_visitor(way, datagram, now));
             self.time(now);
         } else if let Some(before) = &self.neighbours.before {

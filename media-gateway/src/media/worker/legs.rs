@@ -123,9 +123,7 @@ impl Worker {
         for retired in call.take_retired() {
             self.by_ufrag.remove(&retired.ufrag);
             for address in retired.addresses {
-                if self.by_address.get(&address) == Some(&slot) {
-                    self.by_address.remove(&address);
-                }
+                self.by_address.forget(address, slot);
             }
             self.shared.tcp.close_those_of(slot, |peer| call.is_at(peer));
         }

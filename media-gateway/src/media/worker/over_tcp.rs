@@ -7,7 +7,8 @@ use mio::Token;
 use protocol::gateway::Transport;
 use tracing::trace;
 
-use super::{Slot, Worker, remember};
+use super::leads::guarded;
+use super::{Slot, Worker};
 use crate::media::tcp::Received;
 use crate::media::webrtc::{Way, stun_ufrags};
 
@@ -31,7 +32,7 @@ impl Worker {
             let datagram = buffer.get(..length).unwrap_or_default();
             let Some(destination) = self.webrtc.candidate_for(Transport::Tcp, source) else { continue };
             let way = Way { transport: Transport::Tcp, source, destination };
-            let Some(slot) = owner.or_else(|| self.introduced(token, way, datagram, now)) else {
+            let Some(slot) = owner.or_else(|| guarded(|| self.introduced(token, way, datagram, now))) else {
                 trace!(%source, length, "a connection that is for no call");
                 self.shared.counters.stray.increment(1);
                 self.shared.tcp.turn_away(token);
@@ -55,10 +56,9 @@ impl Worker {
     fn introduced(&mut self, token: Token, way: Way, datagram: &[u8], now: Instant) -> Option<Slot> {
         let (local, remote) = stun_ufrags(datagram)?;
         let slot = *self.by_ufrag.get(&local)?;
-        let call = self.calls.get_mut(&slot)?;
         // With the address goes the connection, when its leg does.
-        remember(call.believes(way, &local, &remote, datagram, now)?, way.source);
-        trace!(call = %call.id, peer = %way.source, "a connection of the browser");
+        self.learn(slot, way, (&local, &remote), datagram, now)?;
+        trace!(slot, peer = %way.source, "a connection of the browser");
         self.shared.tcp.claim(token, slot);
         Some(slot)
     }

@@ -197,6 +197,22 @@ async fn a_reliable_provisional_response_gets_its_prack() {
 }
 
 #[tokio::test]
+async fn each_branch_of_a_fork_numbers_its_reliable_responses_by_itself() {
+    let sipp = answering("reliable_ringing_of_a_fork").await;
+    let mut ours = Ours::dial(&sipp).await;
+    let mut ports = Vec::new();
+    for _ in 0..3 {
+        let SipEvent::Progress { sdp, .. } = ours.event().await else { panic!("no early media") };
+        ports.extend(sdp::parse_answer(&sdp).unwrap().rtp.map(|rtp| rtp.port()));
+    }
+    assert_eq!(ports, [16000, 16002, 16006]);
+    ours.answered().await;
+    ours.handle.release(&call(), "done").unwrap();
+    ours.closed().await;
+    sipp.succeeded().await;
+}
+
+#[tokio::test]
 async fn a_session_timer_is_kept_by_reinvite() {
     let sipp = answering("refresh_by_reinvite").await;
     let mut ours = Ours::dial(&sipp).await;
@@ -213,6 +229,18 @@ async fn a_session_timer_is_kept_by_update_and_a_lost_dialog_ends_the_call() {
     let mut ours = Ours::dial(&sipp).await;
     ours.answered().await;
     assert_eq!(ours.event().await, SipEvent::Bye { call: call() });
+    ours.closed().await;
+    sipp.succeeded().await;
+}
+
+#[tokio::test]
+async fn a_session_whose_refreshes_are_refused_is_asked_for_longer_and_ends_when_it_expires() {
+    let sipp = answering("refresh_refused").await;
+    let mut ours = Ours::dial(&sipp).await;
+    ours.answered().await;
+    let answered = Instant::now();
+    assert_eq!(ours.event().await, SipEvent::Bye { call: call() });
+    assert!(answered.elapsed() > Duration::from_millis(4_900), "{:?}", answered.elapsed());
     ours.closed().await;
     sipp.succeeded().await;
 }
