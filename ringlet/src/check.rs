@@ -1,6 +1,6 @@
 //! `ringlet check`: what is wrong with the set-up, before a shopper finds out.
 
-use crate::config::{File, TlsMode};
+use crate::config::{File, Halves, TlsMode};
 use crate::page;
 use anyhow::Context as _;
 use media_gateway::sip;
@@ -53,21 +53,41 @@ impl Report {
     }
 }
 
-/// Checks the file, the certificates and the trunks, or a shop's page instead. Fails when something is wrong.
-pub(crate) async fn check(path: &Path, page: Option<&url::Url>) -> anyhow::Result<ExitCode> {
-    let file = File::load(path)?;
+/// Checks the file, the certificates and the trunks, as far as those halves need them, or a shop's page instead. Fails when
+/// something is wrong.
+pub(crate) async fn check(path: &Path, halves: Halves, page: Option<&url::Url>) -> anyhow::Result<ExitCode> {
+    let file = File::load(path, halves)?;
     let mut report = Report { wrong: 0 };
     if let Some(url) = page {
         page::check(&file, url, &mut report).await;
         return Ok(report.conclude());
     }
     report.tell(&Verdict::Right, &format!("{} is well-formed", path.display()), "");
-    secure_context(&file, &mut report);
-    certificates(&file, &mut report);
-    reachability(&file, &mut report);
-    links(&file, &mut report);
-    trunks(&file, &mut report).await?;
+    if halves.signal() {
+        secure_context(&file, &mut report);
+        certificates(&file, &mut report);
+        links(&file, &mut report);
+    }
+    if halves.gateway() {
+        reachability(&file, &mut report);
+        trunks(&file, &mut report).await?;
+    }
+    if halves != Halves::Both {
+        joint(&file, halves, &mut report);
+    }
     Ok(report.conclude())
+}
+
+/// What joins halves on machines of their own.
+fn joint(file: &File, halves: Halves, report: &mut Report) {
+    if halves.signal() && file.signal.gateway_secret.is_empty() {
+        let cure = "Set it, and gateway.secret in the gateways' files to the same text.";
+        report.tell(&Verdict::Wrong, "signal.gateway_secret is empty: no gateway is let in", cure);
+    }
+    if halves.gateway() && (file.gateway.signal_url.is_empty() || file.gateway.secret.is_empty()) {
+        let cure = "Set both: where the signal-server is, and its gateway_secret.";
+        report.tell(&Verdict::Wrong, "gateway.signal_url or gateway.secret is empty: no signal-server is found", cure);
+    }
 }
 
 /// Browsers give the microphone only to secure contexts (W3C Secure Contexts section 3.1): https and localhost, the shop's
