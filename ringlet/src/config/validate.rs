@@ -1,7 +1,7 @@
 //! What a well-formed file can still get wrong. Each rule says what and how to cure it; the shape itself is serde's.
 
 use super::locate::{Lines, Step, Step::Index, Step::Key};
-use super::{File, Gateway, Halves, Merchant, Problem, TlsMode, Trunk};
+use super::{File, Gateway, Halves, Limits, Merchant, Problem, TlsMode, Trunk};
 use ipnet::IpNet;
 use protocol::command::{Action, PAUSE_MS, is_sequence};
 use signal_server::Origin;
@@ -15,6 +15,7 @@ pub(super) fn validate(file: &File, lines: &Lines<'_>, halves: Halves) -> Vec<Pr
     let mut check = Check { lines, problems: Vec::new() };
     if halves.signal() {
         http(&mut check, file);
+        limits(&mut check, &file.limits);
         signal(&mut check, file, halves);
     }
     if halves.gateway() {
@@ -81,6 +82,33 @@ fn http(check: &mut Check<'_>, file: &File) {
             if http.tls.contact.is_empty() {
                 check.wrong(&wants("contact"), "is missing", "Name a mail address: \"ops@example.com\".");
             }
+        }
+    }
+}
+
+/// With none of something the server would be of no use; what should be unlimited is a large number.
+fn limits(check: &mut Check<'_>, limits: &Limits) {
+    let Limits {
+        calls_per_address_per_minute,
+        checks_per_address_per_minute,
+        calls_per_merchant_per_minute,
+        calls,
+        calls_per_merchant,
+        connections,
+        connections_per_address,
+    } = *limits;
+    for (key, number) in [
+        ("calls_per_address_per_minute", calls_per_address_per_minute),
+        ("checks_per_address_per_minute", checks_per_address_per_minute),
+        ("calls_per_merchant_per_minute", calls_per_merchant_per_minute),
+        ("calls", calls),
+        ("calls_per_merchant", calls_per_merchant),
+        ("connections", connections),
+        ("connections_per_address", connections_per_address),
+    ] {
+        if number == 0 {
+            let cure = "Write 1 or more; a large number stands for no limit.";
+            check.wrong(&[Key("limits"), Key(key)], "is 0, which lets nobody in", cure);
         }
     }
 }
@@ -340,6 +368,23 @@ mod tests {
                 let told = complaints_of(halves, &text);
                 assert!(told.contains(expected), "{halves:?} said for {text:?}:\n{told}");
             }
+        }
+    }
+
+    #[test]
+    fn no_limit_may_be_zero() {
+        for key in [
+            "calls_per_address_per_minute",
+            "checks_per_address_per_minute",
+            "calls_per_merchant_per_minute",
+            "calls",
+            "calls_per_merchant",
+            "connections",
+            "connections_per_address",
+        ] {
+            let told = complaints(&format!("[limits]\n{key} = 0"));
+            assert!(told.contains(&format!("r.toml:2:1: `{key}` is 0")), "{told}");
+            assert_eq!(complaints(&format!("[limits]\n{key} = 1")), "valid");
         }
     }
 
