@@ -65,6 +65,9 @@ pub(crate) async fn check(path: &Path, halves: Halves, page: Option<&url::Url>) 
     report.tell(&Verdict::Right, &format!("{} is well-formed", path.display()), "");
     if halves.signal() {
         secure_context(&file, &mut report);
+        if let Some((what, cure)) = unknown_proxy(&file) {
+            report.tell(&Verdict::Doubtful, what, cure);
+        }
         certificates(&file, &mut report);
         links(&file, &mut report);
     }
@@ -113,6 +116,18 @@ fn secure_context(file: &File, report: &mut Report) {
             }
         }
     }
+}
+
+/// TLS that is not ours ends at a proxy, and one that is not trusted passes for the shopper.
+fn unknown_proxy(file: &File) -> Option<(&'static str, &'static str)> {
+    let http = &file.http;
+    let is_unknown =
+        http.public_url.scheme() == "https" && http.tls.mode == TlsMode::Off && http.trusted_proxies.is_empty();
+    is_unknown.then_some((
+        "a proxy serves https, and http.trusted_proxies is empty: all shoppers count as one address, and where the proxy is in \
+         http.metrics_from, everybody may read /metrics",
+        "Name the proxy's address in http.trusted_proxies, and let it set X-Forwarded-For.",
+    ))
 }
 
 fn is_secure(url: &url::Url) -> bool {
@@ -230,4 +245,26 @@ async fn trunks(file: &File, report: &mut Report) -> anyhow::Result<()> {
     }
     stack.shutdown(Duration::from_millis(100)).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_is_not_trusted_is_doubtful() {
+        for (text, is_doubtful) in [
+            ("[http]\npublic_url = \"https://call.example\"", true),
+            ("[http]\npublic_url = \"https://call.example\"\ntrusted_proxies = [\"127.0.0.1\"]", false),
+            (
+                "[http]\npublic_url = \"https://call.example\"\n[http.tls]\nmode = \"acme\"\ndomains = [\"call.example\"]\n\
+              contact = \"ops@call.example\"",
+                false,
+            ),
+            ("", false),
+        ] {
+            let file = File::parse(Path::new("r.toml"), text, Halves::Both);
+            assert_eq!(file.is_ok_and(|file| unknown_proxy(&file).is_some()), is_doubtful, "{text}");
+        }
+    }
 }
