@@ -95,6 +95,7 @@ pub(crate) enum TlsMode {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
     pub(crate) database: PathBuf,
+    pub(crate) keep_calls_days: u32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -349,7 +350,7 @@ impl Default for Tls {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { database: "ringlet.sqlite".into() }
+        Self { database: "ringlet.sqlite".into(), keep_calls_days: 0 }
     }
 }
 
