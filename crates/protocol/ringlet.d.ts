@@ -123,7 +123,7 @@ export interface VisitorRequestHello {
 /** The browser's SDP offer. */
 export interface VisitorRequestOffer {
   type: "offer";
-  /** SDP (RFC 8866), one audio section. */
+  /** SDP (RFC 8866), one audio section, at most 16 KiB. */
   sdp: string;
   /** What the audio may cost (`data-quality`); `Quality::Standard` without it. */
   quality?: Quality;
@@ -461,7 +461,7 @@ export interface CheckRequestOffer {
   type: "offer";
   /** Which leg. */
   path: CheckPath;
-  /** SDP (RFC 8866), one audio section. */
+  /** SDP (RFC 8866), one audio section, at most 16 KiB. */
   sdp: string;
 }
 

@@ -1,6 +1,6 @@
 //! `ringlet check`: what is wrong with the set-up, before a shopper finds out.
 
-use crate::config::{File, TlsMode};
+use crate::config::{File, Halves, TlsMode};
 use crate::page;
 use anyhow::Context as _;
 use media_gateway::sip;
@@ -53,21 +53,44 @@ impl Report {
     }
 }
 
-/// Checks the file, the certificates and the trunks, or a shop's page instead. Fails when something is wrong.
-pub(crate) async fn check(path: &Path, page: Option<&url::Url>) -> anyhow::Result<ExitCode> {
-    let file = File::load(path)?;
+/// Checks the file, the certificates and the trunks, as far as those halves need them, or a shop's page instead. Fails when
+/// something is wrong.
+pub(crate) async fn check(path: &Path, halves: Halves, page: Option<&url::Url>) -> anyhow::Result<ExitCode> {
+    let file = File::load(path, halves)?;
     let mut report = Report { wrong: 0 };
     if let Some(url) = page {
         page::check(&file, url, &mut report).await;
         return Ok(report.conclude());
     }
     report.tell(&Verdict::Right, &format!("{} is well-formed", path.display()), "");
-    secure_context(&file, &mut report);
-    certificates(&file, &mut report);
-    reachability(&file, &mut report);
-    links(&file, &mut report);
-    trunks(&file, &mut report).await?;
+    if halves.signal() {
+        secure_context(&file, &mut report);
+        if let Some((what, cure)) = unknown_proxy(&file) {
+            report.tell(&Verdict::Doubtful, what, cure);
+        }
+        certificates(&file, &mut report);
+        links(&file, &mut report);
+    }
+    if halves.gateway() {
+        reachability(&file, &mut report);
+        trunks(&file, &mut report).await?;
+    }
+    if halves != Halves::Both {
+        joint(&file, halves, &mut report);
+    }
     Ok(report.conclude())
+}
+
+/// What joins halves on machines of their own.
+fn joint(file: &File, halves: Halves, report: &mut Report) {
+    if halves.signal() && file.signal.gateway_secret.is_empty() {
+        let cure = "Set it, and gateway.secret in the gateways' files to the same text.";
+        report.tell(&Verdict::Wrong, "signal.gateway_secret is empty: no gateway is let in", cure);
+    }
+    if halves.gateway() && (file.gateway.signal_url.is_empty() || file.gateway.secret.is_empty()) {
+        let cure = "Set both: where the signal-server is, and its gateway_secret.";
+        report.tell(&Verdict::Wrong, "gateway.signal_url or gateway.secret is empty: no signal-server is found", cure);
+    }
 }
 
 /// Browsers give the microphone only to secure contexts (W3C Secure Contexts section 3.1): https and localhost, the shop's
@@ -93,6 +116,18 @@ fn secure_context(file: &File, report: &mut Report) {
             }
         }
     }
+}
+
+/// TLS that is not ours ends at a proxy, and one that is not trusted passes for the shopper.
+fn unknown_proxy(file: &File) -> Option<(&'static str, &'static str)> {
+    let http = &file.http;
+    let is_unknown =
+        http.public_url.scheme() == "https" && http.tls.mode == TlsMode::Off && http.trusted_proxies.is_empty();
+    is_unknown.then_some((
+        "a proxy serves https, and http.trusted_proxies is empty: all shoppers count as one address, and where the proxy is in \
+         http.metrics_from, everybody may read /metrics",
+        "Name the proxy's address in http.trusted_proxies, and let it set X-Forwarded-For.",
+    ))
 }
 
 fn is_secure(url: &url::Url) -> bool {
@@ -210,4 +245,26 @@ async fn trunks(file: &File, report: &mut Report) -> anyhow::Result<()> {
     }
     stack.shutdown(Duration::from_millis(100)).await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_is_not_trusted_is_doubtful() {
+        for (text, is_doubtful) in [
+            ("[http]\npublic_url = \"https://call.example\"", true),
+            ("[http]\npublic_url = \"https://call.example\"\ntrusted_proxies = [\"127.0.0.1\"]", false),
+            (
+                "[http]\npublic_url = \"https://call.example\"\n[http.tls]\nmode = \"acme\"\ndomains = [\"call.example\"]\n\
+              contact = \"ops@call.example\"",
+                false,
+            ),
+            ("", false),
+        ] {
+            let file = File::parse(Path::new("r.toml"), text, Halves::Both);
+            assert_eq!(file.is_ok_and(|file| unknown_proxy(&file).is_some()), is_doubtful, "{text}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::config::{File, Log, LogFormat};
+use crate::config::{File, Halves, Log, LogFormat};
 use crate::{check, init, phone, run};
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal as _;
@@ -39,6 +39,9 @@ enum Command {
         /// the rest.
         #[arg(long, value_name = "URL")]
         from_browser: Option<url::Url>,
+        /// Checks what `ringlet signal` or `ringlet gateway` reads of the file, where the two halves have machines of their own.
+        #[arg(long, value_name = "HALF")]
+        half: Option<Halves>,
     },
     /// A small SIP phone for trying things out: answers, greets, echoes, sends keys.
     Phone(phone::PhoneArgs),
@@ -53,20 +56,23 @@ pub(crate) fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             eprintln!("{} is written; `ringlet check` says what it still needs.", path.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { from_browser } => runtime()?.block_on(check::check(&path, from_browser.as_ref())),
+        Command::Check { from_browser, half } => {
+            let halves = half.unwrap_or(Halves::Both);
+            runtime()?.block_on(check::check(&path, halves, from_browser.as_ref()))
+        }
         Command::Phone(args) => {
             log_to_stderr(&Log::default());
             runtime()?.block_on(phone::run(args))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Run { take_over } => serve(&path, run::Halves::Both, take_over),
-        Command::Signal => serve(&path, run::Halves::Signal, false),
-        Command::Gateway => serve(&path, run::Halves::Gateway, false),
+        Command::Run { take_over } => serve(&path, Halves::Both, take_over),
+        Command::Signal => serve(&path, Halves::Signal, false),
+        Command::Gateway => serve(&path, Halves::Gateway, false),
     }
 }
 
-fn serve(path: &std::path::Path, halves: run::Halves, take_over: bool) -> anyhow::Result<ExitCode> {
-    let file = File::load(path)?;
+fn serve(path: &std::path::Path, halves: Halves, take_over: bool) -> anyhow::Result<ExitCode> {
+    let file = File::load(path, halves)?;
     log_to_stderr(&file.log);
     runtime()?.block_on(run::run(file, halves, take_over))?;
     Ok(ExitCode::SUCCESS)

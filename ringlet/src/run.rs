@@ -1,6 +1,6 @@
 //! `ringlet run`, `signal` and `gateway`: starts the halves, joins them, and ends them in order on SIGTERM or Ctrl-C.
 
-use crate::config::File;
+use crate::config::{File, Halves};
 use crate::open_files;
 use crate::takeover::{Door, Given, Paths, Predecessor};
 use anyhow::{Context as _, anyhow};
@@ -19,14 +19,6 @@ const GATEWAY_SHUTDOWN: Duration = Duration::from_secs(3);
 
 /// The path of the gateways' WebSocket; over a Unix socket the host means nothing.
 const LOCAL_URL: &str = "ws://localhost/ws/gateway";
-
-/// Which halves this process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Halves {
-    Both,
-    Signal,
-    Gateway,
-}
 
 /// Runs until a signal or until a half cannot go on.
 pub(crate) async fn run(file: File, halves: Halves, take_over: bool) -> anyhow::Result<()> {

@@ -28,6 +28,8 @@ pub struct Config {
     pub tls: Tls,
     /// The SQLite file; made when it is not there.
     pub database: PathBuf,
+    /// How long the records of calls are kept, from the calls' beginning. `None`: for ever.
+    pub keep_calls: Option<Duration>,
     /// Signs the panels' tokens, at least 32 bytes. `None`: made at the first start and kept in the database.
     pub token_secret: Option<Secret>,
     /// What gateways show at `/ws/gateway`. `None`: nobody gets in there.
@@ -60,6 +62,7 @@ impl Default for Config {
             ],
             tls: Tls::Off,
             database: PathBuf::from("ringlet.sqlite"),
+            keep_calls: None,
             token_secret: None,
             gateway_secret: None,
             gateway_socket: None,

@@ -56,7 +56,7 @@ impl Lookup {
         let lookup = self.clone();
         tokio::spawn(async move {
             let page = match lookup.places.try_acquire() {
-                Ok(_place) => lookup.page(&call, &merchant, &origin, question, &request).await,
+                Ok(_place) => lookup.page(&call, &merchant, &origin, &request).await,
                 Err(_) => None,
             };
             tell(&lookup.messages, Message::Resolved { call, question, page }).await;
@@ -68,12 +68,11 @@ impl Lookup {
         call: &CallId,
         merchant: &MerchantId,
         origin: &str,
-        question: Question,
         request: &ResolveRequest,
     ) -> Option<String> {
         let keypad = self.store.keypad(merchant).await.ok().flatten()?;
         let secret = keypad.signing_secret.as_ref()?;
-        let page = match self.resolver.ask(merchant, call, question, request, secret).await {
+        let page = match self.resolver.ask(merchant, call, request, secret).await {
             Ok(page) => page,
             Err(error) => {
                 tracing::warn!(%call, %merchant, code = %ErrorCode::PageNotResolved, %error, "the merchant's server names no page");

@@ -8,6 +8,7 @@
 //! followed, proxies not asked, time and length bounded.
 
 use crate::Secret;
+use crate::id;
 use crate::push::{self, BadUrl};
 use ipnet::IpNet;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto, get_current_timestamp};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard::{Question, ResolveRequest};
+use switchboard::ResolveRequest;
 use url::Url;
 
 /// From the question to the end of the answer; an agent waits for it with a phone in the hand.
@@ -106,13 +107,13 @@ impl Resolver {
         &self,
         merchant: &MerchantId,
         call: &CallId,
-        question: Question,
         request: &ResolveRequest,
         secret: &Secret,
     ) -> Result<String, ResolveError> {
         let url = push::check_resolver(&request.url, &self.networks)?;
         let asked = Asked {
-            id: format!("{call}-{}", question.0),
+            // By chance, not counted: another run of the server may have asked for this call as well.
+            id: format!("{call}-{}", id::short_id()),
             merchant,
             call,
             sequence: &request.sequence,

@@ -14,7 +14,7 @@ use crate::token::{PanelTokens, ResumeTokens};
 use crate::{Config, LocalGateway, Origin, Secret, gateway, id, metrics};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{fmt, io};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -308,5 +308,10 @@ async fn housekeeping(app: App) {
         tick.tick().await;
         app.limits.forget_idle();
         app.metrics.run_upkeep();
+        if let Some(before) = app.config.keep_calls.and_then(|keep| SystemTime::now().checked_sub(keep))
+            && let Err(error) = app.store.forget_calls(before.into()).await
+        {
+            tracing::warn!(%error, "old records of calls could not be deleted");
+        }
     }
 }

@@ -38,7 +38,7 @@ messages! {
         Offer = "offer" {
             /// Which leg.
             path: CheckPath,
-            /// SDP (RFC 8866), one audio section.
+            /// SDP (RFC 8866), one audio section, at most 16 KiB.
             sdp: String,
         },
         /// An ICE candidate of the browser; an empty text ends them.

@@ -201,7 +201,7 @@ catalogue! {
     },
     MessageInvalid = "RL-405" {
         shopper: "The call service and this browser do not understand each other.",
-        engineer: "A message was no JSON, too long, of an unknown type, or out of order. The log names the field."
+        engineer: "A message was no JSON, too long, of an unknown type, out of order, or one offer too many. The log names the field."
     },
     SetupTimedOut = "RL-406" {
         shopper: "The call could not be set up in time: please try again.",

@@ -31,6 +31,10 @@ pub const VERSION: u32 = 1;
 /// The longest text that either side accepts, in bytes. An SDP with many candidates stays below 16 KiB.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// The longest offer. Those of browsers for one audio section are below 4 KiB; the rest is for the candidates of a machine with very
+/// many addresses.
+pub const MAX_OFFER_BYTES: usize = 16 * 1024;
+
 /// Keys in one `keys` message: more than anybody presses before the panel sends them.
 pub const MAX_KEYS: usize = 32;
 
@@ -160,7 +164,7 @@ messages! {
         },
         /// The browser's SDP offer.
         Offer = "offer" {
-            /// SDP (RFC 8866), one audio section.
+            /// SDP (RFC 8866), one audio section, at most 16 KiB.
             sdp: String,
             /// What the audio may cost (`data-quality`); [`Quality::Standard`] without it.
             quality: Option<Quality>,

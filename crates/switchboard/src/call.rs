@@ -6,6 +6,7 @@ use crate::commands::{Commanded, Question};
 use crate::ears::{Ears, key_of};
 use crate::gateways::Gateways;
 use crate::keys::Keys;
+use crate::offers::OfferRate;
 use crate::resume::{Contender, Epoch, Page, Visitor, refuse_as_over};
 use crate::said::Said;
 use crate::session::{Conversation, Word};
@@ -60,6 +61,8 @@ pub(crate) struct Call {
     pub(crate) waiting_frames: Option<Option<FrameCodec>>,
     /// Offers that the gateway has not answered. What it says of the audio path before is about an earlier page's.
     unanswered: usize,
+    /// How many more it may make.
+    pub(crate) offer_rate: OfferRate,
     /// Audio can flow to the browser.
     pub(crate) media_up: bool,
     /// What carries the browser's audio, as the record has it.
@@ -121,6 +124,7 @@ impl Call {
             is_adrift: false,
             waiting_frames: None,
             unanswered: 0,
+            offer_rate: OfferRate::default(),
             media_up: false,
             transport: None,
             rang: false,
@@ -150,7 +154,7 @@ impl Call {
     pub(crate) fn handle_request(&mut self, request: VisitorRequest, fx: &mut Effects<'_>) {
         let Stage::Live(state) = self.stage else { return };
         match request {
-            VisitorRequest::Offer { sdp, quality } if self.takes_offer(&sdp) => {
+            VisitorRequest::Offer { sdp, quality } if self.takes_offer(&sdp, fx.now) => {
                 self.offer(sdp, quality.unwrap_or(Quality::Standard), fx);
             }
             VisitorRequest::Candidate { candidate } if self.takes(&candidate) => self.candidate(candidate, fx),

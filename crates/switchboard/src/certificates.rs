@@ -4,7 +4,6 @@
 //! Browsers whose storage is closed to the panel say nothing, and their calls go by the token alone. Not here: whether the key is
 //! really there, which the DTLS handshake shows.
 
-use crate::MAX_OFFERS;
 use crate::call::{Call, Effects, Stage};
 use protocol::fingerprint::{is_same, is_sha256, of_sdp};
 use protocol::gateway::Command;
@@ -97,11 +96,6 @@ impl Certificates {
 }
 
 impl Call {
-    /// Whether one more offer of the page goes to the gateway.
-    pub(crate) fn takes_offer(&self, sdp: &str) -> bool {
-        self.said.offers < MAX_OFFERS && self.certificates.are_of_page(sdp)
-    }
-
     /// Notes down which certificate the page's successor will have, and lets the gateway make a leg for it. `false` if it may not have one,
     /// or this is none.
     pub(crate) fn awaits(&mut self, fingerprint: &str, fx: &mut Effects<'_>) -> bool {

@@ -7,7 +7,7 @@ use crate::{MAX_CANDIDATE_BYTES, MAX_CANDIDATES};
 use protocol::check::{Finding, MAX_SECONDS};
 use protocol::error::ErrorCode;
 use protocol::gateway::{Command, Event, Failure};
-use protocol::{CallId, GatewayId};
+use protocol::{CallId, GatewayId, offer};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -180,6 +180,9 @@ impl Checks {
         }
         if self.legs.len() >= MAX_CHECK_LEGS {
             return self.end(id, Some(Finding::TooManyChecks.word()));
+        }
+        if !offer::is_fit(&sdp) {
+            return self.end(id, Some(ErrorCode::MessageInvalid.word()));
         }
         let Some(gateway) = gateway else { return self.end(id, Some(ErrorCode::NoGateway.word())) };
         let leg = Leg { gateway: gateway.clone(), candidates: 0, deadline: now + LIFE, releasing: false };

@@ -21,6 +21,7 @@ mod deadlines;
 mod ears;
 mod gateways;
 mod keys;
+mod offers;
 mod plan;
 mod record;
 mod resume;

@@ -21,6 +21,7 @@ impl File {
             trusted_proxies: self.http.trusted_proxies.iter().map(|network| network.0).collect(),
             tls: self.tls(),
             database: self.store.database.clone(),
+            keep_calls: (self.store.keep_calls_days > 0).then(|| days(self.store.keep_calls_days)),
             token_secret: None,
             gateway_secret: secret(&self.signal.gateway_secret),
             gateway_socket: None,
@@ -210,6 +211,10 @@ fn api_key(key: &super::ApiKey) -> ApiKeySeed {
         key: Secret::new(&key.key),
         merchant: (!key.merchant.is_empty()).then(|| MerchantId::new(&key.merchant)),
     }
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 24 * 60 * 60)
 }
 
 fn seconds(seconds: u32) -> Duration {

@@ -20,6 +20,25 @@ use std::path::{Path, PathBuf};
 /// The commented file that `ringlet init` writes.
 pub(crate) const TEMPLATE: &str = include_str!("../../assets/ringlet.toml");
 
+/// Which halves read the file: the signal-server, the media gateway, or both in one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Halves {
+    #[value(skip)]
+    Both,
+    Signal,
+    Gateway,
+}
+
+impl Halves {
+    pub(crate) fn signal(self) -> bool {
+        matches!(self, Self::Both | Self::Signal)
+    }
+
+    pub(crate) fn gateway(self) -> bool {
+        matches!(self, Self::Both | Self::Gateway)
+    }
+}
+
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -76,6 +95,7 @@ pub(crate) enum TlsMode {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
     pub(crate) database: PathBuf,
+    pub(crate) keep_calls_days: u32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -281,19 +301,19 @@ pub(crate) struct ApiKey {
 }
 
 impl File {
-    /// Reads and validates a file.
+    /// Reads a file and validates what those halves read of it.
     ///
     /// # Errors
     /// All that is wrong with it, each with line and cure.
-    pub(crate) fn load(path: &Path) -> Result<Self, Problems> {
+    pub(crate) fn load(path: &Path, halves: Halves) -> Result<Self, Problems> {
         let text = std::fs::read_to_string(path).map_err(|error| Problems::unreadable(path, &error))?;
-        Self::parse(path, &text)
+        Self::parse(path, &text, halves)
     }
 
     /// Parses and validates the text of a file.
-    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, Problems> {
+    pub(crate) fn parse(path: &Path, text: &str, halves: Halves) -> Result<Self, Problems> {
         let file: Self = toml::from_str(text).map_err(|error| Problems::syntax(path, text, &error))?;
-        let problems = validate::validate(&file, &locate::Lines::new(text));
+        let problems = validate::validate(&file, &locate::Lines::new(text), halves);
         if problems.is_empty() { Ok(file) } else { Err(Problems { path: path.to_owned(), list: problems }) }
     }
 }
@@ -330,7 +350,7 @@ impl Default for Tls {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { database: "ringlet.sqlite".into() }
+        Self { database: "ringlet.sqlite".into(), keep_calls_days: 0 }
     }
 }
 
@@ -489,7 +509,7 @@ mod tests {
 
     #[test]
     fn the_template_as_it_is_means_the_defaults() {
-        let file = File::parse(Path::new("ringlet.toml"), TEMPLATE).expect("valid");
+        let file = File::parse(Path::new("ringlet.toml"), TEMPLATE, Halves::Both).expect("valid");
         assert_eq!(toml::to_string(&file).expect("toml"), toml::to_string(&File::default()).expect("toml"));
     }
 
@@ -511,8 +531,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error_that_names_the_line_and_the_nearest_key() {
-        let problems =
-            File::parse(Path::new("x.toml"), "[http]\npublic_ulr = \"http://localhost\"\n").expect_err("misspelt");
+        let text = "[http]\npublic_ulr = \"http://localhost\"\n";
+        let problems = File::parse(Path::new("x.toml"), text, Halves::Both).expect_err("misspelt");
         let text = problems.to_string();
         assert!(text.contains("x.toml:2:"), "{text}");
         assert!(text.contains("public_url"), "{text}");

@@ -1,7 +1,7 @@
 //! What a well-formed file can still get wrong. Each rule says what and how to cure it; the shape itself is serde's.
 
 use super::locate::{Lines, Step, Step::Index, Step::Key};
-use super::{File, Gateway, Merchant, Problem, TlsMode, Trunk};
+use super::{File, Gateway, Halves, Limits, Merchant, Problem, TlsMode, Trunk};
 use ipnet::IpNet;
 use protocol::command::{Action, PAUSE_MS, is_sequence};
 use signal_server::Origin;
@@ -10,35 +10,20 @@ use std::collections::BTreeSet;
 /// Short secrets can be guessed over the network.
 const MIN_SECRET_CHARACTERS: usize = 16;
 
-/// All that is wrong.
-pub(super) fn validate(file: &File, lines: &Lines<'_>) -> Vec<Problem> {
+/// All that is wrong with what those halves read.
+pub(super) fn validate(file: &File, lines: &Lines<'_>, halves: Halves) -> Vec<Problem> {
     let mut check = Check { lines, problems: Vec::new() };
-    http(&mut check, file);
-    gateway(&mut check, &file.gateway);
-    if !file.signal.gateway_secret.is_empty() && file.signal.gateway_secret.len() < MIN_SECRET_CHARACTERS {
-        check.wrong(&[Key("signal"), Key("gateway_secret")], "is too short", "Use at least 16 random characters.");
+    if halves.signal() {
+        http(&mut check, file);
+        limits(&mut check, &file.limits);
+        signal(&mut check, file, halves);
     }
-    for (index, trunk) in file.trunk.iter().enumerate() {
-        check_trunk(&mut check, index, trunk);
-    }
-    let trunks: BTreeSet<&str> = file.trunk.iter().map(|trunk| trunk.name.as_str()).collect();
-    unique(&mut check, "trunk", "name", file.trunk.iter().map(|trunk| trunk.name.as_str()));
-    unique(&mut check, "merchant", "id", file.merchant.iter().map(|merchant| merchant.id.as_str()));
-    unique(&mut check, "api_key", "name", file.api_key.iter().map(|key| key.name.as_str()));
-    let networks: Vec<_> = file.signal.resolver_networks.iter().map(|network| network.0).collect();
-    for (index, merchant) in file.merchant.iter().enumerate() {
-        check_merchant(&mut check, index, merchant, &trunks);
-        check_commands(&mut check, index, merchant, &networks);
-    }
-    for (index, key) in file.api_key.iter().enumerate() {
-        if key.key.len() < MIN_SECRET_CHARACTERS {
-            let at = [Key("api_key"), Index(index), Key("key")];
-            check.wrong(&at, "is too short", "Use at least 16 random characters.");
+    if halves.gateway() {
+        gateway(&mut check, &file.gateway);
+        for (index, trunk) in file.trunk.iter().enumerate() {
+            check_trunk(&mut check, index, trunk);
         }
-        if !key.merchant.is_empty() && !file.merchant.iter().any(|merchant| merchant.id == key.merchant) {
-            let at = [Key("api_key"), Index(index), Key("merchant")];
-            check.wrong(&at, &format!("names no merchant: `{}`", key.merchant), "Name the id of a [[merchant]].");
-        }
+        unique(&mut check, "trunk", "name", file.trunk.iter().map(|trunk| trunk.name.as_str()));
     }
     check.problems
 }
@@ -101,6 +86,58 @@ fn http(check: &mut Check<'_>, file: &File) {
     }
 }
 
+/// With none of something the server would be of no use; what should be unlimited is a large number.
+fn limits(check: &mut Check<'_>, limits: &Limits) {
+    let Limits {
+        calls_per_address_per_minute,
+        checks_per_address_per_minute,
+        calls_per_merchant_per_minute,
+        calls,
+        calls_per_merchant,
+        connections,
+        connections_per_address,
+    } = *limits;
+    for (key, number) in [
+        ("calls_per_address_per_minute", calls_per_address_per_minute),
+        ("checks_per_address_per_minute", checks_per_address_per_minute),
+        ("calls_per_merchant_per_minute", calls_per_merchant_per_minute),
+        ("calls", calls),
+        ("calls_per_merchant", calls_per_merchant),
+        ("connections", connections),
+        ("connections_per_address", connections_per_address),
+    ] {
+        if number == 0 {
+            let cure = "Write 1 or more; a large number stands for no limit.";
+            check.wrong(&[Key("limits"), Key(key)], "is 0, which lets nobody in", cure);
+        }
+    }
+}
+
+fn signal(check: &mut Check<'_>, file: &File, halves: Halves) {
+    if !file.signal.gateway_secret.is_empty() && file.signal.gateway_secret.len() < MIN_SECRET_CHARACTERS {
+        check.wrong(&[Key("signal"), Key("gateway_secret")], "is too short", "Use at least 16 random characters.");
+    }
+    unique(check, "merchant", "id", file.merchant.iter().map(|merchant| merchant.id.as_str()));
+    unique(check, "api_key", "name", file.api_key.iter().map(|key| key.name.as_str()));
+    // Those of gateways elsewhere stand in their files.
+    let trunks = halves.gateway().then(|| file.trunk.iter().map(|trunk| trunk.name.as_str()).collect());
+    let networks: Vec<_> = file.signal.resolver_networks.iter().map(|network| network.0).collect();
+    for (index, merchant) in file.merchant.iter().enumerate() {
+        check_merchant(check, index, merchant, trunks.as_ref());
+        check_commands(check, index, merchant, &networks);
+    }
+    for (index, key) in file.api_key.iter().enumerate() {
+        if key.key.len() < MIN_SECRET_CHARACTERS {
+            let at = [Key("api_key"), Index(index), Key("key")];
+            check.wrong(&at, "is too short", "Use at least 16 random characters.");
+        }
+        if !key.merchant.is_empty() && !file.merchant.iter().any(|merchant| merchant.id == key.merchant) {
+            let at = [Key("api_key"), Index(index), Key("merchant")];
+            check.wrong(&at, &format!("names no merchant: `{}`", key.merchant), "Name the id of a [[merchant]].");
+        }
+    }
+}
+
 fn gateway(check: &mut Check<'_>, gateway: &Gateway) {
     let [first, last] = gateway.media.rtp_ports;
     let ports = [Key("gateway"), Key("media"), Key("rtp_ports")];
@@ -149,7 +186,8 @@ fn check_trunk(check: &mut Check<'_>, index: usize, trunk: &Trunk) {
     }
 }
 
-fn check_merchant(check: &mut Check<'_>, index: usize, merchant: &Merchant, trunks: &BTreeSet<&str>) {
+/// `trunks`: all that there are; `None` where that is not known.
+fn check_merchant(check: &mut Check<'_>, index: usize, merchant: &Merchant, trunks: Option<&BTreeSet<&str>>) {
     let at = |key| [Key("merchant"), Index(index), Key(key)];
     for origin in &merchant.origins {
         if origin.parse::<Origin>().is_err() {
@@ -161,10 +199,11 @@ fn check_merchant(check: &mut Check<'_>, index: usize, merchant: &Merchant, trun
         check.wrong(&at("signing_secret"), "is too short", "Use at least 16 random characters.");
     }
     for (place, destination) in merchant.destination.iter().enumerate() {
-        if !trunks.contains(destination.trunk.as_str()) {
+        if destination.trunk.is_empty() || trunks.is_some_and(|trunks| !trunks.contains(destination.trunk.as_str())) {
             let path = [Key("merchant"), Index(index), Key("destination"), Index(place), Key("trunk")];
             let what = format!("names no trunk: `{}`", destination.trunk);
-            check.wrong(&path, &what, "Name one of the [[trunk]] tables.");
+            let cure = "Name one of the [[trunk]] tables. Where they stand in gateways' files: `ringlet check --half signal`.";
+            check.wrong(&path, &what, cure);
         }
         if !signal_server::is_address(&destination.address) {
             let path = [Key("merchant"), Index(index), Key("destination"), Index(place), Key("address")];
@@ -220,12 +259,16 @@ fn unique<'a>(check: &mut Check<'_>, table: &str, key: &str, names: impl Iterato
 
 #[cfg(test)]
 mod tests {
-    use super::super::File;
+    use super::super::{File, Halves};
     use std::path::Path;
 
     /// What a file's text is told to be wrong, one complaint a line.
     fn complaints(text: &str) -> String {
-        File::parse(Path::new("r.toml"), text).map_or_else(|problems| problems.to_string(), |_| "valid".into())
+        complaints_of(Halves::Both, text)
+    }
+
+    fn complaints_of(halves: Halves, text: &str) -> String {
+        File::parse(Path::new("r.toml"), text, halves).map_or_else(|problems| problems.to_string(), |_| "valid".into())
     }
 
     #[test]
@@ -309,6 +352,45 @@ mod tests {
             let told = complaints(text);
             assert!(told.contains(expected), "for {text:?} it said:\n{told}");
             assert!(told.contains("cure: "), "{told}");
+        }
+    }
+
+    #[test]
+    fn each_half_is_told_of_what_it_reads_and_of_nothing_else() {
+        let merchant = |trunk: &str| {
+            format!(
+                "[[merchant]]\nid = \"a\"\nname = \"A\"\n[[merchant.destination]]\nid = \"d\"\ntrunk = \"{trunk}\"\naddress = \"1\""
+            )
+        };
+        for (text, in_signal, in_gateway) in [
+            (merchant("pbx"), "valid", "valid"),
+            (merchant(""), "`trunk` names no trunk", "valid"),
+            ("[http]\nlisten = []".into(), "`listen` names no address", "valid"),
+            ("[[api_key]]\nname = \"a\"\nkey = \"short\"".into(), "`key` is too short", "valid"),
+            ("[gateway.media]\npublic_ips = []".into(), "valid", "`public_ips` names no usable address"),
+            ("[[trunk]]\nname = \"a\"\nhost = \"pbx:5060\"".into(), "valid", "`host` is no host"),
+        ] {
+            for (halves, expected) in [(Halves::Signal, in_signal), (Halves::Gateway, in_gateway)] {
+                let told = complaints_of(halves, &text);
+                assert!(told.contains(expected), "{halves:?} said for {text:?}:\n{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_limit_may_be_zero() {
+        for key in [
+            "calls_per_address_per_minute",
+            "checks_per_address_per_minute",
+            "calls_per_merchant_per_minute",
+            "calls",
+            "calls_per_merchant",
+            "connections",
+            "connections_per_address",
+        ] {
+            let told = complaints(&format!("[limits]\n{key} = 0"));
+            assert!(told.contains(&format!("r.toml:2:1: `{key}` is 0")), "{told}");
+            assert_eq!(complaints(&format!("[limits]\n{key} = 1")), "valid");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The calls' records: how the changes that the switchboard tells are written, and how they are read.
 
 use super::{CallChange, Millis, Store};
+use crate::id::call_id;
 use protocol::rest::{Call, CallCounters, CallFilter};
 use protocol::visitor::{EndReason, Transport};
 use protocol::{CallId, DestinationId, GatewayId, LinkId, MerchantId, TrunkName, error::ErrorCode};
@@ -12,6 +13,9 @@ const COLUMNS: &str = "SELECT id, merchant_id, link_id, destination_id, trunk, a
     started_at, dialed_at, ringing_at, answered_at, ended_at, reason, code, sip_status, sip_call_id, detail, \
     visitor_packets, agent_packets, visitor_lost, agent_lost, transport FROM calls WHERE ";
 
+/// Records that one statement deletes: with each tick of the housekeeping far more than calls can be made meanwhile.
+const FORGOTTEN_AT_ONCE: i64 = 1_000;
+
 impl Store {
     /// Writes changes in order, all or none.
     pub(super) async fn apply(&self, changes: &[CallChange]) -> Result<(), sqlx::Error> {
@@ -20,6 +24,20 @@ impl Store {
             apply(&mut tx, change).await?;
         }
         tx.commit().await
+    }
+
+    /// Deletes records of ended calls that began before then, some at a time so that no change waits for long. Returns how many.
+    pub(crate) async fn forget_calls(&self, before: Millis) -> Result<u64, sqlx::Error> {
+        // Ids sort by the time they were made.
+        let result = sqlx::query(
+            "DELETE FROM calls WHERE id IN \
+             (SELECT id FROM calls WHERE id < $1 AND ended_at IS NOT NULL ORDER BY id LIMIT $2)",
+        )
+        .bind(call_id(before, 0).as_str())
+        .bind(FORGOTTEN_AT_ONCE)
+        .execute(&self.writer)
+        .await?;
+        Ok(result.rows_affected())
     }
 
     /// One call.

@@ -19,6 +19,8 @@ pub(crate) use writer::{CallChange, RecordWriter, Records};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -83,6 +85,7 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the file, makes it if need be, and brings its schema up to date.
     pub(crate) async fn open(path: &Path) -> Result<Self, sqlx::Error> {
+        make_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -129,10 +132,45 @@ impl Store {
     }
 }
 
+/// Makes the file, if it is not there, for nobody's eyes but ours: merchants' secrets will stand in it. SQLite gives what it puts
+/// beside it the same mode; one that exists keeps what its owner has given it.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Tells a broken reference from other failures of the database.
 fn referenced(error: sqlx::Error, meaning: StoreError) -> StoreError {
     match error.as_database_error() {
         Some(database) if database.is_foreign_key_violation() => meaning,
         _ => StoreError::Database(error),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[tokio::test]
+    async fn a_fresh_database_is_for_its_owner_alone_and_another_keeps_its_mode() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("ringlet.sqlite");
+        let modes = || -> Vec<u32> {
+            let files = std::fs::read_dir(folder.path()).unwrap();
+            files.map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777).collect()
+        };
+        let store = Store::open(&path).await.unwrap();
+        assert!(modes().len() > 1 && modes().iter().all(|mode| *mode == 0o600), "{:?}", modes());
+        store.close().await;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        Store::open(&path).await.unwrap();
+        assert!(modes().contains(&0o640), "{:?}", modes());
     }
 }

@@ -128,6 +128,7 @@ fn lose(change: &CallChange, why: impl Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::call_id;
     use protocol::rest::GatewayLoss;
     use protocol::visitor::EndReason;
     use switchboard::{Ending, Plan};
@@ -209,6 +210,22 @@ mod tests {
         for call in ["a", "b"] {
             let call = store.call(&call.into()).await.unwrap().unwrap();
             assert_eq!(call.reason, Some(EndReason::Cancelled));
+        }
+    }
+
+    #[tokio::test]
+    async fn old_records_are_forgotten_and_those_of_running_calls_are_not() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = Store::open(&folder.path().join("calls.sqlite")).await.unwrap();
+        let [old, running, young] =
+            [(1_000, 1), (1_000, 2), (3_000, 3)].map(|(at, chance)| call_id(Millis(at), chance));
+        for call in [&old, &running, &young] {
+            store.apply(&[started(call.as_str())]).await.unwrap();
+        }
+        store.apply(&[ended(old.as_str()), ended(young.as_str())]).await.unwrap();
+        assert_eq!(store.forget_calls(Millis(2_000)).await.unwrap(), 1);
+        for (call, is_there) in [(old, false), (running, true), (young, true)] {
+            assert_eq!(store.call(&call).await.unwrap().is_some(), is_there, "{call}");
         }
     }
 

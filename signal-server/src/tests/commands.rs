@@ -3,6 +3,8 @@
 
 use super::harness::{ACME, Client, OPERATOR, SIGNING_SECRET, TestApp, eventually};
 use super::resume::in_call;
+use crate::Secret;
+use crate::resolver::Resolver;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse as _;
@@ -14,6 +16,7 @@ use protocol::visitor::{VisitorEvent, VisitorRequest};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
+use switchboard::ResolveRequest;
 use tokio::net::TcpListener;
 
 const COMMANDS: &str = "/v1/merchants/acme/commands";
@@ -241,6 +244,28 @@ async fn the_merchants_server_is_asked_with_a_signature_and_only_its_own_pages_a
     let holds = |text: String| crypto::verify(signature, text.as_bytes(), &key, Algorithm::HS256).unwrap();
     assert!(holds(format!("{time}.{body}")), "{signature}");
     assert!(!holds(format!("{time}0.{body}")) && !holds(format!("{time}.{body} ")));
+}
+
+#[tokio::test]
+async fn no_question_about_a_call_has_the_id_of_another_whichever_run_of_the_server_asks() {
+    let networks = ["127.0.0.0/8".parse().unwrap()];
+    let (server, asked) = merchants_server().await;
+    let request =
+        ResolveRequest { url: format!("{server}/good"), sequence: "*76".to_owned(), customer: None, page: None };
+    for _run in 0..2 {
+        let resolver = Resolver::new(&networks).unwrap();
+        resolver.ask(&"acme".into(), &"c".into(), &request, &Secret::new(SIGNING_SECRET)).await.unwrap();
+    }
+    let ids: Vec<Value> = asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(_, body)| serde_json::from_str::<Value>(body).unwrap()["id"].clone())
+        .collect();
+    assert!(
+        ids.len() == 2 && ids[0] != ids[1] && ids.iter().all(|id| id.as_str().unwrap().starts_with("c-")),
+        "{ids:?}"
+    );
 }
 
 #[tokio::test]

@@ -118,6 +118,8 @@ fn what_a_gateway_cannot_do_is_told_with_a_code() {
     assert_eq!(bench.send(CheckInput::GatewayLost { gateway: GatewayId::from("g1") }), "u ended RL-401");
     let nowhere = CheckInput::Offer { leg: id("v"), gateway: None, sdp: String::new() };
     assert_eq!(bench.send(nowhere), "v ended RL-402");
+    let costly = CheckInput::Offer { leg: id("w"), gateway: Some(GatewayId::from("g1")), sdp: "m=audio\n".repeat(2) };
+    assert_eq!(bench.send(costly), "w ended RL-405");
     assert_eq!(bench.checks.legs(), 0);
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Facts {
     pub(super) received: u32,
     pub(super) digits: usize,
     pub(super) offers: u32,
+    /// The time that it has for more of them, a second each, and since when.
+    spare: (Duration, Instant),
     /// Who has the call, or had it last.
     pub(super) page: Page,
     /// Who asks for it, until when, and what was said meanwhile.
@@ -101,6 +103,14 @@ impl Facts {
             (None, false, None, Some(_)) => CallState::Dialing,
             (None, false, None, None) => CallState::Connecting,
         }
+    }
+
+    fn may_offer(&mut self, now: Instant) -> bool {
+        let (spare, since) = self.spare;
+        let spare = (spare + now.duration_since(since)).min(Duration::from_secs(32));
+        let after = spare.checked_sub(Duration::from_secs(1));
+        self.spare = (after.unwrap_or(spare), now);
+        after.is_some()
     }
 
     fn deadlines(&self, config: &Config) -> Vec<(Instant, EndReason)> {
@@ -340,6 +350,7 @@ impl Model {
             received: 0,
             digits: 0,
             offers: 0,
+            spare: (Duration::from_secs(32), now),
             page,
             contender: None,
             pages: 1,
@@ -372,6 +383,7 @@ impl Model {
         let answered = facts.answered.is_some();
         facts.received += 1;
         let end = match request {
+            VisitorRequest::Offer { .. } if !facts.may_offer(now) => None,
             VisitorRequest::Offer { .. } if !facts.offered && homeless => Some(EndReason::NoCapacity),
             VisitorRequest::Offer { .. } => {
                 facts.unanswered += 1;

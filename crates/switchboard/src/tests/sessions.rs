@@ -2,8 +2,9 @@
 
 use super::bench::*;
 use crate::{Config, Input, MAX_OFFERS, MAX_REPLAY, Output, Session};
-use protocol::gateway::Side;
-use protocol::visitor::VisitorRequest;
+use protocol::gateway::{Command, Side};
+use protocol::visitor::{MAX_OFFER_BYTES, VisitorRequest};
+use std::time::Duration;
 
 /// A call that is answered: its page was told welcome, session, answer, dialing, answered and token.
 fn in_call() -> Bench {
@@ -175,7 +176,33 @@ fn a_page_that_roams_offers_again_and_again_but_not_for_ever() {
         (media_down(), "visitor error RL-111 · visitor probed"),
         (media_up(), ""),
     ]);
-    bench.prepare((0..MAX_OFFERS).map(|_| offer()));
+    for _ in 0..MAX_OFFERS {
+        bench.now += Duration::from_secs(1);
+        bench.prepare([offer()]);
+    }
+    bench.now += Duration::from_secs(60);
     bench.walk([(offer(), "visitor error RL-405")]);
     let _: Input = hangup();
+}
+
+#[test]
+fn a_page_that_offers_without_end_is_refused_before_the_gateway_hears_of_it() {
+    let mut bench = in_call();
+    let is_offer = |output: &Output| matches!(output, Output::Gateway { command: Command::Offer { .. }, .. });
+    let passed = (0..1_000).filter(|_| bench.send(offer()).iter().any(is_offer)).count();
+    assert!((8..100).contains(&passed), "{passed} of 1000 offers");
+    bench.walk([(offer(), "visitor error RL-405")]);
+    bench.now += Duration::from_secs(1);
+    bench.walk([(offer(), "g1 offer O"), (offer(), "visitor error RL-405")]);
+}
+
+#[test]
+fn an_offer_of_many_sections_or_of_many_bytes_does_not_reach_the_gateway() {
+    let offers = |sdp: String| says(VisitorRequest::Offer { sdp, quality: None });
+    let mut bench = in_call();
+    bench.walk([
+        (offers("m=audio\r\n".repeat(1_200)), "visitor error RL-405"),
+        (offers("O".repeat(MAX_OFFER_BYTES + 1)), "visitor error RL-405"),
+        (offer(), "g1 offer O"),
+    ]);
 }
