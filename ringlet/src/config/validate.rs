@@ -202,7 +202,8 @@ fn check_merchant(check: &mut Check<'_>, index: usize, merchant: &Merchant, trun
         if destination.trunk.is_empty() || trunks.is_some_and(|trunks| !trunks.contains(destination.trunk.as_str())) {
             let path = [Key("merchant"), Index(index), Key("destination"), Index(place), Key("trunk")];
             let what = format!("names no trunk: `{}`", destination.trunk);
-            let cure = "Name one of the [[trunk]] tables. Where they stand in gateways' files: `ringlet check --half signal`.";
+            let cure =
+                "Name one of the [[trunk]] tables. Where they stand in gateways' files: `ringlet check --half signal`.";
             check.wrong(&path, &what, cure);
         }
         if !signal_server::is_address(&destination.address) {

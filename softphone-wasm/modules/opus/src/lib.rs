@@ -220,7 +220,8 @@ mod tests {
                 let samples: Vec<i16> = (0..quality.pieces()).flat_map(|_| piece()).collect();
                 encoder.encode(&samples, &mut [0; MAX_PACKET])
             });
-            let sent: Vec<usize> = packets.inspect(|length| assert!(*length > 0)).filter(|length| *length > 2).collect();
+            let sent: Vec<usize> =
+                packets.inspect(|length| assert!(*length > 0)).filter(|length| *length > 2).collect();
             (sent.iter().sum(), sent.len())
         };
         [sent(600, Box::new(|| voice.piece())), sent(201, Box::new(|| [0; PIECE]))]
