@@ -308,44 +308,12 @@ impl Call {
 
     /// Does everything that wants to be done. To be called after every input (str0m's single-mutation rule).
     pub(crate) fn drain(&mut self, shared: &mut Shared, now: Instant) {
-        let Self { id, webrtc, bridge, sockets, frames, webrtc_up, reflects, reflected, news, .. } = self;
+        let Self { id, reflected, news, .. } = self;
         news.drain(..).for_each(|event| shared.report(event));
         reflected.drain(..).for_each(|bytes| shared.send_frame(CallFrame { call: id.clone(), bytes }));
         loop {
-            while let Some(output) = webrtc.poll_output(now) {
-                match output {
-                    WebRtcOutput::Transmit { transport, destination, datagram } => {
-                        shared.transmit(transport, destination, &datagram);
-                    }
-                    WebRtcOutput::Packet(packet) if *reflects => {
-                        shared.counters.visitor_in.increment(1);
-                        webrtc.send_back(&packet, now);
-                    }
-                    WebRtcOutput::Packet(packet) => {
-                        shared.counters.visitor_in.increment(1);
-                        // While both ways bring audio, one is taken: nothing is heard twice.
-                        frames.is_none().then(|| bridge.handle_visitor(&packet, now));
-                    }
-                    WebRtcOutput::Report { lost, round_trip } => bridge.handle_visitor_report(lost, round_trip),
-                    WebRtcOutput::Up => {
-                        info!(call = %id, frames = frames.is_some(), "the browser's audio path is up");
-                        *webrtc_up = true;
-                        frames.is_none().then(|| shared.report(MediaEvent::Up { call: id.clone() }));
-                    }
-                    WebRtcOutput::Carried(transport) => {
-                        info!(call = %id, frames = frames.is_some(), %transport, "WebRTC goes over");
-                        frames.is_none().then(|| shared.report(MediaEvent::Transport { call: id.clone(), transport }));
-                    }
-                    WebRtcOutput::Down(detail) => {
-                        info!(call = %id, frames = frames.is_some(), detail, "the browser's audio path is down");
-                        *webrtc_up = false;
-                        if frames.is_none() {
-                            bridge.path_lost(now);
-                            shared.report(MediaEvent::Down { call: id.clone(), detail });
-                        }
-                    }
-                }
-            }
+            self.drain_webrtc(shared, now);
+            let Self { id, webrtc, bridge, sockets, frames, .. } = self;
             if bridge.poll_farewell() {
                 shared.report(MediaEvent::FarewellSaid { call: id.clone() });
             }
@@ -376,6 +344,45 @@ impl Call {
                 }
                 Some(BridgeOutput::Up { way, digit, duration_ms }) => {
                     shared.report(MediaEvent::KeyUp { call: id.clone(), way, digit, duration_ms });
+                }
+            }
+        }
+    }
+
+    /// Does what the visitor's leg wants done; what it brings goes to the bridge.
+    fn drain_webrtc(&mut self, shared: &mut Shared, now: Instant) {
+        let Self { id, webrtc, bridge, frames, webrtc_up, reflects, .. } = self;
+        while let Some(output) = webrtc.poll_output(now) {
+            match output {
+                WebRtcOutput::Transmit { transport, destination, datagram } => {
+                    shared.transmit(transport, destination, &datagram);
+                }
+                WebRtcOutput::Packet(packet) if *reflects => {
+                    shared.counters.visitor_in.increment(1);
+                    webrtc.send_back(&packet, now);
+                }
+                WebRtcOutput::Packet(packet) => {
+                    shared.counters.visitor_in.increment(1);
+                    // While both ways bring audio, one is taken: nothing is heard twice.
+                    frames.is_none().then(|| bridge.handle_visitor(&packet, now));
+                }
+                WebRtcOutput::Report { lost, round_trip } => bridge.handle_visitor_report(lost, round_trip),
+                WebRtcOutput::Up => {
+                    info!(call = %id, frames = frames.is_some(), "the browser's audio path is up");
+                    *webrtc_up = true;
+                    frames.is_none().then(|| shared.report(MediaEvent::Up { call: id.clone() }));
+                }
+                WebRtcOutput::Carried(transport) => {
+                    info!(call = %id, frames = frames.is_some(), %transport, "WebRTC goes over");
+                    frames.is_none().then(|| shared.report(MediaEvent::Transport { call: id.clone(), transport }));
+                }
+                WebRtcOutput::Down(detail) => {
+                    info!(call = %id, frames = frames.is_some(), detail, "the browser's audio path is down");
+                    *webrtc_up = false;
+                    if frames.is_none() {
+                        bridge.path_lost(now);
+                        shared.report(MediaEvent::Down { call: id.clone(), detail });
+                    }
                 }
             }
         }

@@ -73,6 +73,7 @@ impl Gate {
 }
 
 #[cfg(test)]
+#[expect(clippy::panic, reason = "a test may panic: that is how it fails")]
 mod tests {
     use std::time::Duration;
 

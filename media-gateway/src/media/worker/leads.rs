@@ -78,6 +78,7 @@ pub(super) fn guarded(find: impl FnOnce() -> Option<Slot>) -> Option<Slot> {
 }
 
 #[cfg(test)]
+#[expect(clippy::panic, reason = "a panic is what is tested")]
 mod tests {
     use super::*;
 

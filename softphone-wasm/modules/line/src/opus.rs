@@ -87,7 +87,7 @@ impl Coder {
         }
         match length {
             0 => Coded::Failed,
-            ..=DTX_PACKET => Coded::LeftOut,
+            1..=DTX_PACKET => Coded::LeftOut,
             _ => Coded::Packet(length),
         }
     }

@@ -221,7 +221,7 @@ fn who_saves_is_heard_as_well_and_a_pause_of_speech_moves_nothing() {
     let mut pair = Pair::with(RATE, move || {
         at += 1;
         let sample = sine.next_sample();
-        if at / RATE.hz() % 2 == 0 { sample } else { 0.0 }
+        if (at / RATE.hz()).is_multiple_of(2) { sample } else { 0.0 }
     });
     // In a pause nothing comes that could push on what is held back.
     pair.late = (0, 1);
