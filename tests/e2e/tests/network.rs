@@ -1,7 +1,7 @@
 //! A call whose network breaks: the page stays, its socket or its audio path goes and comes back, and nobody has to call again.
 
 use crate::Program;
-use crate::resume::{both, call, each_heard_the_other};
+use crate::resume::{both, call, each_heard_the_other, each_heard_the_other_again};
 use anyhow::{Result, ensure};
 use e2e::firewall::Dropped;
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage};
@@ -36,7 +36,7 @@ async fn without_a_path(scene: &mut Scene) -> Result<()> {
     })
     .await?;
     let after = both(scene).await?;
-    each_heard_the_other(scene, &[before, after]).await?;
+    each_heard_the_other_again(scene, &[before, after]).await?;
     ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
     Ok(())
 }

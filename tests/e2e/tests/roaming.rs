@@ -2,7 +2,7 @@
 //! address, come and go. Nobody is rung again, and both hear each other as soon as there is a way.
 
 use crate::Program;
-use crate::resume::{Stretch, both, both_for, call, each_heard_the_other};
+use crate::resume::{Stretch, both, both_for, call, each_heard_the_other_again};
 use anyhow::{Context as _, Result, ensure};
 use e2e::scene::{AGENT_TONE, FarEnd, Scene, Stage};
 use e2e::wait::eventually;
@@ -136,7 +136,7 @@ pub(crate) async fn end(scene: &mut Scene, stretches: &[Stretch]) -> Result<()> 
         Ok(())
     })
     .await?;
-    each_heard_the_other(scene, stretches).await?;
+    each_heard_the_other_again(scene, stretches).await?;
     ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
     Ok(())
 }
