@@ -233,13 +233,9 @@ impl WebRtcLeg {
             self.pending.push_back(WebRtcOutput::Up);
         }
         self.path.heard(via, now);
-        if is_stun(datagram)
-            && self.path.would_follow(via, now)
-            && path::nominates(datagram)
-            && self.accepts(way, datagram, now)
+        if is_stun(datagram) && self.path.is_other(via) && path::nominates(datagram) && self.accepts(way, datagram, now)
         {
-            debug!(?via, "the browser has nominated another path than the silent one");
-            self.path.follow(via, now);
+            self.path.nominated(via, now);
         }
         match way.receive(datagram) {
             Ok(receive) => {

@@ -21,7 +21,7 @@ const JUDGED_SECONDS: f64 = 7.5;
 
 /// How far from its level the tone may be, in dB, and the share of the time in which it must be there. What is lost is made up nearly
 /// as it was; while the delay jumps there is nothing to be heard for as long, and then too much at once.
-const STEADY: (f64, f64) = (3.0, 0.7);
+const STEADY: (f64, f64) = (6.0, 0.7);
 const JUMPY: (f64, f64) = (15.0, 0.7);
 
 /// Fewer datagrams than a second of audio has, and the network was not before the call.

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use protocol::gateway::Transport;
 use str0m::net::{Protocol, Receive};
+use tracing::debug;
 
-/// How long the path must be silent before another nominated pair is believed to have taken its place. Audio comes every
+/// How long the path must be silent before another nominated pair is believed to have taken its place; the browser may notice, and
+/// nominate, before that, and does not say it again for seconds. Audio comes every
 /// 20 ms, and without audio Chromium checks the pair that it has chosen about every 0.5 s at first.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -35,6 +37,8 @@ pub(crate) struct Path {
     wanted: Option<Via>,
     /// What is followed instead.
     instead: Option<Via>,
+    /// What was nominated since something last came over the path.
+    next: Option<Via>,
     /// When something last came over the path; `None` when its connection is gone.
     heard: Option<Instant>,
 }
@@ -43,26 +47,34 @@ impl Path {
     /// Where a datagram goes that str0m would send to `wanted`.
     pub(crate) fn of(&mut self, wanted: Via, now: Instant) -> Via {
         if self.wanted != Some(wanted) {
-            *self = Self { wanted: Some(wanted), instead: None, heard: Some(now) };
+            *self = Self { wanted: Some(wanted), heard: Some(now), ..Self::default() };
         }
+        self.follow_if_silent(now);
         self.instead.unwrap_or(wanted)
     }
 
     /// A datagram came from there.
     pub(crate) fn heard(&mut self, from: Via, now: Instant) {
         if self.current() == Some(from) {
-            self.heard = Some(now);
+            (self.heard, self.next) = (Some(now), None);
         }
     }
 
-    /// Whether a nomination of this pair would make it the path.
-    pub(crate) fn would_follow(&self, to: Via, now: Instant) -> bool {
-        let is_silent = self.heard.is_none_or(|heard| now.saturating_duration_since(heard) >= SILENCE);
-        self.current().is_some_and(|current| current != to) && is_silent
+    /// Whether a nomination of this pair would say anything new.
+    pub(crate) fn is_other(&self, to: Via) -> bool {
+        self.current().is_some_and(|current| current != to)
     }
 
-    /// The pair was nominated, its integrity checked, while [`Self::would_follow`].
-    pub(crate) fn follow(&mut self, to: Via, now: Instant) {
+    /// The pair, another one, was nominated, its integrity checked: it is followed once the path has been silent for long enough.
+    pub(crate) fn nominated(&mut self, to: Via, now: Instant) {
+        self.next = Some(to);
+        self.follow_if_silent(now);
+    }
+
+    fn follow_if_silent(&mut self, now: Instant) {
+        let is_silent = self.heard.is_none_or(|heard| now.saturating_duration_since(heard) >= SILENCE);
+        let Some(to) = self.next.take_if(|_| is_silent) else { return };
+        debug!(?to, "the browser has nominated another path than the silent one");
         self.instead = (self.wanted != Some(to)).then_some(to);
         self.heard = Some(now);
     }
@@ -72,6 +84,7 @@ impl Path {
         if self.current() == Some(via) {
             self.heard = None;
         }
+        self.next.take_if(|next| *next == via);
     }
 
     fn current(&self) -> Option<Via> {
@@ -140,10 +153,24 @@ mod tests {
         assert_eq!(path.of(UDP, now), UDP);
         for _ in 0..10 {
             now += SILENCE - Duration::from_millis(1);
-            assert!(!path.would_follow(TCP, now));
+            path.nominated(TCP, now);
+            assert_eq!(path.of(UDP, now), UDP);
             path.heard(UDP, now);
         }
-        assert!(!path.would_follow(UDP, now + SILENCE), "it is the path");
+        assert_eq!(path.of(UDP, now + SILENCE), UDP, "nobody has nominated another since it was heard");
+        assert!(path.is_other(TCP) && !path.is_other(UDP));
+    }
+
+    #[test]
+    fn a_pair_that_is_nominated_before_the_silence_is_believed_is_followed_when_it_is() {
+        let (mut path, now) = (Path::default(), Instant::now());
+        path.of(UDP, now);
+        path.nominated(TCP, now + SILENCE / 2);
+        let almost = now + SILENCE - Duration::from_millis(1);
+        assert_eq!((path.of(UDP, almost), path.of(UDP, now + SILENCE)), (UDP, TCP));
+        path.nominated(NEW_TCP, now + SILENCE);
+        path.lost(NEW_TCP);
+        assert_eq!(path.of(UDP, now + 3 * SILENCE), TCP, "that connection is gone");
     }
 
     #[test]
@@ -152,16 +179,16 @@ mod tests {
         path.of(UDP, now);
         path.heard(TCP, now + SILENCE);
         let later = now + SILENCE;
-        assert!(path.would_follow(TCP, later));
-        path.follow(TCP, later);
-        assert_eq!((path.of(UDP, later), path.would_follow(UDP, later)), (TCP, false));
+        path.nominated(TCP, later);
+        path.nominated(UDP, later);
+        assert_eq!(path.of(UDP, later), TCP, "it was just followed");
         path.lost(TCP);
-        assert!(path.would_follow(NEW_TCP, later));
-        path.follow(NEW_TCP, later);
+        path.nominated(NEW_TCP, later);
         assert_eq!(path.of(UDP, later), NEW_TCP);
         assert_eq!(path.of(TCP, later), TCP, "str0m has chosen anew");
         path.lost(TCP);
-        assert!(path.would_follow(UDP, later));
+        path.nominated(UDP, later);
+        assert_eq!(path.of(TCP, later), UDP);
     }
 
     #[test]
