@@ -270,16 +270,12 @@ impl Link {
     /// they were.
     pub(crate) fn drop_offers(&mut self, received: Option<u32>) -> u32 {
         self.acknowledge(received.unwrap_or_default());
-        let (mut dropped, mut at, mut went) = (0, 0, self.went);
-        self.kept.retain(|request| {
+        let mut dropped = 0;
+        self.retain(|request, _| {
             let is_offer = matches!(request, Request::Phone(VisitorRequest::Offer { .. }));
             dropped += u32::from(is_offer);
-            let stays = !is_offer && !matches!(request, Request::Phone(VisitorRequest::Candidate { .. }));
-            went -= usize::from(!stays && at < self.went);
-            at += 1;
-            stays
+            !is_offer && !matches!(request, Request::Phone(VisitorRequest::Candidate { .. }))
         });
-        self.went = went;
         dropped
     }
 
@@ -417,11 +413,18 @@ impl Link {
     /// key that is pressed twice is another one.
     fn begin_anew(&mut self) {
         self.known = 0;
-        let mut went = core::mem::take(&mut self.went);
+        self.retain(|request, has_gone| !(has_gone && matches!(request, Request::Phone(VisitorRequest::Keys { .. }))));
+    }
+
+    /// Keeps only what `stays`, which is told whether it has gone out over any socket.
+    fn retain(&mut self, mut stays: impl FnMut(&Request, bool) -> bool) {
+        let (went, mut at) = (self.went, 0);
         self.kept.retain(|request| {
-            let is_pressed = went > 0 && matches!(request, Request::Phone(VisitorRequest::Keys { .. }));
-            went = went.saturating_sub(1);
-            !is_pressed
+            let has_gone = at < went;
+            at += 1;
+            let stays = stays(request, has_gone);
+            self.went -= usize::from(has_gone && !stays);
+            stays
         });
     }
 

@@ -1,6 +1,7 @@
 //! The line: audio as frames both ways, for a call whose network lets no WebRTC pass. The microphone's samples go to 8 kHz and into frames of
-//! 20 ms, or of up to 60 where the shopper saves; frames that come are played out through an adaptive jitter buffer and brought to the context's rate. They are of G.711, or of
-//! Opus once the module that codes it is there ([`opus`]): its head says of each frame what it is, and playout goes on over the change.
+//! 20 ms, or of up to 60 where the shopper saves; frames that come are played out through an adaptive jitter buffer and brought to the
+//! context's rate. They are of G.711, or of Opus once the module that codes it is there ([`opus`]): its head says of each frame what it is,
+//! and playout goes on over the change.
 //!
 //! A module of its own, fetched only when it is needed: a call over WebRTC does without these bytes. No strings, no allocation, no imports;
 //! nothing in [`Line::process`] locks or panics. Not here: who carries the frames, and when the line is open.

@@ -34,10 +34,9 @@ const EXPECTED_LOSS: i32 = 5;
 const COMPLEXITY: i32 = 5;
 
 /// What the shopper's voice may cost: `protocol::visitor::Quality`, which this module does without.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quality {
     /// As good as a telephone line can be.
-    #[default]
     Standard,
     /// As little as speech can do with: packets of 60 ms without redundancy, next to nothing in silence.
     Saver,
