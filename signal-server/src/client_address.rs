@@ -4,8 +4,9 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use ipnet::IpNet;
+use protocol::network;
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::app::App;
 
@@ -40,15 +41,9 @@ impl ClientAddress {
         Self(client)
     }
 
-    /// What rate limits count by: an IPv6 client has at least a whole /64 (RFC 6177) to choose addresses from.
+    /// What rate limits count by.
     pub(crate) fn limit_key(self) -> IpAddr {
-        match self.0 {
-            IpAddr::V4(_) => self.0,
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, ..] = ip.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-        }
+        network::of_stranger(self.0)
     }
 }
 

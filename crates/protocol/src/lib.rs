@@ -21,6 +21,7 @@ pub mod fingerprint;
 #[cfg(feature = "serde")]
 pub mod gateway;
 mod ids;
+pub mod network;
 pub mod offer;
 #[cfg(feature = "serde")]
 pub mod rest;

@@ -136,6 +136,21 @@ impl Change {
         }
     }
 
+    /// The change that does both: what `before` asks for, as far as this does not ask for something else.
+    #[must_use]
+    pub fn over(self, before: Self) -> Self {
+        Self {
+            microphone_db: self.microphone_db.or(before.microphone_db),
+            muted: self.muted.or(before.muted),
+            speaker_db: self.speaker_db.or(before.speaker_db),
+            echo: self.echo.or(before.echo),
+            noise_suppression: self.noise_suppression.or(before.noise_suppression),
+            input_device: self.input_device.or(before.input_device),
+            output_device: self.output_device.or(before.output_device),
+            quality_test: self.quality_test.or(before.quality_test),
+        }
+    }
+
     /// What it touches, for what the merchant forbids.
     pub fn touches(&self) -> impl Iterator<Item = Setting> {
         [

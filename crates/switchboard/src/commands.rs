@@ -187,16 +187,7 @@ impl Call {
         }
         // What is said to a page that went is lost.
         let before = self.commanded.desk.take().unwrap_or_default();
-        self.commanded.desk = Some(Change {
-            microphone_db: change.microphone_db.or(before.microphone_db),
-            muted: change.muted.or(before.muted),
-            speaker_db: change.speaker_db.or(before.speaker_db),
-            echo: change.echo.or(before.echo),
-            noise_suppression: change.noise_suppression.or(before.noise_suppression),
-            input_device: change.input_device.or(before.input_device),
-            output_device: change.output_device.or(before.output_device),
-            quality_test: change.quality_test.or(before.quality_test),
-        });
+        self.commanded.desk = Some(change.over(before));
     }
 
     /// The page tells what has become of a push, or what is set.
@@ -379,15 +370,11 @@ impl Call {
 
     /// What steps have asked for and the panel has not told yet.
     fn pending(&self) -> Change {
-        let mut pending = Change::default();
-        for running in &self.commanded.running {
-            if let Wait::Settings(_, change) = &running.wait {
-                pending.speaker_db = change.speaker_db.or(pending.speaker_db);
-                pending.microphone_db = change.microphone_db.or(pending.microphone_db);
-                pending.echo = change.echo.or(pending.echo);
-            }
-        }
-        pending
+        let asked = self.commanded.running.iter().filter_map(|running| match &running.wait {
+            Wait::Settings(_, change) => Some(change.clone()),
+            Wait::Page | Wait::Answer(_) | Wait::Score { .. } | Wait::Visitor(_) => None,
+        });
+        asked.fold(Change::default(), |before, change| change.over(before))
     }
 
     /// Steps go on from what is `pending`.

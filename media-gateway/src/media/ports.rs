@@ -21,8 +21,8 @@ pub(crate) struct RtpSockets {
     pub rtcp: UdpSocket,
 }
 
-/// The even ports of a range, in no order that anybody knows. A port that is given back is used again last, so that a stray packet of an old call finds
-/// nobody.
+/// The even ports of a range, in no order that anybody knows. A port that is given back is used again last, so that a stray packet of an
+/// old call finds nobody.
 #[derive(Debug)]
 pub(crate) struct Ports {
     ip: IpAddr,

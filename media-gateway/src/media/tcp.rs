@@ -9,19 +9,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, counter, gauge};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use protocol::network::of_stranger;
 use protocol::rfc4571::{self, Deframer};
 use tracing::{debug, trace};
 
 /// Connections at the same time: five for each of 200 calls.
 const MAX_CONNECTIONS: usize = 1024;
-/// Of which so many may not have shown yet whose they are, in all and from one address or, of IPv6, one /64. An office behind one NAT clicks less
-/// often than this within [`INTRODUCTION`].
+/// Of which so many may not have shown yet whose they are, in all and from one address or, of IPv6, one /64. An office behind one NAT
+/// clicks less often than this within [`INTRODUCTION`].
 const MAX_STRANGERS: usize = 256;
 const MAX_STRANGERS_OF_ONE_ADDRESS: usize = 32;
 /// A browser makes one for each of its interfaces and each of our addresses, and keeps one.
@@ -290,7 +291,7 @@ impl Connections {
     fn is_full_for(&self, address: IpAddr) -> bool {
         let strangers = self.connections.values().filter(|connection| connection.owner.is_none());
         let (all, same) = strangers.fold((0, 0), |(all, same), stranger| {
-            (all + 1, same + usize::from(network(stranger.peer.ip()) == network(address)))
+            (all + 1, same + usize::from(of_stranger(stranger.peer.ip()) == of_stranger(address)))
         });
         self.connections.len() >= MAX_CONNECTIONS || all >= MAX_STRANGERS || same >= MAX_STRANGERS_OF_ONE_ADDRESS
     }
@@ -348,17 +349,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-}
-
-/// What strangers are counted by: one who has IPv6 has at least a whole /64 (RFC 6177) to choose addresses from.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        canonical @ IpAddr::V4(_) => canonical,
     }
 }
 
