@@ -130,10 +130,11 @@ const HEADERS: [(&str, &str); 6] = [
 fn policy(app: &App, ancestors: &str) -> HeaderValue {
     // Not every browser counts its own WebSocket as 'self' (CSP Level 3 says it does).
     let socket = app.public_origin.as_str().replacen("http", "ws", 1);
+    // Not 'none': to Firefox that forbids what is prefetched.
     let policy = format!(
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self' {socket}; \
-         media-src 'self' blob:; worker-src 'self'; img-src 'self' data:; frame-ancestors {ancestors}; base-uri 'none'; \
-         form-action 'none'"
+        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self' {socket}; \
+         media-src 'self' blob:; worker-src 'self'; img-src 'self' data:; font-src 'none'; frame-src 'none'; \
+         object-src 'none'; manifest-src 'none'; frame-ancestors {ancestors}; base-uri 'none'; form-action 'none'"
     );
     // Origins are ASCII by their type; should one not be, nobody may frame the panel.
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))

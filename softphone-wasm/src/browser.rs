@@ -26,6 +26,9 @@ const TONE_MS: u32 = 120;
 /// The silence between two keys; ITU-T Q.24 lets receivers demand 40 ms.
 const GAP_MS: u32 = 70;
 
+/// Sockets that are tried in vain before the server is asked for in another way first: browsers count sockets that failed, and make those
+/// that follow wait, Chromium up to 5 s each after some 16 in 3 minutes. Nothing of the kind befalls a request.
+const SOCKETS_IN_VAIN: u32 = 4;
 const SOCKET_EVENTS: [&str; 3] = ["open", "message", "close"];
 /// Bytes that may wait in the socket before frames are left out: half a second of G.711.
 const MAX_BUFFERED: u32 = 4_096;
@@ -52,6 +55,8 @@ export interface Listener {
   onDigit(digit: string): void;
   /** The server says what is none of the phone's business (protocol: VisitorEventPage and its like), or newer than it. */
   onMessage(message: object): void;
+  /** Asks for the server: a `Response` when it has answered, whatever it says, or else something of an empty type. Never rejected. */
+  onSearch(): Promise<Response | { type: "" }>;
   /** Something is wrong, but the call goes on. */
   onWarning(code: string, message: string): void;
   /** The call is over; an empty code when it was no error. Said once, the last word. */
@@ -83,6 +88,8 @@ extern "C" {
     fn on_digit(this: &Listener, digit: &str);
     #[wasm_bindgen(method, js_name = onMessage)]
     fn on_message(this: &Listener, message: JsValue);
+    #[wasm_bindgen(method, js_name = onSearch)]
+    fn on_search(this: &Listener) -> Promise;
     #[wasm_bindgen(method, js_name = onWarning)]
     fn on_warning(this: &Listener, code: &str, message: &str);
     #[wasm_bindgen(method, js_name = onEnded)]
@@ -219,6 +226,7 @@ impl Phone {
                 shell.perform();
             }),
             timeout: Cell::new(0.0),
+            in_vain: Cell::new(0),
             listener,
             url: url.to_owned(),
             socket: RefCell::new(socket),
@@ -326,6 +334,8 @@ struct Shell {
     sender: RtcRtpSender,
     quality: Option<Quality>,
     timeout: Cell<f64>,
+    /// Sockets that were tried since one was open.
+    in_vain: Cell<u32>,
     on_event: Handler,
     on_offered: Handler,
     on_rejected: Handler,
@@ -347,6 +357,11 @@ impl Shell {
             let _ = socket.remove_event_listener_with_callback(kind, self.on_event.as_ref().unchecked_ref());
         }
         let _ = socket.close();
+        self.in_vain.set(self.in_vain.get() + 1);
+        if self.in_vain.get() > SOCKETS_IN_VAIN {
+            let _ = self.listener.on_search().then(&self.on_event);
+            return;
+        }
         // Throws for nothing but a malformed address, and this one was good before.
         if let Ok(next) = WebSocket::new(&self.url) {
             next.set_binary_type(BinaryType::Arraybuffer);
@@ -357,7 +372,21 @@ impl Shell {
 
     fn event(&self, event: &Event) {
         let input = match event.type_().as_str() {
-            "open" => Input::SocketOpened,
+            "open" => {
+                self.in_vain.set(0);
+                Input::SocketOpened
+            }
+            // The answer to the search for the server, unless one before it has led to a socket.
+            kind @ ("basic" | "") => {
+                if self.in_vain.get() <= SOCKETS_IN_VAIN {
+                    return;
+                }
+                if !kind.is_empty() {
+                    self.in_vain.set(0);
+                    return self.connect();
+                }
+                Input::SocketClosed(1006)
+            }
             "close" => Input::SocketClosed(event_as::<CloseEvent>(event).code()),
             "message" if !event_as::<MessageEvent>(event).data().is_string() => {
                 return self.listener.on_frame(&event_as::<MessageEvent>(event).data());
@@ -455,6 +484,8 @@ impl Shell {
                     self.listener.on_ended(code.map_or("", ErrorCode::word), &message);
                 }
                 Output::CloseSocket => {
+                    // An answer to the search comes too late.
+                    self.in_vain.set(0);
                     let _ = self.socket.borrow().close();
                 }
             }

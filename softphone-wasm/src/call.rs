@@ -335,7 +335,7 @@ impl Call {
             Input::KeyHeard(digit) => self.send(VisitorRequest::Heard { digit: digit.into() }),
             Input::HungUp => {
                 self.send(VisitorRequest::Hangup {});
-                self.end(None, EndReason::VisitorHungUp.shopper());
+                self.end(None, const { EndReason::VisitorHungUp.shopper() });
             }
             Input::Left => {
                 self.ended = true;

@@ -22,9 +22,10 @@ const PAUSES_MS: [u32; 7] = [0, 100, 300, 1_000, 2_000, 4_000, 5_000];
 /// How long one try may take: a lost SYN is repeated after 1 s (RFC 6298 section 2.1), and TCP, TLS, upgrade and `hello` take
 /// five round trips. Later tries have more time.
 const TRIES_MS: [u32; 4] = [2_500, 4_000, 6_000, 10_000];
-/// While somebody is at the other end, who shall hear the shopper within 3 s of the network's return, only the first of [`TRIES_MS`] is
-/// taken: a SYN is repeated after 1 s, and then not before 3 s. Of so many tries one takes the third, for slow networks.
-const HASTY_TRIES: usize = 4;
+/// The same, one after the other again and again, while somebody is at the other end, who shall hear the shopper within 3 s of the
+/// network's return: a SYN is repeated after 1 s and after 3 s, and what would follow after 7 s is not waited for. One of four has more
+/// time, for slow networks.
+const HASTY_TRIES_MS: [u32; 4] = [3_600, 3_600, 3_600, 5_000];
 /// For the same reason, the last of [`PAUSES_MS`] that is taken then.
 const LAST_HASTY_PAUSE: usize = 3;
 /// How long a socket that has opened has from then on: the network is there.
@@ -346,11 +347,11 @@ impl Link {
 
     fn connect(&mut self, now: Duration) {
         self.socket = Socket::Opening;
-        let mut before = self.tries.saturating_sub(1);
-        if self.is_hasty() && self.session.is_some() {
-            before = if before % HASTY_TRIES == HASTY_TRIES - 1 { 2 } else { 0 };
-        }
-        self.turn = Some(now + step_of(&TRIES_MS, before));
+        let before = self.tries.saturating_sub(1);
+        let is_hasty = self.is_hasty() && self.session.is_some();
+        let within =
+            if is_hasty { step_of(&HASTY_TRIES_MS, before % HASTY_TRIES_MS.len()) } else { step_of(&TRIES_MS, before) };
+        self.turn = Some(now + within);
         self.steps.push_back(Step::Connect);
     }
 

@@ -220,6 +220,8 @@ function use(track) {
   track.onended = async () => (await withSound((sound) => sound.lost())) ?? note(sentence("RL-102"), true);
   graph?.setMicrophone(track);
   send();
+  // Firefox and Safari let a page without the shopper's tap be heard once it has the microphone.
+  if (audio.srcObject) hear();
 }
 
 /** What sets the sound: most calls never need it. @type {Promise<import("./sound/sound.js").Sound> | undefined} */
@@ -263,6 +265,11 @@ async function withSound(does) {
  * @param {import("./sound/echo.js").Layer} layer
  */
 export const setEcho = (layer) => withSound((sound) => sound.setEcho(layer));
+
+/** Plays the far end, or asks for the tap without which the browser does not. */
+function hear() {
+  audio.play().then(() => { part("tap").hidden = ended || !denied; }, askForTap);
+}
 
 /** One button for all that the browser allows on a tap only. */
 function askForTap() {
@@ -326,7 +333,7 @@ const listener = {
   /** @param {MediaStreamTrack} track */
   onTrack(track) {
     audio.srcObject = new MediaStream([track]);
-    audio.play().catch(askForTap);
+    hear();
     if (!graph) startGraph();
     graph?.setFarEnd(track);
   },
@@ -352,6 +359,8 @@ const listener = {
     if (message.type === "prepared") successor.prepared(message);
     if (message.type === "set") withSound((sound) => sound.set(message));
   },
+  // Longer than a SYN takes to be repeated twice.
+  onSearch: () => fetch("healthz", { cache: "no-store", signal: AbortSignal.timeout(3500) }).catch(() => ({ type: /** @type {const} */ ("") })),
   /** @param {string} code @param {string} message */
   onWarning: (code, message) => note(`${message} (${code})`),
   onEnded: end,
@@ -539,8 +548,13 @@ part("mute").onclick = () => {
 part("tap").onclick = () => {
   part("tap").hidden = true;
   graph?.resume();
-  audio.play().catch(askForTap);
-  if (denied) speak(ask()).then(() => { denied = false; }, askForTap);
+  const asks = denied;
+  denied = false;
+  hear();
+  if (asks) speak(ask()).catch(() => {
+    denied = true;
+    askForTap();
+  });
 };
 part("keys").onclick = () => {
   if (loading) withSound((sound) => sound.toggle(false));

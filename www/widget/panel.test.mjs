@@ -17,6 +17,7 @@ const PHONE = `
     constructor(listener) { globalThis.phone = { listener }; }
     tell() {}
     setMicrophone() {}
+    fail() {}
   }`;
 
 class Element {
@@ -30,6 +31,13 @@ class Element {
   hasAttribute() { return false; }
   setAttribute() {}
   toggleAttribute() {}
+  // Of the audio element.
+  mayPlay = false;
+  paused = true;
+  async play() {
+    if (!this.mayPlay) throw new DOMException("", "NotAllowedError");
+    this.paused = false;
+  }
 }
 
 /** By name. @type {Record<string, Element>} */
@@ -54,7 +62,8 @@ Object.assign(globalThis, {
   setTimeout: (act, ms) => timers.push({ act, ms }),
   clearTimeout() {},
 });
-const mediaDevices = { getUserMedia: () => new Promise(() => {}), addEventListener() {} };
+const mediaDevices = { getUserMedia: () => new Promise(() => {}), enumerateDevices: async () => [], addEventListener() {} };
+globalThis.MediaStream = class {};
 Object.defineProperty(globalThis, "navigator", { value: { mediaDevices }, configurable: true });
 
 const folder = mkdtempSync(join(tmpdir(), "panel-"));
@@ -77,6 +86,7 @@ async function panel() {
   const said = [];
   const port = { postMessage: (message) => said.push(message) };
   return {
+    hear: () => listener.onTrack({}),
     push: () => listener.onMessage({ type: "page", url: "/orders/17" }),
     /** The loader is there. */
     open: () => listeners.message({ data: { ringlet: "open" }, origin: "https://shop.example", source: shop, ports: [port] }),
@@ -114,4 +124,34 @@ test("a page that the loader comes too late for is not shown once the call centr
   it.wait();
   it.open();
   assert.deepEqual([it.pages(), it.keeps().at(-1)], [[], false]);
+});
+
+test("a browser that lets nothing be heard before the microphone is there is asked again when it is, and the shopper need not tap", async () => {
+  let allow = () => {};
+  const track = { stop() {}, readyState: "live" };
+  mediaDevices.getUserMedia = () => new Promise((resolve) => { allow = () => resolve({ getAudioTracks: () => [track] }); });
+  const { hear } = await panel();
+  hear();
+  await new Promise(setImmediate);
+  assert.deepEqual([parts.tap.hidden, parts.tap.textContent], [false, "Tap to hear"]);
+  parts.audio.mayPlay = true;
+  allow();
+  await new Promise(setImmediate);
+  assert.deepEqual([parts.tap.hidden, parts.audio.paused], [true, false]);
+});
+
+test("a tap that lets the far end be heard and the microphone be asked for stays away while the question stands", async () => {
+  mediaDevices.getUserMedia = async () => { throw new DOMException("", "NotAllowedError"); };
+  const { hear } = await panel();
+  hear();
+  await new Promise(setImmediate);
+  let deny = () => {};
+  mediaDevices.getUserMedia = () => new Promise((_, reject) => { deny = () => reject(new DOMException("", "NotAllowedError")); });
+  parts.audio.mayPlay = true;
+  parts.tap.onclick();
+  await new Promise(setImmediate);
+  assert.deepEqual([parts.tap.hidden, parts.audio.paused], [true, false]);
+  deny();
+  await new Promise(setImmediate);
+  assert.deepEqual([parts.tap.hidden, parts.tap.textContent], [false, "Tap to speak"]);
 });

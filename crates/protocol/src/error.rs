@@ -3,8 +3,18 @@
 
 use crate::visitor::EndReason;
 
+/// `said` is a sentence that only the server says, in its messages: the browser's build does without.
+macro_rules! sentence {
+    (shopper $text:literal) => {
+        $text
+    };
+    (said $text:literal) => {
+        if cfg!(feature = "serde") { $text } else { "" }
+    };
+}
+
 macro_rules! catalogue {
-    ($(#[doc = $doc:literal])* $name:ident; $($variant:ident = $code:literal { shopper: $shopper:literal, engineer: $engineer:literal },)*) => {
+    ($(#[doc = $doc:literal])* $name:ident; $($variant:ident = $code:literal { $whose:ident: $text:literal, engineer: $engineer:literal },)*) => {
         words! {
             $(#[doc = $doc])*
             pub enum $name { $(#[doc = $engineer] $variant = $code,)* }
@@ -13,7 +23,7 @@ macro_rules! catalogue {
         impl $name {
             /// One sentence for the shopper.
             pub const fn shopper(self) -> &'static str {
-                match self { $(Self::$variant => $shopper,)* }
+                match self { $(Self::$variant => $crate::error::sentence!($whose $text),)* }
             }
 
             /// Cause and cure, for the engineer.
@@ -24,7 +34,7 @@ macro_rules! catalogue {
     };
 }
 
-pub(crate) use catalogue;
+pub(crate) use {catalogue, sentence};
 
 // RL-1xx the shopper's browser, RL-2xx the merchant's page and set-up, RL-3xx the call, RL-4xx our servers; RL-5xx are
 // findings of a check (`check.rs`).
@@ -100,23 +110,23 @@ catalogue! {
         engineer: "The chosen output device is no longer among enumerateDevices; playback went back to the system's default."
     },
     OriginNotAllowed = "RL-201" {
-        shopper: "Calls are not enabled for this website.",
+        said: "Calls are not enabled for this website.",
         engineer: "The page's origin is not among the merchant's allowed origins. Add it under `origins` of the merchant."
     },
     LinkUnknown = "RL-202" {
-        shopper: "This call button is not set up.",
+        said: "This call button is not set up.",
         engineer: "No such merchant or link, or it has no destination. Compare `data-merchant` and `data-link` with the configuration."
     },
     TokenInvalid = "RL-203" {
-        shopper: "This call button has expired: reload the page and try again.",
+        said: "This call button has expired: reload the page and try again.",
         engineer: "The panel's token is expired, was made by another server secret, or does not fit the origin. Tokens live 10 minutes."
     },
     DestinationTokenInvalid = "RL-204" {
-        shopper: "This call button is not valid any more: reload the page and try again.",
+        said: "This call button is not valid any more: reload the page and try again.",
         engineer: "The merchant-signed token (`data-token`) is expired, wrongly signed, or names a destination outside the merchant's. HS256 with the merchant's `signing_secret`; claims `destination`, `exp`."
     },
     TooManyCalls = "RL-205" {
-        shopper: "Too many calls were started from here: please wait a minute, then try again.",
+        said: "Too many calls were started from here: please wait a minute, then try again.",
         engineer: "A rate limit was reached, by address or by merchant. See `limits` in the configuration."
     },
     LoaderMisconfigured = "RL-206" {
@@ -124,39 +134,39 @@ catalogue! {
         engineer: "The script tag lacks `data-merchant`, or an icon lacks its link."
     },
     PageNotAllowed = "RL-207" {
-        shopper: "The call centre wanted to show you a page that does not belong to this shop.",
+        said: "The call centre wanted to show you a page that does not belong to this shop.",
         engineer: "A command or the merchant's resolver named a page whose origin is not among the merchant's, or is not the one that the shopper is at: the call could not follow there. Name pages by path (`/returns`) where a shop has several origins."
     },
     PageNotResolved = "RL-208" {
-        shopper: "The call centre wanted to show you a page that could not be found.",
+        said: "The call centre wanted to show you a page that could not be found.",
         engineer: "The merchant's resolver did not answer within 2 s, answered something else than 200 with `{\"page\": …}` below 8 KiB, redirected, is at a private address that `signal.resolver_networks` does not name, or the merchant has no `signing_secret`. The log tells which."
     },
     Busy = "RL-301" {
-        shopper: "The line is busy: please try again in a moment.",
+        said: "The line is busy: please try again in a moment.",
         engineer: "The far end answered 486 Busy Here or 600 Busy Everywhere."
     },
     Refused = "RL-302" {
-        shopper: "The call was declined.",
+        said: "The call was declined.",
         engineer: "The far end answered 603 Decline, 403 Forbidden or another refusal; the status is in the call's record."
     },
     NumberNotFound = "RL-303" {
-        shopper: "The call centre cannot be reached under its number.",
+        said: "The call centre cannot be reached under its number.",
         engineer: "The far end answered 404, 410, 484 or 604. Check the destination's address."
     },
     NoAnswer = "RL-304" {
-        shopper: "Nobody answered.",
+        said: "Nobody answered.",
         engineer: "The no-answer deadline passed while it rang, or the far end answered 408, 480 or 487."
     },
     TrunkUnreachable = "RL-305" {
-        shopper: "The call centre cannot be reached at the moment.",
+        said: "The call centre cannot be reached at the moment.",
         engineer: "The trunk did not answer the INVITE within 8 s, or refused the TCP connection. Try `ringlet check`."
     },
     TrunkFailed = "RL-306" {
-        shopper: "The call centre cannot be reached at the moment.",
+        said: "The call centre cannot be reached at the moment.",
         engineer: "The trunk answered 5xx, rejected the credentials (401 or 407), or sent an SDP answer without PCMU or PCMA."
     },
     CallTooLong = "RL-307" {
-        shopper: "The call has reached the longest time that a call may last.",
+        said: "The call has reached the longest time that a call may last.",
         engineer: "4 h passed since the answer, and no call may last longer. If nobody was talking any more, look for a phone left off the hook."
     },
     CallElsewhere = "RL-308" {
@@ -172,7 +182,7 @@ catalogue! {
         engineer: "The panel's WebSocket broke while the call lives, and the phone tries again with growing pauses: 12 s before the answer, and at least 60 s after it. Audio goes on meanwhile, if its path holds."
     },
     CalledAgain = "RL-313" {
-        shopper: "The connection to the call centre broke; it is being called again.",
+        said: "The connection to the call centre broke; it is being called again.",
         engineer: "The media gateway that carried the call is gone, and the merchant's `on_gateway_loss` is `call_again`: another gateway rings the far end anew. The record is the same."
     },
     WindowCutOff = "RL-317" {
@@ -184,15 +194,15 @@ catalogue! {
         engineer: "`data-window=\"popup\"`, but window.open gave nothing or the window never spoke: a popup blocker, a sandbox without `allow-popups`, or `Cross-Origin-Opener-Policy`. The panel is in a frame instead."
     },
     GatewayGone = "RL-401" {
-        shopper: "The call was interrupted by a fault of the call service.",
+        said: "The call was interrupted by a fault of the call service.",
         engineer: "The media gateway that carried the call disconnected from the signal-server."
     },
     NoGateway = "RL-402" {
-        shopper: "The call service is not available at the moment.",
+        said: "The call service is not available at the moment.",
         engineer: "No media gateway is connected, or all are full."
     },
     ServerStopping = "RL-403" {
-        shopper: "The call service is being restarted: please try again in a moment.",
+        said: "The call service is being restarted: please try again in a moment.",
         engineer: "The server received SIGTERM."
     },
     VersionUnknown = "RL-404" {
@@ -208,7 +218,7 @@ catalogue! {
         engineer: "The browser neither offered nor gave up before the set-up deadline; most often the microphone prompt was left open."
     },
     FarEndSilent = "RL-407" {
-        shopper: "The other side cannot be heard any more: please call again.",
+        said: "The other side cannot be heard any more: please call again.",
         engineer: "The far end had answered, and then sent neither RTP nor RTCP for `gateway.media.far_end_silence_seconds`, without hold. Its phone or network is gone without a BYE, or a firewall between the trunk and our RTP ports drops its audio."
     },
 }

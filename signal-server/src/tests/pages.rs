@@ -18,7 +18,7 @@ async fn a_panel_carries_a_token_and_lets_only_the_merchants_pages_frame_it() {
     headers.sort();
     insta::assert_snapshot!(headers.join("\n"), @r"
     cache-control: no-store
-    content-security-policy: default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self' ws://localhost:8080; media-src 'self' blob:; worker-src 'self'; img-src 'self' data:; frame-ancestors https://shop.example; base-uri 'none'; form-action 'none'
+    content-security-policy: default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self' ws://localhost:8080; media-src 'self' blob:; worker-src 'self'; img-src 'self' data:; font-src 'none'; frame-src 'none'; object-src 'none'; manifest-src 'none'; frame-ancestors https://shop.example; base-uri 'none'; form-action 'none'
     content-type: text/html; charset=utf-8
     cross-origin-embedder-policy: require-corp
     cross-origin-resource-policy: cross-origin

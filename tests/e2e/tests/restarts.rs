@@ -24,6 +24,12 @@ const SOON: Duration = Duration::from_secs(60);
 const DOWN: Duration = Duration::from_secs(3);
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// Until the phone has tried sockets in vain and searches otherwise.
+const LONG_DOWN: Duration = Duration::from_secs(10);
+
+/// As many sockets fail as within the minute of a longer outage: Chromium makes each that follows wait 1 to 5 s.
+const FORTY_IN_VAIN: &str = "for (let n = 0; n < 40; n += 1) new WebSocket(location.origin.replace('http', 'ws'))";
+
 /// The issue's: keys and hang-up work again within so long of the server's return.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
 
@@ -44,6 +50,9 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     (stage.setup.split, stage.limit, stage.alone) = (true, Duration::from_secs(400), true);
     stage.setup.deadlines = "resume_seconds = 120";
     program.test("fifty_calls_outlive_the_signal_server", stage, outlive);
+    let mut stage = Stage::with(FarEnd::Echo(1));
+    (stage.setup.split, stage.limit) = (true, Duration::from_secs(150));
+    program.test("a_server_that_was_away_for_long_is_back_at_once_whatever_the_browser_makes_of_failed_sockets", stage, missed);
     let mut stage = Stage::with(FarEnd::Phone);
     (stage.setup.split, stage.limit) = (true, Duration::from_secs(150));
     program.test("a_page_that_is_turned_while_there_is_no_server_takes_its_call_up_without_a_click", stage, turned);
@@ -161,14 +170,7 @@ async fn gather(scene: &mut Scene) -> Result<Visitors> {
 
 async fn outlive(scene: &mut Scene) -> Result<()> {
     let visitors = gather(scene).await?;
-    scene.browser.watch_keys().await?;
-    scene.browser.press("0").await?;
-    eventually("keys pass both ways", SOON, async || {
-        let shown = scene.browser.keys_shown().await?;
-        ensure!(shown == "0", "the panel has shown {shown:?}");
-        Ok(())
-    })
-    .await?;
+    keys_pass(scene).await?;
     scene.browser.listen().await?;
     visitors.watch_gaps();
     sleep(SETTLED).await;
@@ -213,6 +215,34 @@ async fn outlive(scene: &mut Scene) -> Result<()> {
         "the shopper heard nothing for {gap:.2} s, the crowd for {gaps:?} ms"
     );
     Ok(())
+}
+
+async fn keys_pass(scene: &Scene) -> Result<()> {
+    scene.browser.watch_keys().await?;
+    scene.browser.press("0").await?;
+    eventually("keys pass both ways", SOON, async || {
+        let shown = scene.browser.keys_shown().await?;
+        ensure!(shown == "0", "the panel has shown {shown:?}");
+        Ok(())
+    })
+    .await
+}
+
+async fn missed(scene: &mut Scene) -> Result<()> {
+    scene.browser.leave_the_microphone_unprocessed().await?;
+    scene.browser.show(SHOP_URL).await?;
+    scene.browser.click_button().await?;
+    scene.browser.reaches("answered", SOON).await?;
+    keys_pass(scene).await?;
+    scene.server.kill_signal()?;
+    scene.browser.in_panel(FORTY_IN_VAIN).await?;
+    sleep(LONG_DOWN).await;
+    scene.server.start_again().await?;
+    let keys = keys_work_again(scene, SystemTime::now()).await?;
+    eprintln!("after the server's return keys passed within {keys:?}");
+    ensure!(keys <= BACK_WITHIN, "keys passed after {keys:?}");
+    scene.browser.hang_up().await?;
+    records_are_whole(scene, 1).await.map(drop)
 }
 
 /// How long after a moment the last of them was; none may be missing.
