@@ -5,6 +5,7 @@ pub mod baresip;
 pub mod browser;
 pub mod device;
 pub mod devtools;
+pub mod firefox;
 pub mod firewall;
 pub mod guests;
 pub mod impaired;

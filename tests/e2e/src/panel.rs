@@ -26,6 +26,11 @@ pub struct Told {
     pub note: String,
 }
 
+/// A function body for every page: the microphone's sound is not touched, of which a tone would look like noise.
+pub const UNPROCESSED: &str = "const devices = navigator.mediaDevices, ask = devices?.getUserMedia.bind(devices);
+    if (devices) devices.getUserMedia = ({ audio, ...rest }) => ask({ ...rest, audio:
+      { ...audio, echoCancellation: false, noiseSuppression: false, autoGainControl: false } })";
+
 impl Browser {
     /// Waits for the loader's button, and returns how many there are.
     ///
@@ -70,12 +75,7 @@ impl Browser {
     /// # Errors
     /// When the browser refuses.
     pub async fn leave_the_microphone_unprocessed(&self) -> Result<()> {
-        self.before_every_page(
-            "const devices = navigator.mediaDevices, ask = devices?.getUserMedia.bind(devices);
-             if (devices) devices.getUserMedia = ({ audio, ...rest }) => ask({ ...rest, audio:
-               { ...audio, echoCancellation: false, noiseSuppression: false, autoGainControl: false } })",
-        )
-        .await
+        self.before_every_page(UNPROCESSED).await
     }
 
     /// The call's state, as the panel has it in its markup.

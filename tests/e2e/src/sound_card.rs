@@ -1,7 +1,7 @@
 //! A sound card for a machine that has none: PulseAudio with a loudspeaker and a microphone of samples alone, and between the two a room.
 //! Not here: what is said in it, and what is made of that.
 
-use crate::{process::Process, wait::eventually};
+use crate::{process::Process, tone::Recording, wait::eventually};
 use anyhow::{Context as _, Result, ensure};
 use echo::room::Path as RoomPath;
 use std::fs::{self, File};
@@ -21,6 +21,9 @@ const LOUD: f32 = 0.003;
 const LATENCY_BEFORE: &str = "--latency-msec=10";
 const LATENCY_BEHIND: &str = "--latency-msec=80";
 
+/// Samples a second.
+const RATE: u32 = 48_000;
+
 /// Samples as they are, 32-bit, at the only rate there is.
 const RAW: [&str; 4] = ["--raw", "--format=float32le", "--rate=48000", "--channels=1"];
 
@@ -34,12 +37,11 @@ pub struct SoundCard {
 }
 
 impl SoundCard {
-    /// Starts it, with its log in `directory`. From now on this process and what it starts are served before others.
+    /// Starts it, with its log in `directory`.
     ///
     /// # Errors
     /// When PulseAudio does not come up.
     pub async fn start(directory: &Path) -> Result<Self> {
-        urge(std::process::id());
         let folder = std::env::temp_dir().join(format!("ringlet-sound-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         // Browsers open a device at the server's rate.
@@ -101,6 +103,38 @@ impl SoundCard {
         let to = player.0.stdin.take().context("no input")?;
         let sounds = thread::spawn(move || scene.sounds(from, to));
         Ok(Placed { recorder, _player: player, sounds, log: self.logs.join("pacat.log") })
+    }
+
+    /// Lets the microphone hear a sound of 48 kHz again and again, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// When a program of PulseAudio is missing.
+    pub fn says(&self, sound: &Recording) -> Result<impl Drop + use<>> {
+        let mut player = self.client("pacat");
+        player.args(RAW).args([LATENCY_BEHIND, "--device=air", "--playback"]);
+        player.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(File::create(self.logs.join("pacat.log"))?);
+        let mut player = Ended(player.spawn().context("pacat")?);
+        let mut to = player.0.stdin.take().context("no input")?;
+        let bytes: Vec<u8> = sound.samples.iter().copied().flat_map(f32::to_le_bytes).collect();
+        // Ends with the player.
+        thread::spawn(move || while to.write_all(&bytes).is_ok() {});
+        Ok(player)
+    }
+
+    /// What the loudspeaker plays in so many seconds from now on.
+    ///
+    /// # Errors
+    /// When a program of PulseAudio is missing, or gives no sound.
+    pub async fn heard(&self, seconds: u32) -> Result<Recording> {
+        let mut recorder = self.client("parec");
+        recorder.args(RAW).args([LATENCY_BEFORE, "--device=loudspeaker.monitor"]);
+        recorder.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(self.logs.join("parec.log"))?);
+        let mut recorder = Ended(recorder.spawn().context("parec")?);
+        let mut from = recorder.0.stdout.take().context("no output")?;
+        let mut bytes = vec![0; (RATE * seconds * 4) as usize];
+        let bytes = tokio::task::spawn_blocking(move || from.read_exact(&mut bytes).map(|()| bytes)).await??;
+        let samples = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Ok(Recording { rate: RATE, samples })
     }
 
     /// A program of PulseAudio's, which ends when we do.
@@ -192,7 +226,7 @@ impl Placed {
 
 /// Has the kernel serve a process, and all that it starts from now on, before everything that is not in a hurry: a browser that has to wait
 /// plays and records holes. Who may not ask for that has to hope for a machine that does nothing else.
-fn urge(process: u32) {
+pub fn urge(process: u32) {
     let mut command = Command::new("chrt");
     command.args(["--rr", "--all-tasks", "--pid", "5", &process.to_string()]);
     let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -9,6 +9,7 @@ mod connection;
 mod echo;
 mod embedding;
 mod endings;
+mod firefox;
 mod frames;
 mod https_only;
 mod impaired;
@@ -97,6 +98,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     comeback::tests(&mut program);
     strangers::tests(&mut program);
     echo::tests(&mut program);
+    firefox::tests(&mut program);
     embedding::tests(&mut program);
     program.trials
 }
@@ -114,13 +116,25 @@ impl Program<'_> {
         stage: Stage,
         play: impl AsyncFnOnce(&mut Scene) -> Result<()> + Send + 'static,
     ) {
+        self.test_if(true, name, stage, play);
+    }
+
+    /// A test that is left out, and shown as such, where this machine cannot have what it takes.
+    fn test_if(
+        &mut self,
+        is_possible: bool,
+        name: impl Into<String>,
+        stage: Stage,
+        play: impl AsyncFnOnce(&mut Scene) -> Result<()> + Send + 'static,
+    ) {
         let name = name.into();
         let title = name.clone();
         let stagehand = self.stagehand.cloned();
-        self.trials.push(Trial::test(title, move || {
+        let trial = Trial::test(title, move || {
             let stagehand = stagehand.ok_or("nobody to play it")?;
             let played = stagehand.runtime.block_on(stagehand.world.play(&name, &stage, play));
             played.map_err(|error| Failed::from(format!("{error:#}")))
-        }));
+        });
+        self.trials.push(trial.with_ignored_flag(!is_possible));
     }
 }

@@ -52,7 +52,11 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("fifty_calls_outlive_the_signal_server", stage, outlive);
     let mut stage = Stage::with(FarEnd::Echo(1));
     (stage.setup.split, stage.limit) = (true, Duration::from_secs(150));
-    program.test("a_server_that_was_away_for_long_is_back_at_once_whatever_the_browser_makes_of_failed_sockets", stage, missed);
+    program.test(
+        "a_server_that_was_away_for_long_is_back_at_once_whatever_the_browser_makes_of_failed_sockets",
+        stage,
+        missed,
+    );
     let mut stage = Stage::with(FarEnd::Phone);
     (stage.setup.split, stage.limit) = (true, Duration::from_secs(150));
     program.test("a_page_that_is_turned_while_there_is_no_server_takes_its_call_up_without_a_click", stage, turned);

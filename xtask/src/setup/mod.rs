@@ -29,7 +29,7 @@ struct Tool {
     needs: Needs,
 }
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 12] = [
     Tool::same(&["cc"], "gcc", "links Rust, compiles libopus, SQLite and AWS-LC", Needs::Build),
     Tool::same(&["cmake"], "cmake", "configures libopus", Needs::Build),
     Tool::same(&["make", "ninja"], "make", "builds libopus", Needs::Build),
@@ -47,6 +47,16 @@ const TOOLS: [Tool; 9] = [
         why: "drives the browser (WebDriver)",
         needs: Needs::Test,
     },
+    Tool {
+        programs: &["firefox-esr", "firefox"],
+        debian: "firefox-esr",
+        ubuntu: "firefox",
+        why: "another browser for the end-to-end tests",
+        needs: Needs::Test,
+    },
+    // A desktop that has PipeWire cannot have both: there the test that needs it is left out.
+    Tool::same(&["pulseaudio", "pipewire-pulse"], "pulseaudio", "a sound card without one, for Firefox", Needs::Test),
+    Tool::same(&["parec"], "pulseaudio-utils", "hears what Firefox plays", Needs::Test),
     Tool::same(&["sipp"], "sip-tester", "an independent SIP peer with scenarios (SIPp)", Needs::Test),
     Tool::same(&["baresip"], "baresip-core", "an independent SIP phone that records what it hears", Needs::Test),
     Tool::same(&["ip"], "iproute2", "the bridge in the tests' network namespace", Needs::Test),

@@ -11,7 +11,7 @@ use axum::routing::get;
 use base64::Engine as _;
 use e2e::browser::{Browser, Chromedriver, Microphone};
 use e2e::namespace;
-use e2e::sound_card::{Scene, SoundCard};
+use e2e::sound_card::{Scene, SoundCard, urge};
 use e2e::wait::eventually;
 use echo::room::{ROOMS, Room};
 use echo::scene::{
@@ -51,6 +51,8 @@ async fn main() -> Result<()> {
     std::fs::create_dir_all(&directory)?;
     let script = Script::new()?;
     serve(&script.far).await?;
+    // What is started from now on is as urgent.
+    urge(std::process::id());
     let card = SoundCard::start(&directory).await?;
     let driver = Chromedriver::start_with_sound(&card, &directory).await?;
     let browser = driver.open(&directory, &Microphone::SoundCard).await?;
