@@ -245,6 +245,11 @@ async fn missed(scene: &mut Scene) -> Result<()> {
     let keys = keys_work_again(scene, SystemTime::now()).await?;
     eprintln!("after the server's return keys passed within {keys:?}");
     ensure!(keys <= BACK_WITHIN, "keys passed after {keys:?}");
+    // A socket may have been lucky.
+    let asked =
+        "return performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/healthz')).length";
+    let asked = scene.browser.in_panel(asked).await?;
+    ensure!(asked.as_u64() > Some(0), "the panel has asked by sockets alone");
     scene.browser.hang_up().await?;
     records_are_whole(scene, 1).await.map(drop)
 }
