@@ -120,9 +120,10 @@ impl Call {
         fx.gateways.adopt(&self.id, gateway);
         match self.stage {
             Stage::Live(state) => {
+                let outlives = self.outlives_pages();
                 self.say_what_waited(fx);
                 self.catch_up(state, carried, fx);
-                if state != CallState::Answered {
+                if !outlives {
                     self.settle_contest(fx);
                 }
                 self.settle_path(carried, fx);
@@ -180,7 +181,8 @@ impl Call {
         let is_news = state == CallState::Connecting && carried.far_end > TrunkLeg::Idle;
         let state = if is_news { self.dialed(fx) } else { state };
         let event = match carried.far_end {
-            TrunkLeg::Idle if matches!(state, CallState::Dialing) => return self.dial(fx),
+            TrunkLeg::Idle if state == CallState::Dialing && self.visitor == Visitor::Away => return self.undial(),
+            TrunkLeg::Idle if state == CallState::Dialing => return self.dial(fx),
             TrunkLeg::Ringing => Event::Ringing { call },
             TrunkLeg::EarlyMedia => Event::EarlyMedia { call },
             TrunkLeg::Answered => Event::Answered { call },
@@ -189,13 +191,19 @@ impl Call {
         self.handle_live_event(state, event, fx);
     }
 
+    /// The order to ring was lost on its way, and the page went meanwhile: the next one's `ready` is waited for.
+    fn undial(&mut self) {
+        self.timers.disarm(Timer::TrunkResponse);
+        self.stage = Stage::Live(CallState::Connecting);
+    }
+
     fn settle_path(&mut self, carried: &Carried, fx: &mut Effects<'_>) {
         // Of a visitor who is away the far end hears nothing, whatever comes over the path that was.
         self.media_up = carried.media_up && !carried.away && self.has_path();
         if self.media_up {
             return self.timers.disarm(Timer::Media);
         }
-        if !matches!(self.stage, Stage::Live(CallState::Answered)) {
+        if !self.outlives_pages() {
             return;
         }
         match self.visitor {

@@ -1,6 +1,6 @@
 //! Random schedules in which servers are killed and replaced, gateways die, and links to either break, among gateways that do what
 //! they are told and pages that come back. There is no model of deadlines here (`schedules.rs` has one): what must be true of
-//! any schedule is that nobody is rung twice, that each record is begun once and ended once, and that nothing is left anywhere.
+//! any schedule is that nobody is rung twice, nor for a shopper who has left, that each record is begun once and ended once, and that nothing is left anywhere.
 
 use super::bench::{Bench, MAX_TURNS_PER_CALL, plan};
 use crate::{Change, Config, Epoch, Input, Output, Page, Plan, Restored, Session};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Carried, Command, Event, TrunkLeg, VERSION};
-use protocol::visitor::{VisitorEvent, VisitorRequest};
+use protocol::visitor::{CallState, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +39,10 @@ enum Op {
     Unlink(usize),
     Link(usize),
     KillGateway(usize),
+    /// A call is answered, its gateway dies, another goes so many steps with it, and the page is turned.
+    PlaceAgain {
+        steps: usize,
+    },
     /// The server is killed: what it wrote last may not have been written.
     Kill {
         unwritten: bool,
@@ -63,6 +67,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => gateway.clone().prop_map(Op::Unlink),
         6 => gateway.clone().prop_map(Op::Link),
         1 => gateway.prop_map(Op::KillGateway),
+        1 => (0..6_usize).prop_map(|steps| Op::PlaceAgain { steps }),
         2 => any::<bool>().prop_map(|unwritten| Op::Kill { unwritten }),
         1 => Just(Op::Replace),
         2 => prop_oneof![0_u64..4, 4_u64..40].prop_map(Op::Wait),
@@ -88,6 +93,7 @@ struct Leg {
     /// Offers that it has not answered.
     offers: usize,
     last_word: Option<Event>,
+    away: bool,
 }
 
 /// A page of a shopper.
@@ -95,6 +101,8 @@ struct Leg {
 struct Phone {
     generation: usize,
     page: Option<Page>,
+    /// The server knows that its page went, and of no other since.
+    has_left: bool,
     session: Option<Session>,
     epoch: Option<Epoch>,
 }
@@ -108,8 +116,9 @@ struct World {
     linked: [bool; GATEWAYS],
     phones: [Phone; SLOTS],
     pages: u64,
-    /// Calls that were answered, with a server after the one that they began with, and that were placed again.
-    reached: (usize, usize),
+    /// Calls that were answered, with a server after the one that they began with, that were placed again, and pages that came to such a
+    /// call before it was answered.
+    reached: (usize, usize, usize),
     servers: usize,
 }
 
@@ -123,7 +132,7 @@ impl World {
             linked: [false; GATEWAYS],
             phones: Default::default(),
             pages: 0,
-            reached: (0, 0),
+            reached: (0, 0, 0),
             servers: 1,
         }
     }
@@ -153,6 +162,7 @@ impl World {
             }
             Op::Leave(slot) => {
                 if let Some(page) = self.phones[slot].page.take() {
+                    self.phones[slot].has_left = true;
                     self.input(Input::VisitorLost { call: self.call(slot), page });
                 }
             }
@@ -163,6 +173,7 @@ impl World {
                 self.gateways[n].clear();
                 self.unlink(n);
             }
+            Op::PlaceAgain { steps } => self.place_again(steps),
             Op::Kill { unwritten } => {
                 if unwritten {
                     self.records = self.written.clone();
@@ -178,6 +189,27 @@ impl World {
             }
             Op::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
         }
+    }
+
+    fn place_again(&mut self, steps: usize) {
+        // Whose trunk's calls are placed again.
+        let slot = 1;
+        (0..GATEWAYS).for_each(|n| self.link(n));
+        for op in [Op::Arrive(slot), Op::Reconnect(slot), Op::Offer(slot), Op::Ready(slot)] {
+            self.take(op);
+        }
+        let all_step = |world: &mut Self, steps| {
+            for gateway in (0..steps).flat_map(|_| 0..GATEWAYS) {
+                world.take(Op::Step { gateway, refused: false });
+            }
+        };
+        all_step(self, 6);
+        let Some(carrier) = (0..GATEWAYS).find(|n| self.gateways[*n].contains_key(&self.call(slot))) else { return };
+        for op in [Op::KillGateway(carrier), Op::Offer(slot), Op::Wait(4)] {
+            self.take(op);
+        }
+        all_step(self, steps);
+        self.take(Op::Turn(slot));
     }
 
     fn arrive(&mut self, slot: usize) {
@@ -199,7 +231,7 @@ impl World {
 
     fn open(&mut self, slot: usize) -> Page {
         self.pages += 1;
-        self.phones[slot].page = Some(Page(self.pages));
+        (self.phones[slot].page, self.phones[slot].has_left) = (Some(Page(self.pages)), false);
         Page(self.pages)
     }
 
@@ -249,8 +281,8 @@ impl World {
         let carried = |(call, leg): (&CallId, &Leg)| Carried {
             call: call.clone(),
             far_end: leg.far_end,
-            media_up: true,
-            away: false,
+            media_up: !leg.away,
+            away: leg.away,
         };
         let calls = self.gateways[n].iter().map(carried).collect();
         let words: Vec<_> = self.gateways[n].values().filter_map(|leg| leg.last_word.clone()).collect();
@@ -275,7 +307,7 @@ impl World {
         self.linked = [false; GATEWAYS];
         self.servers += 1;
         for phone in &mut self.phones {
-            phone.page = None;
+            (phone.page, phone.has_left) = (None, false);
         }
         let open = self.records.iter().filter(|(_, record)| !record.ended);
         let restored = open.map(|(call, record)| {
@@ -334,6 +366,11 @@ impl World {
             Output::Visitor { event: VisitorEvent::Error { code: ErrorCode::CalledAgain, .. }, .. } => {
                 self.reached.1 += 1
             }
+            Output::Visitor {
+                event:
+                    VisitorEvent::Resumed { state: CallState::Dialing | CallState::Ringing | CallState::EarlyMedia, .. },
+                ..
+            } => self.reached.2 += 1,
             Output::Visitor { .. }
             | Output::ProbeVisitor { .. }
             | Output::Frames { .. }
@@ -354,23 +391,29 @@ impl World {
         let call = command.call().clone();
         match command {
             Command::Offer { .. } => {
-                let leg =
-                    self.gateways[n].entry(call).or_insert(Leg { far_end: TrunkLeg::Idle, offers: 0, last_word: None });
-                leg.offers += 1;
+                let leg = Leg { far_end: TrunkLeg::Idle, offers: 0, last_word: None, away: false };
+                let leg = self.gateways[n].entry(call).or_insert(leg);
+                (leg.offers, leg.away) = (leg.offers + 1, false);
             }
             Command::Dial { .. } => {
                 let leg =
                     self.gateways[n].get_mut(&call).unwrap_or_else(|| panic!("{call} is dialled without an offer"));
                 assert_eq!(leg.far_end, TrunkLeg::Idle, "{call} is rung twice");
                 leg.far_end = TrunkLeg::Dialing;
+                let has_left = |slot: &usize| self.call(*slot) == call && self.phones[*slot].has_left;
+                assert!(!(0..SLOTS).any(|slot| has_left(&slot)), "{call} is rung for nobody");
             }
             Command::Release { .. } => {
                 self.gateways[n].remove(&call);
                 replies.push_back((n, Event::Closed { call, stats: CallStats::default() }));
             }
+            Command::VisitorAway { .. } => {
+                if let Some(leg) = self.gateways[n].get_mut(&call) {
+                    leg.away = true;
+                }
+            }
             Command::Candidate { .. }
             | Command::Echo { .. }
-            | Command::VisitorAway { .. }
             | Command::Prepare { .. }
             | Command::Frames { .. }
             | Command::Press { .. }
@@ -403,7 +446,7 @@ impl World {
     }
 
     /// Nobody does anything any more: all comes to its end by itself.
-    fn finish(mut self) -> (usize, usize) {
+    fn finish(mut self) -> (usize, usize, usize) {
         (0..GATEWAYS).for_each(|n| self.link(n));
         for _ in 0..SLOTS * MAX_TURNS_PER_CALL {
             let Some(at) = self.bench.board.poll_timeout() else { break };
@@ -432,19 +475,20 @@ fn whoever_dies_nobody_is_rung_twice_and_every_record_is_whole_and_nothing_is_le
     let cases = RunnerConfig::default().cases.max(1_000);
     let config = RunnerConfig { cases, failure_persistence: None, ..RunnerConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let reached = RefCell::new((0, 0));
+    let reached = RefCell::new((0, 0, 0));
     let result = runner.run(&prop::collection::vec(op(), 1..120), |ops| {
         let mut world = World::new();
         for op in ops {
             world.take(op);
         }
-        let (answered, again) = world.finish();
-        reached.replace_with(|sum| (sum.0 + answered, sum.1 + again));
+        let (answered, again, turned) = world.finish();
+        reached.replace_with(|sum| (sum.0 + answered, sum.1 + again, sum.2 + turned));
         Ok(())
     });
     if let Err(failure) = result {
         panic!("{failure}");
     }
-    let (answered, again) = reached.into_inner();
+    let (answered, again, turned) = reached.into_inner();
     assert!(answered > 20 && again > 10, "too tame: {answered} were answered by a later server, {again} placed again");
+    assert!(turned > 100, "too tame: {turned} pages came while a far end was rung again");
 }
