@@ -541,10 +541,7 @@ fn any_schedule_agrees_with_the_model_and_together_they_reach_every_end() {
     assert!(missed.is_empty(), "the schedules are too tame: no call ended as {missed:?}");
     assert!(again.into_inner() > 20, "the schedules are too tame: hardly a call was placed again");
     let (pages, answers) = turned.into_inner();
-    assert!(
-        pages > 100 && answers > 100,
-        "the schedules are too tame: {pages} pages, {answers} answers between pages"
-    );
+    assert!(pages > 100 && answers > 100, "the schedules are too tame: {pages} pages, {answers} answers between pages");
     let (done, refused) = tones.into_inner();
     assert!(done > 10 && refused > 30, "the schedules are too tame: {done} commands were done, {refused} refused");
 }
