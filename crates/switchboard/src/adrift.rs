@@ -120,7 +120,7 @@ impl Call {
         fx.gateways.adopt(&self.id, gateway);
         match self.stage {
             Stage::Live(state) => {
-                let outlives = self.outlives_pages();
+                let (outlives, state) = (self.outlives_pages(), self.recall_again(state, carried.far_end, fx));
                 self.say_what_waited(fx);
                 self.catch_up(state, carried, fx);
                 if !outlives {

@@ -8,6 +8,7 @@ use crate::keys::Keys;
 use crate::resume::{Epoch, Visitor};
 use crate::timers::Timer;
 use protocol::error::ErrorCode;
+use protocol::gateway::TrunkLeg;
 use protocol::rest::GatewayLoss;
 use protocol::visitor::{CallState, VisitorEvent};
 
@@ -75,6 +76,18 @@ impl Call {
             Stage::Live(_) => self.epoch > Epoch::default(),
             Stage::Releasing { .. } | Stage::Over => false,
         }
+    }
+
+    /// A call that the server before this one was placing again, which its record does not tell, is as far as the gateway says.
+    pub(crate) fn recall_again(&mut self, state: CallState, far_end: TrunkLeg, fx: &mut Effects<'_>) -> CallState {
+        if state != CallState::Answered || far_end >= TrunkLeg::Answered {
+            return state;
+        }
+        self.again = self.again.max(1);
+        (self.answered_at, self.rang, self.said.ready) = (None, false, false);
+        self.enter(CallState::Connecting, fx);
+        self.await_ready(fx);
+        CallState::Connecting
     }
 
     /// The gateway is out of reach, and the page has lost its path: there is not much to wait for, where another can take the call.

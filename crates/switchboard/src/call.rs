@@ -443,7 +443,7 @@ impl Call {
         }
     }
 
-    fn enter(&mut self, state: CallState, fx: &mut Effects<'_>) {
+    pub(crate) fn enter(&mut self, state: CallState, fx: &mut Effects<'_>) {
         self.stage = Stage::Live(state);
         self.tell(VisitorEvent::State { state }, fx);
     }

@@ -1,7 +1,7 @@
 //! Calls whose gateway dies and that are placed again: in two columns as in `walkthroughs.rs`.
 
 use super::bench::*;
-use crate::{Config, Input};
+use crate::{Config, Epoch, Input, Restored};
 use protocol::gateway::{Event, TrunkLeg, VERSION};
 use protocol::rest::GatewayLoss;
 use protocol::{CallId, GatewayId, TrunkName};
@@ -289,6 +289,42 @@ fn a_call_that_was_never_answered_is_placed_again_for_its_page_alone() {
         (gateway_lost("g1"), "visitor error RL-313 · visitor resumed connecting 0"),
         (offer(), "g2 offer O · g2 dial pbx 1001 · visitor dialing"),
         (lost(1), "g2 release c1 visitor_gone"),
+    ]);
+}
+
+/// The call's record, which tells of the first answer alone, at the next server.
+fn after_restart(far_end: TrunkLeg) -> Bench {
+    let mut bench = Bench::new(Config::default());
+    let (dialed, rang, answered) = (true, true, Some(bench.now));
+    let (gateway, epoch, oldest) = (Some(GatewayId::from("g2")), Epoch(1), Epoch(1));
+    let restored = Box::new(Restored { plan: plan("pbx"), gateway, dialed, rang, answered, epoch, oldest });
+    bench.prepare([Input::Restored { call: call(), restored }]);
+    bench.pass(Duration::from_secs(1));
+    let (gateway, trunks, calls) =
+        (GatewayId::from("g2"), vec![TrunkName::from("pbx")], vec![carried("c1", far_end, false)]);
+    bench.prepare([reports("g2", Event::Registered { version: VERSION, gateway, capacity: 9, trunks, calls })]);
+    bench
+}
+
+#[test]
+fn a_call_that_was_being_placed_again_when_its_server_was_killed_is_as_far_as_its_gateway_says() {
+    let mut bench = after_restart(TrunkLeg::Ringing);
+    bench.walk([
+        (resumes(2, 1), "page 2 welcome Acme/Sales · page 2 error RL-313 · page 2 resumed ringing 0 · page 2 token 18"),
+        (offer_of(2), "g2 offer O2"),
+        (reports("g2", Event::Answered { call: call() }), "page 2 answered · page 2 token 18"),
+    ]);
+    let mut bench = after_restart(TrunkLeg::Ringing);
+    bench.pass(Duration::from_secs(44));
+    bench.walk([(Step::Wait(1), "g2 release c1 no_answer")]);
+    let mut bench = after_restart(TrunkLeg::Idle);
+    bench.walk([
+        (
+            resumes(2, 1),
+            "page 2 welcome Acme/Sales · page 2 error RL-313 · page 2 resumed connecting 0 · page 2 token 18",
+        ),
+        (offer_of(2), "g2 offer O2"),
+        (ready_of(2), "g2 dial pbx 1001 · page 2 dialing"),
     ]);
 }
 
