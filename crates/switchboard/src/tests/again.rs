@@ -202,7 +202,7 @@ fn a_page_whose_socket_broke_while_the_far_end_is_rung_again_is_waited_for_like_
 fn a_page_that_asks_while_the_call_is_placed_again_gets_it_when_the_one_before_is_lost() {
     let mut bench = in_call(Config::default());
     bench.prepare([with_trunk("g2"), gateway_lost("g1"), offer()]);
-    bench.pass(Duration::from_millis(2_500));
+    bench.pass(Duration::from_millis(2_400));
     bench.walk([(resumes(2, 1), "visitor probed"), (offer_of(2), "")]);
     bench.pass(Duration::from_millis(600));
     bench.walk([
