@@ -5,6 +5,7 @@
 //! from a queue.
 
 use crate::call::{Call, Effects, Stage, Written};
+use crate::certificates::Certificates;
 use crate::resume::{Epoch, Page, Visitor};
 use crate::session::Session;
 use crate::timers::Timer;
@@ -35,12 +36,14 @@ pub struct Restored {
     pub epoch: Epoch,
     /// The oldest that counts.
     pub oldest: Epoch,
+    /// The fingerprints of its pages' certificates, the newest last; none before a page has announced one.
+    pub certificates: Vec<String>,
 }
 
 impl Call {
     /// A call of an earlier server. Its record is begun, its page is gone, its gateway has yet to say that it carries it.
     pub(crate) fn restored(id: CallId, restored: Restored) -> Self {
-        let Restored { plan, gateway, dialed, rang, answered, epoch, oldest } = restored;
+        let Restored { plan, gateway, dialed, rang, answered, epoch, oldest, certificates } = restored;
         let mut call = Self::new(id, Page::default(), plan);
         let state = match (answered, rang, dialed) {
             (Some(_), ..) => CallState::Answered,
@@ -63,6 +66,7 @@ impl Call {
         call.answered_at = answered;
         call.epoch = answered.map_or(epoch, |_| Epoch(epoch.0.saturating_add(UNWRITTEN_TOKENS)));
         call.oldest = oldest;
+        call.certificates = Certificates::restored(certificates);
         call
     }
 

@@ -297,7 +297,16 @@ fn after_restart(far_end: TrunkLeg) -> Bench {
     let mut bench = Bench::new(Config::default());
     let (dialed, rang, answered) = (true, true, Some(bench.now));
     let (gateway, epoch, oldest) = (Some(GatewayId::from("g2")), Epoch(1), Epoch(1));
-    let restored = Box::new(Restored { plan: plan("pbx"), gateway, dialed, rang, answered, epoch, oldest });
+    let restored = Box::new(Restored {
+        plan: plan("pbx"),
+        gateway,
+        dialed,
+        rang,
+        answered,
+        epoch,
+        oldest,
+        certificates: Vec::new(),
+    });
     bench.prepare([Input::Restored { call: call(), restored }]);
     bench.pass(Duration::from_secs(1));
     let (gateway, trunks, calls) =

@@ -1,6 +1,6 @@
 //! Random schedules in which servers are killed and replaced, gateways die, and links to either break, among gateways that do what
 //! they are told and pages that come back. There is no model of deadlines here (`schedules.rs` has one): what must be true of
-//! any schedule is that nobody is rung twice, nor for a shopper who has left, that each record is begun once and ended once, and that nothing is left anywhere.
+//! any schedule is that nobody is rung twice, nor for a shopper who has left, that nobody else takes a call, that each record is begun once and ended once, and that nothing is left anywhere.
 
 use super::bench::{Bench, MAX_TURNS_PER_CALL, plan};
 use crate::{Change, Config, Epoch, Input, Output, Page, Plan, Restored, Session};
@@ -11,7 +11,7 @@ use protocol::gateway::{CallStats, Carried, Command, Event, TrunkLeg, VERSION};
 use protocol::visitor::{CallState, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 const SLOTS: usize = 3;
@@ -30,6 +30,10 @@ enum Op {
     /// The page goes, and the next one asks for the call.
     Turn(usize),
     Leave(usize),
+    /// The page says which certificate its successor will have.
+    Announce(usize),
+    /// Whoever has the token but no certificate asks for the call.
+    Steal(usize),
     /// A gateway's oldest call goes a step further, or is refused.
     Step {
         gateway: usize,
@@ -62,7 +66,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => slot.clone().prop_map(Op::Break),
         5 => slot.clone().prop_map(Op::Reconnect),
         2 => slot.clone().prop_map(Op::Turn),
-        1 => slot.prop_map(Op::Leave),
+        1 => slot.clone().prop_map(Op::Leave),
+        3 => slot.clone().prop_map(Op::Announce),
+        3 => slot.prop_map(Op::Steal),
         8 => (gateway.clone(), prop::bool::weighted(0.05)).prop_map(|(gateway, refused)| Op::Step { gateway, refused }),
         2 => gateway.clone().prop_map(Op::Unlink),
         6 => gateway.clone().prop_map(Op::Link),
@@ -84,6 +90,9 @@ struct Record {
     answered: Option<Instant>,
     epoch: Epoch,
     oldest: Epoch,
+    certificates: Vec<String>,
+    /// When the first of them was written.
+    certified: Option<Instant>,
     ended: bool,
 }
 
@@ -105,6 +114,8 @@ struct Phone {
     has_left: bool,
     session: Option<Session>,
     epoch: Option<Epoch>,
+    /// The certificate that it has announced for its successor.
+    next: Option<String>,
 }
 
 struct World {
@@ -116,6 +127,7 @@ struct World {
     linked: [bool; GATEWAYS],
     phones: [Phone; SLOTS],
     pages: u64,
+    thieves: BTreeSet<Page>,
     /// Calls that were answered, with a server after the one that they began with, that were placed again, and pages that came to such a
     /// call before it was answered.
     reached: (usize, usize, usize),
@@ -132,6 +144,7 @@ impl World {
             linked: [false; GATEWAYS],
             phones: Default::default(),
             pages: 0,
+            thieves: BTreeSet::new(),
             reached: (0, 0, 0),
             servers: 1,
         }
@@ -158,7 +171,25 @@ impl World {
                 let Some(epoch) = self.phones[slot].epoch else { return };
                 self.take(Op::Leave(slot));
                 let page = self.open(slot);
-                self.input(Input::Resume { call: self.call(slot), page, epoch, takeover: false, fingerprint: None });
+                let fingerprint = self.phones[slot].next.clone();
+                self.input(Input::Resume { call: self.call(slot), page, epoch, takeover: false, fingerprint });
+            }
+            Op::Announce(slot) => {
+                let fingerprint = format!("sha-256 {}", vec![format!("{:02X}", self.pages % 256); 32].join(":"));
+                if self.phones[slot].page.is_some() {
+                    self.phones[slot].next = Some(fingerprint.clone());
+                    self.say(slot, VisitorRequest::Next { fingerprint });
+                }
+            }
+            Op::Steal(slot) => {
+                let (call, Some(epoch)) = (self.call(slot), self.phones[slot].epoch) else { return };
+                let since = self.records.get(&call).and_then(|record| record.certified);
+                if since.is_some_and(|at| self.bench.now.duration_since(at) > Duration::from_secs(5)) {
+                    self.pages += 1;
+                    let page = Page(self.pages);
+                    self.thieves.insert(page);
+                    self.input(Input::Resume { call, page, epoch, takeover: true, fingerprint: None });
+                }
             }
             Op::Leave(slot) => {
                 if let Some(page) = self.phones[slot].page.take() {
@@ -311,8 +342,8 @@ impl World {
         }
         let open = self.records.iter().filter(|(_, record)| !record.ended);
         let restored = open.map(|(call, record)| {
-            let Record { plan, gateway, dialed, rang, answered, epoch, oldest, .. } = record.clone();
-            (call.clone(), Restored { plan, gateway, dialed, rang, answered, epoch, oldest })
+            let Record { plan, gateway, dialed, rang, answered, epoch, oldest, certificates, .. } = record.clone();
+            (call.clone(), Restored { plan, gateway, dialed, rang, answered, epoch, oldest, certificates })
         });
         for (call, restored) in restored.collect::<Vec<_>>() {
             self.input(Input::Restored { call, restored: Box::new(restored) });
@@ -371,6 +402,9 @@ impl World {
                     VisitorEvent::Resumed { state: CallState::Dialing | CallState::Ringing | CallState::EarlyMedia, .. },
                 ..
             } => self.reached.2 += 1,
+            Output::Visitor { page, event: VisitorEvent::Welcome { .. }, call } => {
+                assert!(!self.thieves.contains(&page), "{call} goes to a page without its certificate");
+            }
             Output::Visitor { .. }
             | Output::ProbeVisitor { .. }
             | Output::Frames { .. }
@@ -425,7 +459,9 @@ impl World {
         if let Change::Started { plan } = change {
             let (epoch, oldest) = (Epoch::default(), Epoch::default());
             let (gateway, dialed, rang, answered, ended) = (None, false, false, None, false);
-            let record = Record { plan, gateway, dialed, rang, answered, epoch, oldest, ended };
+            let (certificates, certified) = (Vec::new(), None);
+            let record =
+                Record { plan, gateway, dialed, rang, answered, epoch, oldest, certificates, certified, ended };
             assert!(self.records.insert(call.clone(), record).is_none(), "the record of {call} begins twice");
             return;
         }
@@ -441,6 +477,10 @@ impl World {
                 self.reached.0 += usize::from(self.servers > 1);
             }
             Change::Tokens { epoch, oldest } => (record.epoch, record.oldest) = (epoch, oldest),
+            Change::Certificates { known } => {
+                record.certified.get_or_insert(self.bench.now);
+                record.certificates = known;
+            }
             Change::Ended(_) => record.ended = true,
         }
     }

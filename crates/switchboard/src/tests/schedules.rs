@@ -449,6 +449,11 @@ impl World {
                 assert_eq!(Some(epoch.0), pages, "{call}: another token is written than sent");
                 return;
             }
+            Change::Certificates { known } => {
+                let is_bound = self.model.calls.get(&call).is_some_and(|facts| facts.bound.is_some());
+                assert!(is_bound && known == &[FINGERPRINT], "{call} is bound to {known:?}");
+                return;
+            }
             Change::Carried { gateway } => {
                 let told = self.told.entry(call.clone()).or_default();
                 assert!(
