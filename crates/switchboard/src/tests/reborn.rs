@@ -175,22 +175,13 @@ impl World {
                 self.input(Input::Resume { call: self.call(slot), page, epoch, takeover: false, fingerprint });
             }
             Op::Announce(slot) => {
-                let fingerprint = format!("sha-256 {}", vec![format!("{:02X}", self.pages % 256); 32].join(":"));
                 if self.phones[slot].page.is_some() {
+                    let fingerprint = format!("sha-256 {}", vec![format!("{:02X}", self.pages % 256); 32].join(":"));
                     self.phones[slot].next = Some(fingerprint.clone());
                     self.say(slot, VisitorRequest::Next { fingerprint });
                 }
             }
-            Op::Steal(slot) => {
-                let (call, Some(epoch)) = (self.call(slot), self.phones[slot].epoch) else { return };
-                let since = self.records.get(&call).and_then(|record| record.certified);
-                if since.is_some_and(|at| self.bench.now.duration_since(at) > Duration::from_secs(5)) {
-                    self.pages += 1;
-                    let page = Page(self.pages);
-                    self.thieves.insert(page);
-                    self.input(Input::Resume { call, page, epoch, takeover: true, fingerprint: None });
-                }
-            }
+            Op::Steal(slot) => self.steal(slot),
             Op::Leave(slot) => {
                 if let Some(page) = self.phones[slot].page.take() {
                     self.phones[slot].has_left = true;
@@ -219,6 +210,18 @@ impl World {
                 self.restart();
             }
             Op::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
+        }
+    }
+
+    /// Once the call is bound, also for a server that knows of that by the record alone.
+    fn steal(&mut self, slot: usize) {
+        let (call, Some(epoch)) = (self.call(slot), self.phones[slot].epoch) else { return };
+        let since = self.records.get(&call).and_then(|record| record.certified);
+        if since.is_some_and(|at| self.bench.now.duration_since(at) > Duration::from_secs(5)) {
+            self.pages += 1;
+            let page = Page(self.pages);
+            self.thieves.insert(page);
+            self.input(Input::Resume { call, page, epoch, takeover: true, fingerprint: None });
         }
     }
 
