@@ -217,18 +217,7 @@ impl Controller {
                 let sdp = String::new();
                 self.dial(Dial { call, trunk, address, caller_name, headers, sdp }).await;
             }
-            Command::VisitorAway { call } => {
-                let entry = self.calls.get_mut(&call).filter(|entry| entry.is_answered && entry.released.is_none());
-                if let Some(entry) = entry {
-                    entry.is_away = true;
-                    if entry.sip_is_open {
-                        // The path may break before the loss of the page is told. The signal-server's window counts.
-                        entry.broken = None;
-                    }
-                    entry.media_is_up = false;
-                    self.order(&call, CallOrder::Away).await;
-                }
-            }
+            Command::VisitorAway { call } => self.visitor_leaves(&call).await,
             Command::Prepare { call, fingerprint } => self.prepare_if_live(call, fingerprint).await,
             Command::Frames { call, codec } => self.order_if_live(&call, CallOrder::Frames(codec)).await,
             Command::Press { call, digits } => self.order_if_live(&call, CallOrder::Press(digits)).await,
@@ -304,7 +293,7 @@ impl Controller {
     async fn release(&mut self, id: &CallId, why: &str) {
         let Some(call) = self.calls.get_mut(id).filter(|call| call.released.is_none()) else { return };
         call.released = Some(Instant::now());
-        if call.is_away && call.sip_is_open && call.media_is_open {
+        if call.is_away && call.is_answered && call.sip_is_open && call.media_is_open {
             // The far end shall know why nobody speaks any more; the legs end when it has heard it.
             call.farewell = Some(why.to_owned());
             return self.order(id, CallOrder::Farewell).await;
@@ -350,8 +339,8 @@ impl Controller {
         match event {
             MediaEvent::Answer { call, sdp } => {
                 // What broke was an earlier leg of the visitor.
-                if let Some(entry) = self.calls.get_mut(&call).filter(|entry| entry.sip_is_open) {
-                    entry.broken = None;
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.visitor_goes_on();
                 }
                 self.tell(&call, |call| Event::Answer { call, sdp });
             }
@@ -373,8 +362,8 @@ impl Controller {
             MediaEvent::Up { call } => {
                 self.media_is_up(&call, true);
                 // A path that broke is made up for.
-                if let Some(entry) = self.calls.get_mut(&call).filter(|entry| entry.sip_is_open) {
-                    entry.broken = None;
+                if let Some(entry) = self.calls.get_mut(&call) {
+                    entry.visitor_goes_on();
                 }
                 self.tell(&call, |call| Event::MediaUp { call });
             }
@@ -430,11 +419,7 @@ impl Controller {
             SipEvent::Answered { call, sdp } => {
                 // Empty when the far end never said where it is and what it talks: unusable, like any other SDP without audio.
                 if self.connect(&call, sdp::parse_answer(&sdp)).await {
-                    if let Some(entry) = self.calls.get_mut(&call) {
-                        entry.is_answered = true;
-                    }
-                    self.order(&call, CallOrder::Answered).await;
-                    self.tell(&call, |call| Event::Answered { call });
+                    self.far_end_answers(&call).await;
                 }
             }
             SipEvent::Rejected { call, status, phrase } => {

@@ -495,7 +495,7 @@ impl Hub {
                 tracing::info!(%call, "answered");
                 histogram!("ringlet_call_answer_seconds").record(since_start.unwrap_or_default());
             }
-            Change::Tokens { .. } => {}
+            Change::Tokens { .. } | Change::Certificates { .. } => {}
             Change::Transport { transport } => {
                 tracing::info!(%call, %transport, "the audio goes over");
                 counter!("ringlet_calls_transport_total", "transport" => transport.word()).increment(1);

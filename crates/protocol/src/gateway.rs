@@ -62,7 +62,7 @@ pub enum Command {
         headers: Vec<(String, String)>,
     },
     /// The visitor's page is gone and may come back with a new [`Command::Offer`]: the far end hears a tone, then silence.
-    /// Without a far end that has answered, nothing happens.
+    /// A far end that is being rung is told so when it answers.
     VisitorAway {
         /// The call.
         call: CallId,

@@ -5,6 +5,7 @@
 //! from a queue.
 
 use crate::call::{Call, Effects, Stage, Written};
+use crate::certificates::Certificates;
 use crate::resume::{Epoch, Page, Visitor};
 use crate::session::Session;
 use crate::timers::Timer;
@@ -35,12 +36,14 @@ pub struct Restored {
     pub epoch: Epoch,
     /// The oldest that counts.
     pub oldest: Epoch,
+    /// The fingerprints of its pages' certificates, the newest last; none before a page has announced one.
+    pub certificates: Vec<String>,
 }
 
 impl Call {
     /// A call of an earlier server. Its record is begun, its page is gone, its gateway has yet to say that it carries it.
     pub(crate) fn restored(id: CallId, restored: Restored) -> Self {
-        let Restored { plan, gateway, dialed, rang, answered, epoch, oldest } = restored;
+        let Restored { plan, gateway, dialed, rang, answered, epoch, oldest, certificates } = restored;
         let mut call = Self::new(id, Page::default(), plan);
         let state = match (answered, rang, dialed) {
             (Some(_), ..) => CallState::Answered,
@@ -63,6 +66,7 @@ impl Call {
         call.answered_at = answered;
         call.epoch = answered.map_or(epoch, |_| Epoch(epoch.0.saturating_add(UNWRITTEN_TOKENS)));
         call.oldest = oldest;
+        call.certificates = Certificates::restored(certificates);
         call
     }
 
@@ -120,9 +124,10 @@ impl Call {
         fx.gateways.adopt(&self.id, gateway);
         match self.stage {
             Stage::Live(state) => {
+                let (outlives, state) = (self.outlives_pages(), self.recall_again(state, carried.far_end, fx));
                 self.say_what_waited(fx);
                 self.catch_up(state, carried, fx);
-                if state != CallState::Answered {
+                if !outlives {
                     self.settle_contest(fx);
                 }
                 self.settle_path(carried, fx);
@@ -180,7 +185,8 @@ impl Call {
         let is_news = state == CallState::Connecting && carried.far_end > TrunkLeg::Idle;
         let state = if is_news { self.dialed(fx) } else { state };
         let event = match carried.far_end {
-            TrunkLeg::Idle if matches!(state, CallState::Dialing) => return self.dial(fx),
+            TrunkLeg::Idle if state == CallState::Dialing && self.visitor == Visitor::Away => return self.undial(),
+            TrunkLeg::Idle if state == CallState::Dialing => return self.dial(fx),
             TrunkLeg::Ringing => Event::Ringing { call },
             TrunkLeg::EarlyMedia => Event::EarlyMedia { call },
             TrunkLeg::Answered => Event::Answered { call },
@@ -189,13 +195,19 @@ impl Call {
         self.handle_live_event(state, event, fx);
     }
 
+    /// The order to ring was lost on its way, and the page went meanwhile: the next one's `ready` is waited for.
+    fn undial(&mut self) {
+        self.timers.disarm(Timer::TrunkResponse);
+        self.stage = Stage::Live(CallState::Connecting);
+    }
+
     fn settle_path(&mut self, carried: &Carried, fx: &mut Effects<'_>) {
         // Of a visitor who is away the far end hears nothing, whatever comes over the path that was.
         self.media_up = carried.media_up && !carried.away && self.has_path();
         if self.media_up {
             return self.timers.disarm(Timer::Media);
         }
-        if !matches!(self.stage, Stage::Live(CallState::Answered)) {
+        if !self.outlives_pages() {
             return;
         }
         match self.visitor {

@@ -5,9 +5,10 @@ use crate::Output;
 use crate::call::{Call, Effects, Stage};
 use crate::commands::Commanded;
 use crate::keys::Keys;
-use crate::resume::Visitor;
+use crate::resume::{Epoch, Visitor};
 use crate::timers::Timer;
 use protocol::error::ErrorCode;
+use protocol::gateway::TrunkLeg;
 use protocol::rest::GatewayLoss;
 use protocol::visitor::{CallState, VisitorEvent};
 
@@ -19,16 +20,13 @@ impl Call {
     pub(crate) fn call_again(&mut self, fx: &mut Effects<'_>) -> bool {
         let Stage::Live(_) = self.stage else { return false };
         let is_wanted = self.plan.on_gateway_loss == GatewayLoss::CallAgain && self.again < MAX_AGAIN;
-        // Nobody is rung for a visitor between two pages: none of them would hear what it is about.
-        if !is_wanted || self.visitor == Visitor::Away || !self.has_offered() || !fx.gateways.can_take(&self.plan.trunk)
-        {
+        if !is_wanted || !fx.gateways.can_take(&self.plan.trunk) {
             return false;
         }
         if let (Some(_), Some(gateway)) = (self.said.frames, self.gateway().cloned()) {
             fx.outputs.push_back(Output::Frames { call: self.id.clone(), gateway, page: None });
         }
-        self.refuse_contender(fx);
-        self.timers.clear();
+        self.timers.keep([Timer::Contest, Timer::Visitor]);
         self.set_gateway(None);
         self.again += 1;
         (self.is_adrift, self.waiting_frames, self.media_up, self.rang, self.answered_at) =
@@ -37,18 +35,59 @@ impl Call {
         (self.keys, self.commanded) = (Keys::default(), Commanded::default());
         let waiting = self.begin_anew();
         self.stage = Stage::Live(CallState::Connecting);
-        self.arm(Timer::Setup, fx.config.setup, fx);
-        if self.visitor == Visitor::Unreached {
-            self.arm(Timer::Visitor, fx.config.visitor_grace, fx);
+        // However many pages come and go meanwhile.
+        self.arm(Timer::Duration, fx.config.max_duration, fx);
+        self.tell_again(fx);
+        self.tell_resumed(fx);
+        match self.visitor {
+            Visitor::Here(_) => self.await_ready(fx),
+            // Nobody hears it any more.
+            Visitor::Unreached if self.contender.is_some() => {
+                self.leave(fx);
+                return true;
+            }
+            Visitor::Unreached => {
+                self.await_ready(fx);
+                self.arm(Timer::Visitor, fx.config.visitor_grace, fx);
+            }
+            // Nobody is rung for a visitor between two pages: the next one's offer and `ready` are waited for.
+            Visitor::Away => {}
         }
-        let code = ErrorCode::CalledAgain;
-        self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
-        self.tell(VisitorEvent::Resumed { state: CallState::Connecting, answered_ms: 0 }, fx);
         if let Some((sdp, quality)) = waiting {
             // It has noticed before us.
             self.offer(sdp, quality, fx);
         }
         true
+    }
+
+    /// Tells a page why nobody has answered, though somebody had.
+    pub(crate) fn tell_again(&mut self, fx: &mut Effects<'_>) {
+        if self.answered_at.is_none() {
+            let code = ErrorCode::CalledAgain;
+            self.tell(VisitorEvent::Error { code, message: code.shopper().to_owned() }, fx);
+        }
+    }
+
+    /// Whether the call goes on without its page: somebody has answered, now or before its gateway died, so that there is a token for
+    /// the next one.
+    pub(crate) fn outlives_pages(&self) -> bool {
+        match self.stage {
+            Stage::Live(CallState::Answered) => true,
+            Stage::Live(_) => self.epoch > Epoch::default(),
+            Stage::Releasing { .. } | Stage::Over => false,
+        }
+    }
+
+    /// A call that the server before this one was placing again, which its record does not tell, is as far as the gateway says.
+    pub(crate) fn recall_again(&mut self, state: CallState, far_end: TrunkLeg, fx: &mut Effects<'_>) -> CallState {
+        if state != CallState::Answered || far_end >= TrunkLeg::Answered {
+            return state;
+        }
+        self.again = self.again.max(1);
+        (self.answered_at, self.rang, self.said.ready) = (None, false, false);
+        self.enter(CallState::Connecting, fx);
+        self.await_ready(fx);
+        CallState::Connecting
     }
 
     /// The gateway is out of reach, and the page has lost its path: there is not much to wait for, where another can take the call.

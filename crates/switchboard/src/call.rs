@@ -227,7 +227,7 @@ impl Call {
                 self.media_up = true;
                 self.timers.disarm(Timer::Media);
             }
-            Event::MediaDown { .. } if self.has_path() => self.lose_path(state, fx),
+            Event::MediaDown { .. } if self.has_path() => self.lose_path(fx),
             Event::Transport { transport, .. } if self.has_path() => {
                 if self.transport.replace(transport) != Some(transport) {
                     self.record(Change::Transport { transport }, fx.now, fx);
@@ -328,11 +328,6 @@ impl Call {
         self.dial_if_possible(fx);
     }
 
-    /// Whether the page has made an offer, told to a gateway or not.
-    pub(crate) fn has_offered(&self) -> bool {
-        self.said.offers > 0 || self.said.waiting.is_some()
-    }
-
     /// Forgets what was said to a gateway that is gone; gives back the offer that it had not got.
     pub(crate) fn begin_anew(&mut self) -> Option<(String, Quality)> {
         self.unanswered = 0;
@@ -359,11 +354,11 @@ impl Call {
     }
 
     /// The audio path broke. Whose socket is broken as well is gone for now; whether a socket is, the page shall show.
-    fn lose_path(&mut self, state: CallState, fx: &mut Effects<'_>) {
+    fn lose_path(&mut self, fx: &mut Effects<'_>) {
         let was_up = std::mem::replace(&mut self.media_up, false);
         self.arm_sooner(Timer::Media, fx.config.media_lost, fx);
         match self.visitor {
-            _ if state != CallState::Answered => {}
+            _ if !self.outlives_pages() => {}
             Visitor::Here(page) if was_up => {
                 // The browser notices by itself, but seconds later.
                 let code = ErrorCode::AudioPathBroken;
@@ -380,7 +375,8 @@ impl Call {
     /// Rings the far end once there is both a leg to bridge to and a shopper who can talk; not again for a later page.
     fn dial_if_possible(&mut self, fx: &mut Effects<'_>) {
         let Stage::Live(CallState::Connecting) = self.stage else { return };
-        if self.said.ready && !self.is_adrift && self.gateway.is_some() {
+        let is_away = self.visitor == Visitor::Away;
+        if self.said.ready && !is_away && !self.is_adrift && self.gateway.is_some() {
             self.dial(fx);
             self.dialed(fx);
         }
@@ -412,7 +408,8 @@ impl Call {
     fn progress(&mut self, state: CallState, fx: &mut Effects<'_>) {
         if !self.rang {
             self.rang = true;
-            if !std::mem::replace(&mut self.written.rang, true) {
+            // What was answered without ringing once does not ring after its answer.
+            if !std::mem::replace(&mut self.written.rang, true) && !self.written.answered {
                 self.record(Change::Ringing, fx.now, fx);
             }
             self.timers.disarm(Timer::TrunkResponse);
@@ -433,20 +430,20 @@ impl Call {
         }
         self.enter(CallState::Answered, fx);
         if is_first {
-            self.send_token(fx)
+            self.send_token(fx);
+            self.spend_tokens(fx);
         } else {
-            self.repeat_token(fx)
+            self.repeat_token(fx);
         }
-        self.spend_tokens(fx);
         self.timers.disarm(Timer::TrunkResponse);
         self.timers.disarm(Timer::NoAnswer);
         self.arm(Timer::Duration, fx.config.max_duration, fx);
-        if !self.media_up && !self.is_adrift {
+        if !self.media_up && !self.is_adrift && self.visitor != Visitor::Away {
             self.arm_sooner(Timer::Media, fx.config.media_setup, fx);
         }
     }
 
-    fn enter(&mut self, state: CallState, fx: &mut Effects<'_>) {
+    pub(crate) fn enter(&mut self, state: CallState, fx: &mut Effects<'_>) {
         self.stage = Stage::Live(state);
         self.tell(VisitorEvent::State { state }, fx);
     }

@@ -4,6 +4,7 @@
 //! Browsers whose storage is closed to the panel say nothing, and their calls go by the token alone. Not here: whether the key is
 //! really there, which the DTLS handshake shows.
 
+use crate::Change;
 use crate::call::{Call, Effects, Stage};
 use protocol::fingerprint::{is_same, is_sha256, of_sdp};
 use protocol::gateway::Command;
@@ -40,6 +41,8 @@ pub(crate) struct Certificates {
     known: VecDeque<String>,
     /// When the first was announced.
     since: Option<Instant>,
+    /// The first was announced to a server before this one, long enough ago for any page to have kept it.
+    is_restored: bool,
     /// That of the page that has the call, as it said in `hello`.
     of_page: Option<String>,
     /// That of its successor, for which the gateway has been told to make a leg.
@@ -49,10 +52,18 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
+    /// Those that the record tells of.
+    pub(crate) fn restored(written: Vec<String>) -> Self {
+        let mut known: VecDeque<_> = written.into_iter().filter(|told| is_sha256(told)).collect();
+        known.drain(..known.len().saturating_sub(MAX_CERTIFICATES));
+        Self { is_restored: !known.is_empty(), known, ..Self::default() }
+    }
+
     /// Whether a page that says it has this certificate may ask for the call.
     pub(crate) fn admit(&self, fingerprint: Option<&str>, now: Instant) -> bool {
         let is_bound = self.since.is_some_and(|since| now.saturating_duration_since(since) > BELIEVED_FOR);
-        !is_bound || fingerprint.is_some_and(|told| self.known.iter().any(|known| is_same(known, told)))
+        !(is_bound || self.is_restored)
+            || fingerprint.is_some_and(|told| self.known.iter().any(|known| is_same(known, told)))
     }
 
     /// A page has the call that said it has this certificate.
@@ -100,7 +111,12 @@ impl Call {
     /// or this is none.
     pub(crate) fn awaits(&mut self, fingerprint: &str, fx: &mut Effects<'_>) -> bool {
         let Stage::Live(CallState::Answered) = self.stage else { return false };
+        let before = self.certificates.known.clone();
         let announced = self.certificates.announce(fingerprint, fx.now);
+        if self.certificates.known != before {
+            let known = self.certificates.known.iter().cloned().collect();
+            self.record(Change::Certificates { known }, fx.now, fx);
+        }
         if self.is_adrift {
             self.certificates.unprepare();
         } else if announced == Announced::First {
@@ -143,6 +159,19 @@ mod tests {
             assert!(certificates.known.len() <= MAX_CERTIFICATES);
         }
         assert!(!certificates.admit(Some(&fingerprint(1)), later), "long gone");
+    }
+
+    #[test]
+    fn those_that_were_written_bind_at_once_and_no_more_of_them_than_there_can_be() {
+        let now = Instant::now();
+        let written = (0..=MAX_CERTIFICATES).map(|octet| fingerprint(octet as u8)).collect();
+        let mut certificates = Certificates::restored(written);
+        assert!(!certificates.admit(None, now) && !certificates.admit(Some(&fingerprint(0)), now));
+        assert!(certificates.admit(Some(&fingerprint(1)), now));
+        assert_eq!(certificates.announce(&fingerprint(99), now), Announced::First);
+        assert!(!certificates.admit(None, now), "that is another page's first word, and not the call's");
+        assert_eq!(certificates.known.len(), MAX_CERTIFICATES);
+        assert!(Certificates::restored(Vec::new()).admit(None, now));
     }
 
     #[test]

@@ -70,7 +70,8 @@ pub struct Config {
     /// long as it flows, the far end shall notice nothing.
     pub away_after: Duration,
     /// How long a gateway that is out of reach is waited for when the page has lost its path as well, where the call shall be
-    /// placed again and another gateway can take it.
+    /// placed again and another gateway can take it. Shorter than a page waits for an answer (3 s): of two offers, the one that the
+    /// next gateway answers would not be the one that the browser is at.
     pub again_after: Duration,
 }
 
@@ -90,7 +91,7 @@ impl Default for Config {
             gateway: Duration::from_secs(30),
             max_duration: Duration::from_secs(4 * 60 * 60),
             away_after: Duration::from_secs(2),
-            again_after: Duration::from_secs(3),
+            again_after: Duration::from_millis(2_500),
         }
     }
 }

@@ -15,7 +15,7 @@ impl Call {
                 Timer::Contest => self.refuse_contender(fx),
                 Timer::Keys => self.handle_key_pause(fx),
                 Timer::Command => self.handle_command_timeout(fx),
-                Timer::Visitor if self.visitor == Visitor::Unreached && self.answered_at.is_some() => {
+                Timer::Visitor if self.visitor == Visitor::Unreached && self.outlives_pages() => {
                     // Who is heard is there; else the loss of the audio path will tell. Frames went over the socket that broke.
                     if !self.media_up || self.said.frames.is_some() {
                         self.leave(fx);

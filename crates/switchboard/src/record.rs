@@ -34,6 +34,11 @@ pub enum Change {
         /// The oldest that counts.
         oldest: Epoch,
     },
+    /// The call's pages have these certificates and no others: a server that is restarted gives it to nobody else.
+    Certificates {
+        /// Their fingerprints, as in SDP (RFC 8122 section 5), the newest last.
+        known: Vec<String>,
+    },
     /// What carries the audio to and from the browser: when the path is first up, and whenever the audio has moved.
     Transport {
         /// Another than before.

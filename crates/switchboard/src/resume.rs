@@ -1,5 +1,5 @@
-//! How an answered call goes from one page of the shop to the next: who has it, who may have it, and what becomes of it while
-//! nobody has it. Not here: the signature and the origin of a token, which the shell has checked.
+//! How a call that somebody has answered goes from one page of the shop to the next: who has it, who may have it, and what becomes of
+//! it while nobody has it. Not here: the signature and the origin of a token, which the shell has checked.
 //!
 //! A token is spent when a page that came with it says `ready`. Until then it counts beside the new one: the page may be left
 //! before it could keep that. A page that was told the call is elsewhere may move it to itself with the token that it has, once.
@@ -34,7 +34,7 @@ pub(crate) enum Visitor {
     Here(Page),
     /// At a page whose socket broke. It has the call as if it had not, and is expected over another.
     Unreached,
-    /// Gone, or neither seen nor heard for some time. An answered call waits for a while.
+    /// Gone, or neither seen nor heard for some time. A call that somebody has answered waits for a while.
     Away,
 }
 
@@ -61,13 +61,14 @@ impl Call {
     ) {
         let is_ours = self.certificates.admit(fingerprint.as_deref(), fx.now);
         let contender = Contender { page, epoch, fingerprint, held: Vec::new() };
+        let outlives = self.outlives_pages();
         match self.stage {
-            Stage::Live(CallState::Answered) if is_ours && self.admits(epoch, takeover) => {}
-            Stage::Live(CallState::Answered) if is_ours && self.aside.contains(&epoch) => {
+            Stage::Live(_) if outlives && is_ours && self.admits(epoch, takeover) => {}
+            Stage::Live(_) if outlives && is_ours && self.aside.contains(&epoch) => {
                 return refuse_as_elsewhere(&self.id, page, fx.outputs);
             }
             // The server before this one may have known of an answer; if so, the gateway does.
-            Stage::Live(_) if self.is_adrift && self.answered_at.is_none() && epoch > Epoch::default() => {
+            Stage::Live(_) if self.is_adrift && !outlives && epoch > Epoch::default() => {
                 self.refuse_contender(fx);
                 self.contender = Some(contender);
                 return;
@@ -148,9 +149,10 @@ impl Call {
             return;
         }
         self.handle_page_gone(fx);
+        let outlives = self.outlives_pages();
         match (&self.stage, self.contender.take()) {
-            (Stage::Live(CallState::Answered), Some(contender)) => self.seat(contender, fx),
-            (Stage::Live(CallState::Answered), None) => self.leave(fx),
+            (Stage::Live(_), Some(contender)) if outlives => self.seat(contender, fx),
+            (Stage::Live(_), None) if outlives => self.leave(fx),
             (Stage::Live(_), _) => {
                 self.visitor = Visitor::Away;
                 // Nobody shall be rung for a shopper who has left.
@@ -224,6 +226,7 @@ impl Call {
         self.timers.disarm(Timer::Contest);
         self.await_path(fx);
         self.welcome(fx);
+        self.tell_again(fx);
         self.tell_resumed(fx);
         self.send_token(fx);
         self.record_tokens(fx);
@@ -232,22 +235,31 @@ impl Call {
         }
     }
 
-    /// The deadline of audio counts anew.
+    /// The deadlines of a page count anew: that of audio, and before anybody is rung that of its microphone.
     pub(crate) fn await_path(&mut self, fx: &Effects<'_>) {
         self.media_up = false;
         if !self.is_adrift {
             self.arm(Timer::Media, fx.config.media_setup, fx);
         }
+        self.await_ready(fx);
+    }
+
+    /// Before anybody is rung, the page's microphone is waited for.
+    pub(crate) fn await_ready(&mut self, fx: &Effects<'_>) {
+        if let Stage::Live(CallState::Connecting) = self.stage {
+            self.arm(Timer::Setup, fx.config.setup, fx);
+        }
     }
 
     /// Asks the page for a new offer.
     pub(crate) fn tell_resumed(&mut self, fx: &mut Effects<'_>) {
+        let Stage::Live(state) = self.stage else { return };
         let answered = self.answered_at.map_or_else(Default::default, |at| fx.now.saturating_duration_since(at));
         let answered_ms = u32::try_from(answered.as_millis()).unwrap_or(u32::MAX);
-        self.tell(VisitorEvent::Resumed { state: CallState::Answered, answered_ms }, fx);
+        self.tell(VisitorEvent::Resumed { state, answered_ms }, fx);
     }
 
-    /// The page neither answers nor is heard: the far end learns it, and waits.
+    /// The page neither answers nor is heard: the far end learns it, and waits; one that is being rung goes on ringing.
     pub(crate) fn leave(&mut self, fx: &mut Effects<'_>) {
         if let Some(contender) = self.contender.take() {
             return self.seat(contender, fx);
@@ -262,7 +274,10 @@ impl Call {
     pub(crate) fn await_return(&mut self, fx: &mut Effects<'_>) {
         self.visitor = Visitor::Away;
         self.media_up = false;
+        // An offer that no gateway has got is of no use to the next page.
+        self.said.waiting = None;
         self.timers.disarm(Timer::Media);
+        self.timers.disarm(Timer::Setup);
         let window = if fx.config.resume.is_zero() { fx.config.visitor_grace } else { fx.config.resume };
         self.arm(Timer::Visitor, window, fx);
     }

@@ -65,6 +65,14 @@ impl TimerTable {
         *self = Self::default();
     }
 
+    /// Stops all timers but these.
+    pub(crate) fn keep(&mut self, kept: [Timer; 2]) {
+        let before = std::mem::take(self);
+        for timer in kept {
+            self.set(timer, before.get(timer));
+        }
+    }
+
     /// When the timer expires; `None` when it does not run.
     pub(crate) fn get(&self, timer: Timer) -> Option<Instant> {
         self.0.get(timer as usize).copied().flatten()

@@ -19,6 +19,7 @@ use crate::media::browser::{Browser, TestResult};
 use crate::sip::sdp::{self, Local};
 use crate::sip::{DEFAULT_T1, Settings, SipEvent, SipHandle, SipStack, SipStats};
 
+mod away;
 mod broken;
 mod keys;
 

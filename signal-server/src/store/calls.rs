@@ -97,6 +97,9 @@ async fn apply(
                 .bind(i64::from(epoch.0))
                 .bind(i64::from(oldest.0))
         }
+        Change::Certificates { known } => sqlx::query("UPDATE calls SET certificates = $2 WHERE id = $1")
+            .bind(call.as_str())
+            .bind(serde_json::to_string(known).map_err(|error| sqlx::Error::Encode(error.into()))?),
         Change::Ringing => sqlx::query("UPDATE calls SET ringing_at = $2 WHERE id = $1").bind(call.as_str()).bind(at.0),
         Change::Answered => {
             sqlx::query("UPDATE calls SET answered_at = $2 WHERE id = $1").bind(call.as_str()).bind(at.0)
@@ -142,7 +145,7 @@ async fn end(
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     sqlx::query(
         "UPDATE calls SET ended_at = $2, reason = $3, code = $4, sip_status = $5, detail = $6, sip_call_id = $7, \
-         visitor_packets = $8, agent_packets = $9, visitor_lost = $10, agent_lost = $11, plan = NULL WHERE id = $1",
+         visitor_packets = $8, agent_packets = $9, visitor_lost = $10, agent_lost = $11, plan = NULL, certificates = NULL WHERE id = $1",
     )
     .bind(call.as_str())
     .bind(at.0)

@@ -20,8 +20,8 @@ impl Store {
     /// The calls to go on with. Open records that tell too little for that, as those of an older version, are closed.
     pub(crate) async fn open_calls(&self, now: Millis) -> Result<Vec<OpenCall>, sqlx::Error> {
         let rows = sqlx::query(
-            "SELECT id, plan, gateway, started_at, dialed_at, ringing_at, answered_at, token_newest, token_oldest FROM calls \
-             WHERE ended_at IS NULL ORDER BY id",
+            "SELECT id, plan, gateway, started_at, dialed_at, ringing_at, answered_at, token_newest, token_oldest, \
+             certificates FROM calls WHERE ended_at IS NULL ORDER BY id",
         )
         .fetch_all(&self.reader)
         .await?;
@@ -39,13 +39,15 @@ impl Store {
     async fn close_open_call(&self, id: &str, now: Millis) -> Result<(), sqlx::Error> {
         tracing::warn!(call = id, "closing the record of a call of which too little is known to go on with it");
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE calls SET ended_at = $2, reason = $3, detail = $4, plan = NULL WHERE id = $1")
-            .bind(id)
-            .bind(now.0)
-            .bind(EndReason::ServerStopping.word())
-            .bind("the server ended without closing this record")
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE calls SET ended_at = $2, reason = $3, detail = $4, plan = NULL, certificates = NULL WHERE id = $1",
+        )
+        .bind(id)
+        .bind(now.0)
+        .bind(EndReason::ServerStopping.word())
+        .bind("the server ended without closing this record")
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await
     }
 }
@@ -59,6 +61,9 @@ fn open_call(row: &SqliteRow, id: &str, now: Millis) -> Result<Option<OpenCall>,
     let Some(plan) = row.try_get::<Option<String>, _>("plan")?.and_then(|plan| serde_json::from_str(&plan).ok()) else {
         return Ok(None);
     };
+    // What cannot be read binds to nothing: the token counts, as in a call whose page has said nothing.
+    let certificates = row.try_get::<Option<String>, _>("certificates")?;
+    let certificates = certificates.and_then(|known| serde_json::from_str(&known).ok()).unwrap_or_default();
     let restored = Restored {
         plan,
         gateway: row.try_get::<Option<String>, _>("gateway")?.map(GatewayId::new),
@@ -67,6 +72,7 @@ fn open_call(row: &SqliteRow, id: &str, now: Millis) -> Result<Option<OpenCall>,
         answered: time("answered_at")?,
         epoch: token("token_newest")?,
         oldest: token("token_oldest")?,
+        certificates,
     };
     let started = instant(row.try_get("started_at")?, now);
     Ok(Some(OpenCall { call: CallId::new(id), started, restored: Box::new(restored) }))

@@ -229,6 +229,23 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn certificates_are_read_back_while_their_call_is_open_and_forgotten_with_its_end() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = Store::open(&folder.path().join("calls.sqlite")).await.unwrap();
+        let known: Vec<_> = ["sha-256 4A", "sha-256 4B"].map(str::to_owned).into();
+        let certified = |call| change(call, Change::Certificates { known: known.clone() });
+        store.apply(&[started("a"), certified("a"), started("b"), started("c"), certified("c")]).await.unwrap();
+        store.execute("UPDATE calls SET certificates = 'nonsense' WHERE id = 'c'").await;
+        let open = store.open_calls(Millis(2)).await.unwrap();
+        let read: Vec<_> =
+            open.iter().map(|call| (call.call.as_str(), call.restored.certificates.as_slice())).collect();
+        assert_eq!(read, [("a", known.as_slice()), ("b", &[]), ("c", &[])]);
+        store.apply(&[ended("a")]).await.unwrap();
+        let left = "SELECT COUNT(*) FROM calls WHERE id = 'a' AND certificates IS NOT NULL";
+        assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&store.reader).await.unwrap(), 0);
+    }
+
     impl Store {
         async fn execute(&self, sql: &'static str) {
             sqlx::query(sql).execute(&self.writer).await.unwrap();

@@ -104,6 +104,31 @@ async fn the_next_server_goes_on_with_the_calls_of_one_that_was_killed() {
 }
 
 #[tokio::test]
+async fn the_next_server_gives_the_call_to_the_browser_alone_that_has_its_certificate() {
+    let fingerprint = format!("sha-256 {}", ["4A"; 32].join(":"));
+    let first = TestApp::builder().no_gateway().start().await;
+    let (mut visitor, mut gateway, call, token) = in_call(&first).await;
+    visitor.request(&VisitorRequest::Next { fingerprint: fingerprint.clone() }).await;
+    assert!(matches!(command(&mut gateway).await, Command::Prepare { .. }));
+    let store = Store::open(&first.folder.path().join("ringlet.sqlite")).await.unwrap();
+    eventually("the certificate is written", async || {
+        let open = store.open_calls(crate::store::Millis::now()).await.unwrap();
+        open.into_iter().find(|it| it.call == call && it.restored.certificates == [fingerprint.as_str()])
+    })
+    .await;
+    let folder = killed(&first, &call).await;
+
+    let app = TestApp::builder().no_gateway().folder(folder).start().await;
+    let mut thief = resumes(&app, &token).await;
+    assert_eq!(thief.ended().await, (EndReason::VisitorGone, Some("RL-309")));
+    let mut hello = app.hello().await;
+    (hello["resume"], hello["origin"], hello["fingerprint"]) = (json!(token), json!(SHOP), json!(fingerprint));
+    let mut next = app.visitor().await;
+    next.say(&hello).await;
+    assert!(matches!(next.event().await, VisitorEvent::Welcome { .. }));
+}
+
+#[tokio::test]
 async fn a_call_that_no_gateway_claims_ends_as_gateway_gone() {
     let first = TestApp::builder().no_gateway().start().await;
     let (_visitor, _gateway, call, token) = in_call(&first).await;

@@ -431,6 +431,28 @@ fn a_call_that_is_taken_up_again_says_when_it_was_answered_and_waits_for_no_micr
 }
 
 #[test]
+fn a_call_that_is_taken_up_while_the_far_end_is_rung_again_shows_so_and_then_the_answer() {
+    let mut call = Call::new(hello_again(), 1, T0);
+    feed(&mut call, Input::SocketOpened);
+    feed(&mut call, welcome());
+    feed(&mut call, session());
+    let code = ErrorCode::CalledAgain;
+    let again = VisitorEvent::Error { code, message: code.shopper().to_owned() };
+    assert_eq!(feed(&mut call, Input::Received(again)), [Output::Warn(code, code.shopper().to_owned())]);
+    let resumed = VisitorEvent::Resumed { state: CallState::Ringing, answered_ms: 0 };
+    assert_eq!(feed(&mut call, Input::Received(resumed)), [Output::State(CallState::Ringing, 0)]);
+    let next = Input::Received(VisitorEvent::Resume { token: "r2".to_owned() });
+    assert_eq!(feed(&mut call, next), [Output::Keep("r2".to_owned())]);
+    let offer = || VisitorRequest::Offer { sdp: "O".to_owned(), quality: None };
+    assert_eq!(feed(&mut call, Input::Offered("O".to_owned(), None)), [say(offer())]);
+    let answer = VisitorEvent::Answer { sdp: "A".to_owned() };
+    assert_eq!(feed(&mut call, Input::Received(answer)), [Output::Accept("A".to_owned())]);
+    assert_eq!(feed(&mut call, Input::MicrophoneAllowed), [say(VisitorRequest::Ready {})]);
+    let answered = VisitorEvent::State { state: CallState::Answered };
+    assert_eq!(feed(&mut call, Input::Received(answered)), [Output::State(CallState::Answered, 0)]);
+}
+
+#[test]
 fn a_call_that_is_left_to_the_next_page_goes_without_a_word() {
     let mut call = welcomed();
     assert_eq!(feed(&mut call, Input::Left), [Output::CloseSocket]);

@@ -109,6 +109,22 @@ impl Baresip {
         self.command("sndcode", keys).await
     }
 
+    /// Rings from the next call on until [`answer`](Self::answer).
+    ///
+    /// # Errors
+    /// When the control socket is gone.
+    pub async fn wait_for_answer(&mut self) -> Result<()> {
+        self.command("answermode", "manual").await
+    }
+
+    /// Answers what rings.
+    ///
+    /// # Errors
+    /// When the control socket is gone.
+    pub async fn answer(&mut self) -> Result<()> {
+        self.command("accept", "").await
+    }
+
     /// Hangs up.
     ///
     /// # Errors

@@ -60,14 +60,20 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     let mut stage = Stage::with(FarEnd::Phone);
     (stage.setup.split, stage.limit) = (true, Duration::from_secs(150));
     program.test("a_page_that_is_turned_while_there_is_no_server_takes_its_call_up_without_a_click", stage, turned);
+    program.test("a_call_whose_gateway_is_killed_is_placed_again_over_another", two_gateways(), placed_again);
+    program.test("a_page_is_turned_while_the_far_end_is_rung_again", two_gateways(), turned_while_it_rings);
+    let mut stage = Stage::with(FarEnd::Phone);
+    (stage.setup.split, stage.setup.deadlines) = (true, "gateway_seconds = 2");
+    program.test("a_call_whose_gateway_is_killed_ends_with_a_word_where_the_merchant_wants_no_other", stage, given_up);
+}
+
+/// Calls are placed again, with a caller that can be told.
+fn two_gateways() -> Stage {
     let mut stage = Stage::with(FarEnd::Phone);
     (stage.setup.split, stage.setup.second_gateway, stage.limit) = (true, true, Duration::from_secs(150));
     stage.setup.merchant = "on_gateway_loss = \"call_again\"";
     stage.setup.trunk = "from_user = \"+43720555001\"\nfrom_name = \"Acme Shoes\"";
-    program.test("a_call_whose_gateway_is_killed_is_placed_again_over_another", stage, placed_again);
-    let mut stage = Stage::with(FarEnd::Phone);
-    (stage.setup.split, stage.setup.deadlines) = (true, "gateway_seconds = 2");
-    program.test("a_call_whose_gateway_is_killed_ends_with_a_word_where_the_merchant_wants_no_other", stage, given_up);
+    stage
 }
 
 async fn turned(scene: &mut Scene) -> Result<()> {
@@ -98,17 +104,43 @@ async fn hears_again(scene: &Scene) -> Result<Stretch> {
     both(scene).await
 }
 
-async fn placed_again(scene: &mut Scene) -> Result<()> {
-    call(scene).await?;
+/// Kills the gateway of the call that runs, and waits until the far end is rung again.
+async fn ring_again(scene: &mut Scene) -> Result<()> {
     scene.server.kill_gateway()?;
-    let killed = Instant::now();
     scene.browser.says(ErrorCode::CalledAgain.shopper(), SOON).await?;
     let phone = scene.phone()?;
     eventually("the far end is rung again", SOON, async || {
         ensure!(phone.invites() == 2, "{} INVITEs", phone.invites());
         Ok(())
     })
-    .await?;
+    .await
+}
+
+async fn turned_while_it_rings(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    scene.phone()?.wait_for_answer().await?;
+    ring_again(scene).await?;
+    scene.browser.reaches("ringing", SOON).await?;
+    scene.browser.show(&format!("{SHOP_URL}/shoes.html")).await?;
+    scene.browser.reaches("ringing", SOON).await?;
+    scene.browser.reload().await?;
+    scene.browser.reaches("ringing", SOON).await?;
+    scene.picture("rings_on").await?;
+    let phone = scene.phone()?;
+    ensure!(phone.invites() == 2, "{} INVITEs", phone.invites());
+    phone.answer().await?;
+    scene.browser.reaches("answered", SOON).await?;
+    let again = hears_again(scene).await?;
+    each_heard_the_other(scene, &[again]).await?;
+    let record = scene.recorded("visitor_hung_up").await?;
+    ensure!(record.get("gateway").and_then(Value::as_str) == Some("gateway-2"), "{record}");
+    scene.server.start_gateway().await
+}
+
+async fn placed_again(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    let killed = Instant::now();
+    ring_again(scene).await?;
     scene.browser.reaches("answered", SOON).await?;
     eprintln!("answered again after {:?}", killed.elapsed());
     is_rung_as_before(&scene.phone()?.rung_with())?;

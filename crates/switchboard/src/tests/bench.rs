@@ -92,8 +92,13 @@ impl Bench {
             // A `welcome` never comes without the token of the session, nor a token without its record; see sessions.rs and
             // restarts.rs.
             let outputs = outputs.iter().filter(|output| {
-                let is_silent =
-                    matches!(output, Output::Record { change: Change::Tokens { .. } | Change::Carried { .. }, .. });
+                let is_silent = matches!(
+                    output,
+                    Output::Record {
+                        change: Change::Tokens { .. } | Change::Certificates { .. } | Change::Carried { .. },
+                        ..
+                    }
+                );
                 !is_silent && !matches!(output, Output::SessionToken { .. })
             });
             let lines: Vec<_> = outputs.map(|output| self.line(output)).collect();
@@ -207,6 +212,7 @@ fn change_line(change: &Change) -> String {
         Change::Ringing => "ringing".to_owned(),
         Change::Answered => "answered".to_owned(),
         Change::Tokens { epoch, oldest } => format!("tokens {}–{}", oldest.0, epoch.0),
+        Change::Certificates { known } => format!("{} certificates", known.len()),
         Change::Transport { transport } => format!("transport {transport}"),
         Change::Ended(Ending { reason, code, sip_status, detail, stats }) => {
             let mut line = format!("ended {reason}");

@@ -33,6 +33,8 @@ pub(super) struct Facts {
     /// What becomes of it when its gateway is gone, and how often that was so.
     on_gateway_loss: GatewayLoss,
     pub(super) again: u32,
+    /// When it was placed again last.
+    placed: Option<Instant>,
     trunk: TrunkName,
     no_answer: Duration,
     pub(super) offered: bool,
@@ -118,13 +120,13 @@ impl Facts {
         let open = |fact: Option<Instant>, closed_by: bool| fact.filter(|_| !closed_by);
         let answered = self.answered.is_some();
         [
-            (open(Some(self.arrived), dialed.is_some()), config.setup, EndReason::SetupTimedOut),
+            (open(Some(self.arrived), dialed.is_some() || self.away.is_some()), config.setup, EndReason::SetupTimedOut),
             (open(dialed, rang.is_some() || answered), config.trunk_response, EndReason::TrunkUnreachable),
             (open(rang, answered), self.no_answer, EndReason::NoAnswer),
-            (self.answered, config.max_duration, EndReason::TooLong),
+            (self.answered.or(self.placed), config.max_duration, EndReason::TooLong),
             (self.away, config.resume, EndReason::VisitorGone),
             (
-                self.unreached.filter(|_| !answered).map(|(since, _)| since),
+                self.unreached.filter(|_| !self.outlives_pages()).map(|(since, _)| since),
                 config.visitor_grace,
                 EndReason::VisitorGone,
             ),
@@ -149,12 +151,24 @@ impl Facts {
 
     /// When it is looked at whether a visitor without a socket is heard.
     fn judgement(&self) -> Option<Instant> {
-        let (since, patience) = self.unreached.filter(|_| self.answered.is_some() && !self.judged)?;
+        let (since, patience) = self.unreached.filter(|_| self.outlives_pages() && !self.judged)?;
         Some(since + patience)
+    }
+
+    /// Whether it waits for another page when it has none.
+    pub(super) fn outlives_pages(&self) -> bool {
+        self.answered.is_some() || !self.tokens.is_empty()
     }
 
     fn is_here(&self) -> bool {
         self.away.is_none() && self.unreached.is_none()
+    }
+
+    /// A page has as long for its microphone as a call's first one.
+    fn await_microphone(&mut self, now: Instant) {
+        if self.dialed.is_none() {
+            self.arrived = now;
+        }
     }
 
     fn leave(&mut self, now: Instant) {
@@ -331,6 +345,7 @@ impl Model {
             arrived: now,
             on_gateway_loss: plan.on_gateway_loss,
             again: 0,
+            placed: None,
             trunk: plan.trunk.clone(),
             no_answer: plan.no_answer,
             offered: false,
@@ -451,7 +466,7 @@ impl Model {
             }
             Event::MediaDown { .. } if facts.has_path() => {
                 (facts.heard, facts.broken) = (false, facts.broken.or(Some(now)));
-                if answered && facts.unreached.is_some() && (facts.judged || facts.contender.is_some()) {
+                if facts.outlives_pages() && facts.unreached.is_some() && (facts.judged || facts.contender.is_some()) {
                     self.leave(call, now);
                 }
             }
@@ -461,8 +476,11 @@ impl Model {
             }
             Event::Answered { .. } if dialed && !answered => {
                 facts.answered = Some(now);
-                facts.tokens = vec![facts.pages];
-                facts.unheard = (!facts.heard).then_some(now);
+                if facts.tokens.is_empty() {
+                    facts.tokens = vec![facts.pages];
+                }
+                let unheard = (!facts.heard && facts.away.is_none()).then_some(now);
+                facts.unheard = facts.unheard.or(unheard);
             }
             Event::Rejected { status: 486, .. } => end = Some((EndReason::Busy, Some(486))),
             Event::Rejected { status: 603, .. } => end = Some((EndReason::Refused, Some(603))),

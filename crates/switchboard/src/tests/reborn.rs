@@ -1,6 +1,6 @@
 //! Random schedules in which servers are killed and replaced, gateways die, and links to either break, among gateways that do what
 //! they are told and pages that come back. There is no model of deadlines here (`schedules.rs` has one): what must be true of
-//! any schedule is that nobody is rung twice, that each record is begun once and ended once, and that nothing is left anywhere.
+//! any schedule is that nobody is rung twice, nor for a shopper who has left, that nobody else takes a call, that each record is begun once and ended once, and that nothing is left anywhere.
 
 use super::bench::{Bench, MAX_TURNS_PER_CALL, plan};
 use crate::{Change, Config, Epoch, Input, Output, Page, Plan, Restored, Session};
@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
 use protocol::gateway::{CallStats, Carried, Command, Event, TrunkLeg, VERSION};
-use protocol::visitor::{VisitorEvent, VisitorRequest};
+use protocol::visitor::{CallState, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 const SLOTS: usize = 3;
@@ -30,6 +30,10 @@ enum Op {
     /// The page goes, and the next one asks for the call.
     Turn(usize),
     Leave(usize),
+    /// The page says which certificate its successor will have.
+    Announce(usize),
+    /// Whoever has the token but no certificate asks for the call.
+    Steal(usize),
     /// A gateway's oldest call goes a step further, or is refused.
     Step {
         gateway: usize,
@@ -39,6 +43,10 @@ enum Op {
     Unlink(usize),
     Link(usize),
     KillGateway(usize),
+    /// A call is answered, its gateway dies, another goes so many steps with it, and the page is turned.
+    PlaceAgain {
+        steps: usize,
+    },
     /// The server is killed: what it wrote last may not have been written.
     Kill {
         unwritten: bool,
@@ -58,11 +66,14 @@ fn op() -> impl Strategy<Value = Op> {
         2 => slot.clone().prop_map(Op::Break),
         5 => slot.clone().prop_map(Op::Reconnect),
         2 => slot.clone().prop_map(Op::Turn),
-        1 => slot.prop_map(Op::Leave),
+        1 => slot.clone().prop_map(Op::Leave),
+        3 => slot.clone().prop_map(Op::Announce),
+        3 => slot.prop_map(Op::Steal),
         8 => (gateway.clone(), prop::bool::weighted(0.05)).prop_map(|(gateway, refused)| Op::Step { gateway, refused }),
         2 => gateway.clone().prop_map(Op::Unlink),
         6 => gateway.clone().prop_map(Op::Link),
         1 => gateway.prop_map(Op::KillGateway),
+        1 => (0..6_usize).prop_map(|steps| Op::PlaceAgain { steps }),
         2 => any::<bool>().prop_map(|unwritten| Op::Kill { unwritten }),
         1 => Just(Op::Replace),
         2 => prop_oneof![0_u64..4, 4_u64..40].prop_map(Op::Wait),
@@ -79,6 +90,9 @@ struct Record {
     answered: Option<Instant>,
     epoch: Epoch,
     oldest: Epoch,
+    certificates: Vec<String>,
+    /// When the first of them was written.
+    certified: Option<Instant>,
     ended: bool,
 }
 
@@ -88,6 +102,7 @@ struct Leg {
     /// Offers that it has not answered.
     offers: usize,
     last_word: Option<Event>,
+    away: bool,
 }
 
 /// A page of a shopper.
@@ -95,8 +110,12 @@ struct Leg {
 struct Phone {
     generation: usize,
     page: Option<Page>,
+    /// The server knows that its page went, and of no other since.
+    has_left: bool,
     session: Option<Session>,
     epoch: Option<Epoch>,
+    /// The certificate that it has announced for its successor.
+    next: Option<String>,
 }
 
 struct World {
@@ -108,8 +127,10 @@ struct World {
     linked: [bool; GATEWAYS],
     phones: [Phone; SLOTS],
     pages: u64,
-    /// Calls that were answered, with a server after the one that they began with, and that were placed again.
-    reached: (usize, usize),
+    thieves: BTreeSet<Page>,
+    /// Calls that were answered, with a server after the one that they began with, that were placed again, and pages that came to such a
+    /// call before it was answered.
+    reached: (usize, usize, usize),
     servers: usize,
 }
 
@@ -123,7 +144,8 @@ impl World {
             linked: [false; GATEWAYS],
             phones: Default::default(),
             pages: 0,
-            reached: (0, 0),
+            thieves: BTreeSet::new(),
+            reached: (0, 0, 0),
             servers: 1,
         }
     }
@@ -149,10 +171,20 @@ impl World {
                 let Some(epoch) = self.phones[slot].epoch else { return };
                 self.take(Op::Leave(slot));
                 let page = self.open(slot);
-                self.input(Input::Resume { call: self.call(slot), page, epoch, takeover: false, fingerprint: None });
+                let fingerprint = self.phones[slot].next.clone();
+                self.input(Input::Resume { call: self.call(slot), page, epoch, takeover: false, fingerprint });
             }
+            Op::Announce(slot) => {
+                if self.phones[slot].page.is_some() {
+                    let fingerprint = format!("sha-256 {}", vec![format!("{:02X}", self.pages % 256); 32].join(":"));
+                    self.phones[slot].next = Some(fingerprint.clone());
+                    self.say(slot, VisitorRequest::Next { fingerprint });
+                }
+            }
+            Op::Steal(slot) => self.steal(slot),
             Op::Leave(slot) => {
                 if let Some(page) = self.phones[slot].page.take() {
+                    self.phones[slot].has_left = true;
                     self.input(Input::VisitorLost { call: self.call(slot), page });
                 }
             }
@@ -163,6 +195,7 @@ impl World {
                 self.gateways[n].clear();
                 self.unlink(n);
             }
+            Op::PlaceAgain { steps } => self.place_again(steps),
             Op::Kill { unwritten } => {
                 if unwritten {
                     self.records = self.written.clone();
@@ -178,6 +211,39 @@ impl World {
             }
             Op::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
         }
+    }
+
+    /// Once the call is bound, also for a server that knows of that by the record alone.
+    fn steal(&mut self, slot: usize) {
+        let (call, Some(epoch)) = (self.call(slot), self.phones[slot].epoch) else { return };
+        let since = self.records.get(&call).and_then(|record| record.certified);
+        if since.is_some_and(|at| self.bench.now.duration_since(at) > Duration::from_secs(5)) {
+            self.pages += 1;
+            let page = Page(self.pages);
+            self.thieves.insert(page);
+            self.input(Input::Resume { call, page, epoch, takeover: true, fingerprint: None });
+        }
+    }
+
+    fn place_again(&mut self, steps: usize) {
+        // Whose trunk's calls are placed again.
+        let slot = 1;
+        (0..GATEWAYS).for_each(|n| self.link(n));
+        for op in [Op::Arrive(slot), Op::Reconnect(slot), Op::Offer(slot), Op::Ready(slot)] {
+            self.take(op);
+        }
+        let all_step = |world: &mut Self, steps| {
+            for gateway in (0..steps).flat_map(|_| 0..GATEWAYS) {
+                world.take(Op::Step { gateway, refused: false });
+            }
+        };
+        all_step(self, 6);
+        let Some(carrier) = (0..GATEWAYS).find(|n| self.gateways[*n].contains_key(&self.call(slot))) else { return };
+        for op in [Op::KillGateway(carrier), Op::Offer(slot), Op::Wait(4)] {
+            self.take(op);
+        }
+        all_step(self, steps);
+        self.take(Op::Turn(slot));
     }
 
     fn arrive(&mut self, slot: usize) {
@@ -199,7 +265,7 @@ impl World {
 
     fn open(&mut self, slot: usize) -> Page {
         self.pages += 1;
-        self.phones[slot].page = Some(Page(self.pages));
+        (self.phones[slot].page, self.phones[slot].has_left) = (Some(Page(self.pages)), false);
         Page(self.pages)
     }
 
@@ -249,8 +315,8 @@ impl World {
         let carried = |(call, leg): (&CallId, &Leg)| Carried {
             call: call.clone(),
             far_end: leg.far_end,
-            media_up: true,
-            away: false,
+            media_up: !leg.away,
+            away: leg.away,
         };
         let calls = self.gateways[n].iter().map(carried).collect();
         let words: Vec<_> = self.gateways[n].values().filter_map(|leg| leg.last_word.clone()).collect();
@@ -275,12 +341,12 @@ impl World {
         self.linked = [false; GATEWAYS];
         self.servers += 1;
         for phone in &mut self.phones {
-            phone.page = None;
+            (phone.page, phone.has_left) = (None, false);
         }
         let open = self.records.iter().filter(|(_, record)| !record.ended);
         let restored = open.map(|(call, record)| {
-            let Record { plan, gateway, dialed, rang, answered, epoch, oldest, .. } = record.clone();
-            (call.clone(), Restored { plan, gateway, dialed, rang, answered, epoch, oldest })
+            let Record { plan, gateway, dialed, rang, answered, epoch, oldest, certificates, .. } = record.clone();
+            (call.clone(), Restored { plan, gateway, dialed, rang, answered, epoch, oldest, certificates })
         });
         for (call, restored) in restored.collect::<Vec<_>>() {
             self.input(Input::Restored { call, restored: Box::new(restored) });
@@ -334,6 +400,14 @@ impl World {
             Output::Visitor { event: VisitorEvent::Error { code: ErrorCode::CalledAgain, .. }, .. } => {
                 self.reached.1 += 1
             }
+            Output::Visitor {
+                event:
+                    VisitorEvent::Resumed { state: CallState::Dialing | CallState::Ringing | CallState::EarlyMedia, .. },
+                ..
+            } => self.reached.2 += 1,
+            Output::Visitor { page, event: VisitorEvent::Welcome { .. }, call } => {
+                assert!(!self.thieves.contains(&page), "{call} goes to a page without its certificate");
+            }
             Output::Visitor { .. }
             | Output::ProbeVisitor { .. }
             | Output::Frames { .. }
@@ -354,23 +428,29 @@ impl World {
         let call = command.call().clone();
         match command {
             Command::Offer { .. } => {
-                let leg =
-                    self.gateways[n].entry(call).or_insert(Leg { far_end: TrunkLeg::Idle, offers: 0, last_word: None });
-                leg.offers += 1;
+                let leg = Leg { far_end: TrunkLeg::Idle, offers: 0, last_word: None, away: false };
+                let leg = self.gateways[n].entry(call).or_insert(leg);
+                (leg.offers, leg.away) = (leg.offers + 1, false);
             }
             Command::Dial { .. } => {
                 let leg =
                     self.gateways[n].get_mut(&call).unwrap_or_else(|| panic!("{call} is dialled without an offer"));
                 assert_eq!(leg.far_end, TrunkLeg::Idle, "{call} is rung twice");
                 leg.far_end = TrunkLeg::Dialing;
+                let has_left = |slot: &usize| self.call(*slot) == call && self.phones[*slot].has_left;
+                assert!(!(0..SLOTS).any(|slot| has_left(&slot)), "{call} is rung for nobody");
             }
             Command::Release { .. } => {
                 self.gateways[n].remove(&call);
                 replies.push_back((n, Event::Closed { call, stats: CallStats::default() }));
             }
+            Command::VisitorAway { .. } => {
+                if let Some(leg) = self.gateways[n].get_mut(&call) {
+                    leg.away = true;
+                }
+            }
             Command::Candidate { .. }
             | Command::Echo { .. }
-            | Command::VisitorAway { .. }
             | Command::Prepare { .. }
             | Command::Frames { .. }
             | Command::Press { .. }
@@ -382,7 +462,9 @@ impl World {
         if let Change::Started { plan } = change {
             let (epoch, oldest) = (Epoch::default(), Epoch::default());
             let (gateway, dialed, rang, answered, ended) = (None, false, false, None, false);
-            let record = Record { plan, gateway, dialed, rang, answered, epoch, oldest, ended };
+            let (certificates, certified) = (Vec::new(), None);
+            let record =
+                Record { plan, gateway, dialed, rang, answered, epoch, oldest, certificates, certified, ended };
             assert!(self.records.insert(call.clone(), record).is_none(), "the record of {call} begins twice");
             return;
         }
@@ -398,12 +480,16 @@ impl World {
                 self.reached.0 += usize::from(self.servers > 1);
             }
             Change::Tokens { epoch, oldest } => (record.epoch, record.oldest) = (epoch, oldest),
+            Change::Certificates { known } => {
+                record.certified.get_or_insert(self.bench.now);
+                record.certificates = known;
+            }
             Change::Ended(_) => record.ended = true,
         }
     }
 
     /// Nobody does anything any more: all comes to its end by itself.
-    fn finish(mut self) -> (usize, usize) {
+    fn finish(mut self) -> (usize, usize, usize) {
         (0..GATEWAYS).for_each(|n| self.link(n));
         for _ in 0..SLOTS * MAX_TURNS_PER_CALL {
             let Some(at) = self.bench.board.poll_timeout() else { break };
@@ -432,19 +518,20 @@ fn whoever_dies_nobody_is_rung_twice_and_every_record_is_whole_and_nothing_is_le
     let cases = RunnerConfig::default().cases.max(1_000);
     let config = RunnerConfig { cases, failure_persistence: None, ..RunnerConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let reached = RefCell::new((0, 0));
+    let reached = RefCell::new((0, 0, 0));
     let result = runner.run(&prop::collection::vec(op(), 1..120), |ops| {
         let mut world = World::new();
         for op in ops {
             world.take(op);
         }
-        let (answered, again) = world.finish();
-        reached.replace_with(|sum| (sum.0 + answered, sum.1 + again));
+        let (answered, again, turned) = world.finish();
+        reached.replace_with(|sum| (sum.0 + answered, sum.1 + again, sum.2 + turned));
         Ok(())
     });
     if let Err(failure) = result {
         panic!("{failure}");
     }
-    let (answered, again) = reached.into_inner();
+    let (answered, again, turned) = reached.into_inner();
     assert!(answered > 20 && again > 10, "too tame: {answered} were answered by a later server, {again} placed again");
+    assert!(turned > 100, "too tame: {turned} pages came while a far end was rung again");
 }

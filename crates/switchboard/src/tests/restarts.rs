@@ -19,7 +19,8 @@ fn record(answered: Option<Instant>) -> Input {
     let (epoch, oldest) = (Epoch(1), Epoch(1));
     let gateway = Some(GatewayId::from("g1"));
     let (dialed, rang) = (true, answered.is_some());
-    let restored = Restored { plan: plan("pstn"), gateway, dialed, rang, answered, epoch, oldest };
+    let certificates = Vec::new();
+    let restored = Restored { plan: plan("pstn"), gateway, dialed, rang, answered, epoch, oldest, certificates };
     Input::Restored { call: call(), restored: Box::new(restored) }
 }
 
@@ -304,6 +305,38 @@ fn a_token_that_was_sent_and_not_written_works_after_the_restart_and_a_spent_one
 }
 
 #[test]
+fn the_next_server_gives_a_call_to_the_browser_alone_whose_certificates_are_written() {
+    let mut bench = in_call();
+    let next = |fingerprint: &str| says(VisitorRequest::Next { fingerprint: fingerprint.to_owned() });
+    let written = |outputs: Vec<Output>| {
+        let certificates = outputs.into_iter().find_map(|output| {
+            if let Output::Record { change: Change::Certificates { known }, .. } = output { Some(known) } else { None }
+        });
+        certificates.unwrap_or_default()
+    };
+    let known = written(bench.send(next(FINGERPRINT)));
+    assert_eq!(known, [FINGERPRINT]);
+    // Nothing is new about it.
+    assert!(written(bench.send(next(FINGERPRINT))).is_empty());
+    let restarted = |certificates: Vec<String>| {
+        let mut bench = Bench::new(Config::default());
+        let Input::Restored { call, mut restored } = record(Some(bench.now)) else { return bench };
+        restored.certificates = certificates;
+        bench.prepare([Input::Restored { call, restored }]);
+        bench
+    };
+    let mut bench = restarted(known.clone());
+    bench.walk([
+        (resumes(2, 1), "page 2 ended visitor_gone RL-309 · page 2 closed"),
+        (takes_over(3, 1), "page 3 ended visitor_gone RL-309 · page 3 closed"),
+        (certified(4, 1, FINGERPRINT), "page 4 welcome Acme/Sales · page 4 resumed answered 0 · page 4 token 18"),
+    ]);
+    // What is no fingerprint binds nothing.
+    let mut bench = restarted(vec!["none".to_owned()]);
+    bench.walk([(resumes(2, 1), "page 2 welcome Acme/Sales · page 2 resumed answered 0 · page 2 token 18")]);
+}
+
+#[test]
 fn a_page_that_knows_of_an_answer_which_its_server_could_not_write_waits_for_the_gateway() {
     let restored = || {
         let mut bench = Bench::new(Config::default());
@@ -358,8 +391,8 @@ fn a_call_of_an_earlier_server_ends_when_no_gateway_claims_it_or_no_visitor_come
 /// A call that nobody has answered, as its record tells.
 fn unanswered(gateway: Option<&str>, dialed: bool, rang: bool) -> Input {
     let (epoch, oldest, answered) = (Epoch::default(), Epoch::default(), None);
-    let restored =
-        Restored { plan: plan("pstn"), gateway: gateway.map(GatewayId::from), dialed, rang, answered, epoch, oldest };
+    let (gateway, certificates) = (gateway.map(GatewayId::from), Vec::new());
+    let restored = Restored { plan: plan("pstn"), gateway, dialed, rang, answered, epoch, oldest, certificates };
     Input::Restored { call: call(), restored: Box::new(restored) }
 }
 

@@ -10,7 +10,7 @@ use super::turns::{FINGERPRINT, Op, SLOTS, TRUNKS, Which, offer, schedules};
 use crate::{Change, Config, Epoch, Input, MAX_CANDIDATES, Outcome, Output, Page, Question};
 use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner};
 use protocol::error::ErrorCode;
-use protocol::gateway::{Command, Tone, Transport};
+use protocol::gateway::{Command, Event, Tone, Transport};
 use protocol::visitor::{CallState, EndReason, VisitorEvent, VisitorRequest};
 use protocol::{CallId, GatewayId, TrunkName};
 use std::cell::RefCell;
@@ -62,6 +62,8 @@ struct World {
     /// How often each call was placed again, and all together.
     placed: BTreeMap<CallId, u32>,
     again: usize,
+    /// Of those, pages that came while nobody had answered, and answers that came while there was no page.
+    turned: (usize, usize),
     last: Option<Input>,
 }
 
@@ -88,6 +90,7 @@ impl World {
             seen: BTreeSet::new(),
             placed: BTreeMap::new(),
             again: 0,
+            turned: (0, 0),
             last: None,
         }
     }
@@ -132,6 +135,7 @@ impl World {
             }
             Op::LoseGateway { gateway: n } => self.input(Input::GatewayLost { gateway: gateway(n) }),
             Op::Answer { slot } => self.answer(slot),
+            Op::PlaceAgain { slot, turns } => self.place_again(slot, turns),
             Op::Code { slot, code, then } => self.key_code(slot, code, then),
             Op::Find { slot, found } => self.find(slot, found),
             Op::Resolve { slot, question, page } => {
@@ -206,6 +210,11 @@ impl World {
         }
         self.bench.board.handle_input(input.clone(), self.bench.now);
         self.model.apply(&input, self.bench.now);
+        if let Input::Gateway { event: Event::Answered { call }, .. } = &input {
+            let facts = self.model.calls.get(call).filter(|facts| facts.ended.is_none());
+            let is_away = |facts: &super::model::Facts| facts.away.is_some() && facts.answered == Some(self.bench.now);
+            self.turned.1 += usize::from(facts.is_some_and(is_away));
+        }
         self.judge();
     }
 
@@ -333,6 +342,8 @@ impl World {
         assert!(!shown.dismissed && !shown.closed, "{event:?} after the end");
         match event {
             VisitorEvent::Welcome { .. } => {
+                let is_turned = |facts: &super::model::Facts| facts.pages > 1 && facts.answered.is_none();
+                self.turned.0 += usize::from(!shown.has_returned && self.model.calls.get(call).is_some_and(is_turned));
                 assert!(!std::mem::replace(&mut shown.welcomed, true) || shown.has_returned, "welcomed twice");
             }
             VisitorEvent::Reconnected { .. } => {
@@ -438,6 +449,11 @@ impl World {
                 assert_eq!(Some(epoch.0), pages, "{call}: another token is written than sent");
                 return;
             }
+            Change::Certificates { known } => {
+                let is_bound = self.model.calls.get(&call).is_some_and(|facts| facts.bound.is_some());
+                assert!(is_bound && known == &[FINGERPRINT], "{call} is bound to {known:?}");
+                return;
+            }
             Change::Carried { gateway } => {
                 let told = self.told.entry(call.clone()).or_default();
                 assert!(
@@ -510,7 +526,7 @@ fn any_schedule_agrees_with_the_model_and_together_they_reach_every_end() {
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let seen = RefCell::new(BTreeSet::new());
     let tones = RefCell::new((0, 0));
-    let again = RefCell::new(0);
+    let (again, turned) = (RefCell::new(0), RefCell::new((0, 0)));
     let result = runner.run(&schedules(), |ops| {
         let mut world = World::new();
         for op in ops {
@@ -519,6 +535,7 @@ fn any_schedule_agrees_with_the_model_and_together_they_reach_every_end() {
         let (done, refused) = world.tones();
         tones.replace_with(|sum| (sum.0 + done, sum.1 + refused));
         again.replace_with(|sum| *sum + world.again);
+        turned.replace_with(|sum| (sum.0 + world.turned.0, sum.1 + world.turned.1));
         seen.borrow_mut().extend(world.finish());
         Ok(())
     });
@@ -528,6 +545,8 @@ fn any_schedule_agrees_with_the_model_and_together_they_reach_every_end() {
     let missed: Vec<_> = EndReason::ALL.iter().filter(|reason| !seen.borrow().contains(reason)).collect();
     assert!(missed.is_empty(), "the schedules are too tame: no call ended as {missed:?}");
     assert!(again.into_inner() > 20, "the schedules are too tame: hardly a call was placed again");
+    let (pages, answers) = turned.into_inner();
+    assert!(pages > 100 && answers > 100, "the schedules are too tame: {pages} pages, {answers} answers between pages");
     let (done, refused) = tones.into_inner();
     assert!(done > 10 && refused > 30, "the schedules are too tame: {done} commands were done, {refused} refused");
 }

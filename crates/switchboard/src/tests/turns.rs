@@ -80,6 +80,11 @@ pub(super) enum Op {
     Answer {
         slot: usize,
     },
+    /// An answered call's gateway dies while there is another. Then it goes so many ordinary steps, a page at a time.
+    PlaceAgain {
+        slot: usize,
+        turns: [usize; 2],
+    },
     /// A code is keyed whole, with its table at hand, and perhaps the pause passes and the page reports.
     Code {
         slot: usize,
@@ -276,6 +281,7 @@ pub(super) fn schedules() -> impl Strategy<Value = Vec<Op>> {
         12 => (0..SLOTS, prop::option::weighted(0.1, 0..GATEWAYS), events())
             .prop_map(|(slot, stranger, event)| Op::Report { slot, stranger, event }),
         16 => (0..SLOTS).prop_map(|slot| Op::Answer { slot }),
+        6 => (0..SLOTS, [0..6_usize, 0..6_usize]).prop_map(|(slot, turns)| Op::PlaceAgain { slot, turns }),
         20 => (0..SLOTS, prop::sample::select(vec!["*1", "*12", "*15", "*10", "*18", "*19"]), prop::option::weighted(0.8, reports()))
             .prop_map(|(slot, code, then)| Op::Code { slot, code, then }),
         10 => (0..SLOTS, keys()).prop_map(|(slot, event)| Op::Report { slot, stranger: None, event }),

@@ -26,21 +26,22 @@ impl Model {
         let has_room = !self.usable(call).is_empty();
         let Some(facts) = self.calls.get_mut(call) else { return false };
         let is_wanted = facts.on_gateway_loss == GatewayLoss::CallAgain && facts.again < MAX_AGAIN;
-        if !is_wanted || !has_room || facts.ended.is_some() || facts.away.is_some() || !facts.page_offered {
+        if !is_wanted || !has_room || facts.ended.is_some() {
             facts.gateway = gateway;
             return false;
         }
-        self.closed.extend(facts.dismiss());
         facts.again += 1;
         // A later page's microphone is asked for anew.
         facts.ready = facts.keyed.page_ready;
-        facts.arrived = now;
+        (facts.arrived, facts.placed) = (now, Some(now));
         (facts.dialed, facts.rang, facts.early, facts.answered) = (None, None, false, None);
         (facts.heard, facts.unheard, facts.broken, facts.judged) = (false, None, None, false);
         (facts.offered, facts.page_offered, facts.unanswered, facts.frames) = (false, false, 0, None);
         facts.keyed.end();
         facts.unreached = facts.unreached.map(|_| (now, self.config.visitor_grace));
-        facts.tokens.clear();
+        if facts.unreached.is_some() && facts.contender.is_some() {
+            self.leave(call, now);
+        }
         true
     }
 }

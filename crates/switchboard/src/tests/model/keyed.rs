@@ -73,8 +73,8 @@ impl Facts {
     pub(super) fn harmless(&self, config: &Config, now: Instant) -> Option<Harmless> {
         let ends = self.deadlines(config);
         let before = |at: Instant| ends.iter().all(|(end, _)| *end > at);
-        // Of what falls together, the loss of the audio path comes first.
-        let judged = |at| ends.iter().all(|(end, why)| *end > at || (*end == at && *why != EndReason::MediaFailed));
+        // Of what falls together, this comes first but for the longest call.
+        let judged = |at| ends.iter().all(|(end, why)| *end > at || (*end == at && *why == EndReason::TooLong));
         let due = [
             (self.judgement().filter(|at| judged(*at)), Harmless::Judgement),
             (self.contest(), Harmless::Contest),

@@ -7,7 +7,7 @@ use protocol::visitor::{EndReason, VisitorRequest};
 use std::time::{Duration, Instant};
 
 impl Model {
-    /// A page is turned away unless the call is answered, the token counts, and nobody else has it.
+    /// A page is turned away unless the call waits for pages, the token counts, and nobody else has it.
     pub(super) fn resume(
         &mut self,
         call: &CallId,
@@ -20,7 +20,7 @@ impl Model {
         let counts = |call: &Facts| call.tokens.contains(&epoch.0) || takeover && call.aside.contains(&epoch.0);
         // There is one browser with a certificate.
         let knows = |call: &Facts| certified || call.bound.is_none_or(|at| now - at <= Duration::from_secs(5));
-        let admits = |call: &&mut Facts| call.ended.is_none() && call.answered.is_some() && counts(call) && knows(call);
+        let admits = |call: &&mut Facts| call.ended.is_none() && call.outlives_pages() && counts(call) && knows(call);
         let Some(facts) = self.calls.get_mut(call).filter(admits) else {
             self.closed.insert(page);
             return;
@@ -58,6 +58,8 @@ impl Model {
         facts.pages += 1;
         facts.tokens.push(facts.pages);
         (facts.away, facts.unreached, facts.judged) = (None, None, false);
+        facts.await_microphone(now);
+        facts.ready = false;
         (facts.received, facts.digits) = (0, 0);
         facts.page_is_new();
         (facts.page_offered, facts.heard, facts.page_transport) = (false, false, None);
@@ -78,7 +80,7 @@ impl Model {
             return self.seat(call, page, held, now);
         }
         facts.leave(now);
-        if facts.answered.is_none() {
+        if !facts.outlives_pages() {
             self.end(call, vec![EndReason::VisitorGone], None, now);
         }
     }
@@ -103,6 +105,7 @@ impl Model {
         self.closed.extend(facts.is_here().then_some(facts.page));
         if facts.away.is_some() {
             (facts.heard, facts.unheard, facts.broken) = (false, Some(now), None);
+            facts.await_microphone(now);
         }
         (facts.page, facts.away, facts.unreached) = (page, None, None);
         facts.frames = facts.frames.map(|_| page);

@@ -6,7 +6,7 @@ use super::super::turns::{FINGERPRINT, Op, TRUNKS, Which, offer};
 use super::{STEPS_TO_ANSWER, World, gateway, trunks_of};
 use crate::{Epoch, Input, Session};
 use protocol::GatewayId;
-use protocol::gateway::{CallStats, Carried, Event, Side, TrunkLeg};
+use protocol::gateway::{CallStats, Carried, Event, Side, TrunkLeg, VERSION};
 use protocol::visitor::{CallState, VisitorRequest};
 use std::time::Duration;
 
@@ -37,6 +37,25 @@ impl World {
             if self.model.calls.get(&self.call(slot)).is_none_or(|facts| facts.answered.is_none()) {
                 self.take(Op::Progress { slot });
             }
+        }
+    }
+
+    /// A call is answered, loses its gateway, and goes so many steps from each page to the next.
+    pub(super) fn place_again(&mut self, slot: usize, turns: [usize; 2]) {
+        // `pbx` has the trunk of those that are placed again.
+        let slot = slot | 1;
+        for n in 0..2 {
+            let input = self.registration(gateway(n), VERSION, 9, 3, None);
+            self.input(input);
+        }
+        self.answer(slot);
+        self.input(Input::GatewayLost { gateway: self.gateway_of(slot) });
+        for steps in turns {
+            (0..steps).for_each(|_| self.progress(slot));
+            self.take(Op::LoseVisitor { slot, which: Which::Current });
+            let gateway = self.gateway_of(slot);
+            let event = Event::Answered { call: self.call(slot) };
+            self.input(Input::Gateway { gateway, event });
         }
     }
 
@@ -95,16 +114,14 @@ impl World {
         let event = match facts.state() {
             _ if facts.ended.is_some() => Event::Closed { call, stats: CallStats::default() },
             _ if facts.unreached.is_some() => return self.reconnection(slot, 0, 0),
-            CallState::Answered if facts.away.is_some() => {
+            _ if facts.away.is_some() => {
                 let (epoch, fingerprint) = (Epoch(facts.pages), Some(FINGERPRINT.to_owned()));
                 return Input::Resume { call, page: self.fresh_page(), epoch, takeover: false, fingerprint };
             }
-            CallState::Connecting | CallState::Answered if !facts.page_offered => {
-                return says(offer());
-            }
+            _ if !facts.page_offered => return says(offer()),
             _ if facts.unanswered > 0 => Event::Answer { call, sdp: String::new() },
             CallState::Connecting => return says(VisitorRequest::Ready {}),
-            CallState::Answered if facts.tokens.len() > 1 => return says(VisitorRequest::Ready {}),
+            _ if facts.tokens.len() > 1 => return says(VisitorRequest::Ready {}),
             CallState::Answered if !facts.heard => Event::MediaUp { call },
             CallState::Dialing if !facts.heard => Event::MediaUp { call },
             CallState::Dialing => Event::Ringing { call },
