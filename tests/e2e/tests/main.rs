@@ -2,6 +2,7 @@
 //! each in a network namespace of its own and there one after the other, since each has its ports to itself.
 
 mod asleep;
+mod card;
 mod checks;
 mod comeback;
 mod commands;
@@ -80,6 +81,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     keys::tests(&mut program);
     tone_keys::tests(&mut program);
     commands::tests(&mut program);
+    card::tests(&mut program);
     settings::tests(&mut program);
     connection::tests(&mut program);
     endings::tests(&mut program);
