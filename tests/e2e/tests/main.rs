@@ -22,6 +22,7 @@ mod resume;
 mod roaming;
 mod settings;
 mod stops;
+mod storage;
 mod strangers;
 mod tone_keys;
 mod tones;
@@ -88,6 +89,7 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     resume::tests(&mut program);
     restarts::tests(&mut program);
     stops::tests(&mut program);
+    storage::tests(&mut program);
     upgrade::tests(&mut program);
     frames::tests(&mut program);
     https_only::tests(&mut program);
