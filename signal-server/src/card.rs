@@ -25,13 +25,13 @@ const MAX_BYTES: usize = 1024;
 const AUDIENCE: &str = "card";
 
 const STYLE: &str = "
-@page { margin: 14mm }
+@page { margin: 14mm; @bottom-right { content: counter(page) ' / ' counter(pages); font: 9pt system-ui, sans-serif; color: #555 } }
 * { box-sizing: border-box }
 body { font: 11pt/1.35 system-ui, sans-serif; color: #14201b; background: #fff; max-width: 180mm; margin: 10mm auto; padding: 0 5mm }
 h1 { font-size: 20pt; margin: 0 }
 p { margin: 2mm 0 6mm; color: #444 }
 table { width: 100%; border-collapse: collapse }
-caption { text-align: start; font-weight: 700; padding: 5mm 0 1.5mm }
+caption { text-align: start; font-weight: 700; padding: 5mm 0 1.5mm; break-after: avoid }
 tr { break-inside: avoid; border-top: .3mm solid #bbb }
 th { width: 38mm; text-align: start; font: 700 17pt/1.2 ui-monospace, monospace; letter-spacing: .08em; padding: 2mm 4mm 2mm 0; white-space: nowrap }
 td { padding: 2mm 0; overflow-wrap: anywhere }

@@ -1,6 +1,7 @@
 //! Headless Chromium under chromedriver, with a WAV for a microphone. Not here: what stands in Ringlet's panel.
 
 use crate::device::{Device, Door};
+use crate::print::Paper;
 use crate::setup::TLS_ADDRESS;
 use crate::sound_card::SoundCard;
 use crate::{namespace::BRIDGE, process::Process, wait::eventually};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thirtyfour::bidi::modules::script::AddPreloadScript;
 use thirtyfour::common::log::LoggingPrefsLogLevel;
+use thirtyfour::common::print::{PrintPage, PrintParameters};
 use thirtyfour::{
     BrowserLogEntry, CapabilitiesHelper as _, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement,
 };
@@ -338,6 +340,16 @@ impl Browser {
     pub async fn picture(&self, path: &Path) -> Result<()> {
         self.driver.enter_default_frame().await?;
         Ok(self.driver.screenshot(path).await?)
+    }
+
+    /// The page as it is printed, as a PDF.
+    ///
+    /// # Errors
+    /// When the browser does not print it.
+    pub async fn print(&self, paper: Paper) -> Result<Vec<u8>> {
+        self.driver.enter_default_frame().await?;
+        let page = PrintPage { width: paper.width_cm, height: paper.height_cm };
+        Ok(self.driver.print_page(PrintParameters { page, ..PrintParameters::default() }).await?)
     }
 
     /// What the console has printed since it was asked last.

@@ -13,6 +13,7 @@ pub mod lane;
 pub mod namespace;
 pub mod pages;
 pub mod panel;
+pub mod print;
 pub mod process;
 pub mod proxy;
 pub mod quantiles;

@@ -270,6 +270,17 @@ impl Ringlet {
         Ok(())
     }
 
+    /// The address of a new card of the merchant's commands.
+    ///
+    /// # Errors
+    /// When the REST API gives none.
+    pub async fn card(&self) -> Result<String> {
+        let url = format!("{}/v1/merchants/acme/command-cards", self.direct_url());
+        let answer = self.http.post(url).bearer_auth(API_KEY).send().await?.error_for_status()?;
+        let card: Value = answer.json().await?;
+        Ok(card.get("url").and_then(Value::as_str).with_context(|| format!("no address: {card}"))?.to_owned())
+    }
+
     /// What is set on the shopper's side of the one call.
     ///
     /// # Errors

@@ -36,9 +36,18 @@ const LOOP: &str = "
     };
     navigator.mediaDevices.getUserMedia = async () => out.stream.clone();";
 
+/// How often the panel has asked for the canceller's module, of whomever it asked: the browser's cache counts as well.
+const FETCHES: &str = "
+    const module = document.getElementById('canceller-wasm').href;
+    return performance.getEntriesByType('resource').filter(({ name }) => name === module).length";
+
 pub(crate) fn tests(program: &mut Program<'_>) {
     program.test("the_canceller_takes_the_echo_away", Stage::with(FarEnd::Phone), gone);
-    program.test("keys_set_the_layer_that_takes_the_echo_away", Stage::with(FarEnd::Phone), by_keys);
+    program.test(
+        "keys_set_the_layer_that_takes_the_echo_away_and_its_module_is_fetched_once_at_the_first_need",
+        Stage::with(FarEnd::Phone),
+        by_keys,
+    );
     program.test(
         "a_canceller_that_cannot_be_fetched_leaves_the_suppressor_and_says_why",
         Stage::with(FarEnd::Phone),
@@ -71,16 +80,29 @@ async fn call(scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
-/// By the keys of an agent: up two layers and down two. That leads to nothing, since the browser has no canceller for such a microphone.
+/// The panel has fetched the canceller's module so often.
+async fn fetches(scene: &Scene, wanted: u64) -> Result<()> {
+    let count = scene.browser.in_panel(FETCHES).await?;
+    ensure!(count == wanted, "the canceller's module was fetched {count} times, not {wanted}");
+    Ok(())
+}
+
+/// By the keys of an agent: up two layers and down two, with one up on the way. That leads to nothing, since the browser has no canceller for such a microphone.
 async fn by_keys(scene: &mut Scene) -> Result<()> {
     call(scene).await?;
     told(scene, "echo", &json!("browser")).await?;
+    fetches(scene, 0).await?;
     tokio::time::sleep(LEARNING).await;
     let mut ends = vec![scene.phone()?.samples_heard()?];
-    for steps in [&[("*33", "suppressor")][..], &[("*33", "canceller")], &[("*30", "suppressor"), ("*30", "off")]] {
+    let mut needed = false;
+    let down = &[("*30", "suppressor"), ("*33", "canceller"), ("*30", "suppressor"), ("*30", "off")];
+    for steps in [&[("*33", "suppressor")][..], &[("*33", "canceller")], down] {
         for (keys, layer) in steps {
             scene.phone()?.press(keys).await?;
             told(scene, "echo", &json!(layer)).await?;
+            // The second time the panel has it.
+            needed |= *layer == "canceller";
+            fetches(scene, u64::from(needed)).await?;
         }
         tokio::time::sleep(LEARNING + Duration::from_secs_f64(MEASURED_SECONDS)).await;
         ends.push(scene.phone()?.samples_heard()?);

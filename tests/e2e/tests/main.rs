@@ -2,6 +2,7 @@
 //! each in a network namespace of its own and there one after the other, since each has its ports to itself.
 
 mod asleep;
+mod card;
 mod checks;
 mod comeback;
 mod commands;
@@ -22,6 +23,7 @@ mod resume;
 mod roaming;
 mod settings;
 mod stops;
+mod storage;
 mod strangers;
 mod tone_keys;
 mod tones;
@@ -81,12 +83,14 @@ fn trials(stagehand: Option<&Arc<Stagehand>>) -> Vec<Trial> {
     keys::tests(&mut program);
     tone_keys::tests(&mut program);
     commands::tests(&mut program);
+    card::tests(&mut program);
     settings::tests(&mut program);
     connection::tests(&mut program);
     endings::tests(&mut program);
     resume::tests(&mut program);
     restarts::tests(&mut program);
     stops::tests(&mut program);
+    storage::tests(&mut program);
     upgrade::tests(&mut program);
     frames::tests(&mut program);
     https_only::tests(&mut program);

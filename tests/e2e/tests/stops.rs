@@ -1,11 +1,14 @@
-//! SIGTERM with a call up: it goes on, over pages as well, nobody else may call, and with it the process ends.
+//! SIGTERM with a call up: it goes on, over pages as well, nobody else may call, and with it the process ends. With the limit for that
+//! the call ends, too, as it does with that of a process whose place another has taken.
 
 use crate::Program;
+use crate::restarts::is_whole;
 use crate::resume::{both, call, each_heard_the_other_until, follow};
 use anyhow::{Result, ensure};
 use e2e::ringlet::SHOP_URL;
 use e2e::scene::{FarEnd, Scene, Stage};
 use protocol::error::ErrorCode;
+use protocol::visitor::EndReason;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,6 +16,10 @@ const SOON: Duration = Duration::from_secs(15);
 
 /// From the end of the last call to that of the process: a moment, and more on a busy machine.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a call may go on that nobody ends. Until the shopper reads that it is over a moment passes, and more on a busy machine.
+const LIMIT: Duration = Duration::from_secs(3);
+const MORE: Duration = Duration::from_secs(3);
 
 pub(crate) fn tests(program: &mut Program<'_>) {
     let mut stage = Stage::with(FarEnd::Phone);
@@ -22,6 +29,13 @@ pub(crate) fn tests(program: &mut Program<'_>) {
     program.test(name, stage.clone(), server);
     stage.setup.split = true;
     program.test("a_gateway_that_stops_lets_its_call_go_on_over_pages_and_takes_no_new_one", stage, gateway);
+    let mut stage = Stage::with(FarEnd::Phone);
+    stage.setup.deadlines = "drain_seconds = 3";
+    program.test("a_call_that_does_not_end_ends_with_the_limit_of_a_server_that_stops", stage, drained);
+    let mut stage = Stage::with(FarEnd::Phone);
+    stage.setup.deadlines = "handover_seconds = 3";
+    let name = "a_call_that_does_not_end_ends_with_the_limit_of_the_process_that_was_taken_over";
+    program.test(name, stage, handed_over);
 }
 
 async fn server(scene: &mut Scene) -> Result<()> {
@@ -59,6 +73,42 @@ async fn gateway(scene: &mut Scene) -> Result<()> {
     ensure!(records <= 2, "{records} records");
     each_heard_the_other_until(scene, &[before, next_page, after], over).await?;
     ensure!(scene.phone()?.invites() == 1, "the phone was rung again");
+    Ok(())
+}
+
+async fn drained(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    let asked = Instant::now();
+    scene.server.terminate().await?;
+    ends_with_the_limit(scene, EndReason::ServerStopping, asked, asked.elapsed()).await?;
+    scene.server.ends(ENDS_WITHIN).await?;
+    scene.server.start_again().await?;
+    is_whole(&scene.recorded(EndReason::ServerStopping.word()).await?)?;
+    Ok(())
+}
+
+async fn handed_over(scene: &mut Scene) -> Result<()> {
+    call(scene).await?;
+    let asked = Instant::now();
+    scene.server.take_over("second").await?;
+    ends_with_the_limit(scene, EndReason::GatewayGone, asked, asked.elapsed()).await?;
+    scene.server.former_end(ENDS_WITHIN).await?;
+    is_whole(&scene.recorded(EndReason::GatewayGone.word()).await?)?;
+    // Who calls now calls the process that is there.
+    scene.browser.reload().await?;
+    scene.browser.click_button().await?;
+    scene.browser.is_answered().await?;
+    ends_its_call(scene).await?;
+    Ok(())
+}
+
+/// Both are told when the limit is over, and not before. It began at some time in the first so much since `asked`.
+async fn ends_with_the_limit(scene: &mut Scene, why: EndReason, asked: Instant, began: Duration) -> Result<()> {
+    scene.browser.says(why.shopper(), LIMIT + MORE).await?;
+    let took = asked.elapsed();
+    scene.phone()?.event("CALL_CLOSED", MORE).await?;
+    eprintln!("the call ended {took:?} after it was asked for, which took {began:?}");
+    ensure!((LIMIT..LIMIT + began + MORE).contains(&took), "the call ended after {took:?}");
     Ok(())
 }
 

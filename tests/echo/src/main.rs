@@ -1,11 +1,12 @@
 //! What each layer against echo does in three rooms and at three levels, with flite's voices: ERLE while only the far end speaks, and
 //! what is lost of the near end while both do. Microseconds a quantum, natively and as WASM; bytes. `cargo xtask bench audio --section echo`.
 //!
-//! The browser's own canceller is measured where a browser is: `bench-browser-echo` of `tests/e2e`.
+//! What needs a browser is measured where one is, in `tests/e2e`: its own canceller by `bench-browser-echo`, a quantum's time by
+//! `bench-browser-speed`.
 
 mod onset;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use canceller::Canceller;
 use echo::room::ROOMS;
 use echo::scene::{
@@ -13,20 +14,15 @@ use echo::scene::{
     report, scaled, seconds, sum,
 };
 use echo::speech::RATE;
+use echo::speed::{ENGINE_US, MODULES};
 use engine::Engine;
-use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-/// The targets: dB of echo, and a hundredth of the 2,667 µs of a quantum.
+/// The target, dB of echo.
 const ERLE_DB: f32 = 40.0;
-const ENGINE_US: f64 = 26.7;
 
 /// The beginning of a word that may be lost.
 const ONSET_MS: f32 = 30.0;
-
-/// How much longer denormal numbers may take than others: where they are computed with, it is some fifty times.
-const DENORMAL_RATIO: f64 = 2.0;
 
 /// Web Audio's quantum.
 const QUANTUM: usize = 128;
@@ -109,33 +105,10 @@ fn main() -> Result<()> {
         let target = matches!(layer, Layer::Suppressor(_)).then_some((ENGINE_US, time <= ENGINE_US));
         report(&format!("{}, native, mean", layer.name()), time, "µs a quantum", target);
     }
-    wasm("engine", 0, Some(ENGINE_US), "engine alone")?;
-    wasm("engine", 1, Some(ENGINE_US), "engine with the suppressor")?;
-    wasm("canceller", 1, None, "canceller")?;
-    wasm("line", 0, None, "line")
-}
-
-fn wasm(module: &str, layer: u32, target: Option<f64>, name: &str) -> Result<()> {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let file = root.join(format!("target/wasm/web/{module}.wasm"));
-    let script = root.join("tests/echo/src/speed.mjs");
-    let output = Command::new("node").arg(script).arg(file).arg(layer.to_string()).output().context("node")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut numbers = text.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
-    let mut next = || numbers.next().context("speed.mjs printed no numbers");
-    // A machine that does other things as well shows in p95 and maximum: the median is what the work takes.
-    for (what, judged) in [("minimum", false), ("median", true), ("p95", false), ("maximum", false)] {
-        let (value, target) = (next()?, target.filter(|_| judged));
-        report(&format!("{name}, WASM, {what}"), value, "µs a quantum", target.map(|target| (target, value <= target)));
-    }
-    let bytes = next()?;
-    report(&format!("{name}, gzip"), bytes, "bytes", None);
-    let [denormal, decay, ordinary] = [next()?, next()?, next()?];
-    for (what, median) in [("denormal input", denormal), ("a decay", decay)] {
-        let ratio = median / ordinary;
-        let target = Some((DENORMAL_RATIO, ratio <= DENORMAL_RATIO));
-        report(&format!("{name}, WASM, {what} beside ordinary input"), ratio, "times as long", target);
+    for module in MODULES {
+        let (figures, bytes) = module.in_node(1)?;
+        module.tell("Node", figures, None);
+        report(&format!("{}, gzip", module.name), bytes, "bytes", None);
     }
     Ok(())
 }

@@ -138,11 +138,19 @@ pub fn seconds(count: usize) -> usize {
 }
 
 /// Prints a measurement, and whether it holds what it should, as `cargo xtask bench` reads them.
-#[expect(clippy::print_stdout, reason = "this is what the bench is for")]
 pub fn report(name: &str, value: f64, unit: &str, target: Option<(f64, bool)>) {
+    report_beside(name, value, unit, target, None);
+}
+
+/// The same of one that was compared: with what, and the value divided by that one's.
+#[expect(clippy::print_stdout, reason = "this is what the bench is for")]
+pub fn report_beside(name: &str, value: f64, unit: &str, target: Option<(f64, bool)>, peer: Option<(&str, f64)>) {
     let (target, holds) = target.unzip();
-    println!(
-        "{}",
-        json!({ "name": name, "value": value, "unit": unit, "target": target, "holds": holds.unwrap_or(true) })
-    );
+    let mut line =
+        json!({ "name": name, "value": value, "unit": unit, "target": target, "holds": holds.unwrap_or(true) });
+    if let Some(((peer, ratio), line)) = peer.zip(line.as_object_mut()) {
+        line.insert("peer".to_owned(), peer.into());
+        line.insert("ratio".to_owned(), ratio.into());
+    }
+    println!("{line}");
 }

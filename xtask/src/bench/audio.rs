@@ -45,6 +45,15 @@ pub(crate) const SECTIONS: &[Section] = &[
         python: &[],
     },
     Section {
+        name: "echo",
+        about: "what the layers cost in Chromium, beside Node",
+        package: "e2e",
+        binary: "bench-browser-speed",
+        product: true,
+        programs: &[],
+        python: &[],
+    },
+    Section {
         name: "dtmf",
         about: "digits in the conditions of ITU-T Q.24, a thousand each, and half an hour of speech; beside spandsp",
         package: "digits",
