@@ -28,7 +28,7 @@ const GAP_MS: u32 = 70;
 
 /// Sockets that are tried in vain before the server is asked for in another way first: browsers count sockets that failed, and make those
 /// that follow wait, Chromium up to 5 s each after some 16 in 3 minutes. Nothing of the kind befalls a request.
-const SOCKETS_IN_VAIN: u32 = 4;
+const SOCKETS_IN_VAIN: u32 = 2;
 const SOCKET_EVENTS: [&str; 3] = ["open", "message", "close"];
 /// Bytes that may wait in the socket before frames are left out: half a second of G.711.
 const MAX_BUFFERED: u32 = 4_096;
