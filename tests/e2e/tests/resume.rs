@@ -350,9 +350,10 @@ pub(crate) async fn each_heard_the_other(scene: &mut Scene, stretches: &[Stretch
     each_heard_the_other_until(scene, stretches, over).await
 }
 
-/// The same of stretches behind a path that broke: each heard the other for half of the time at least, give or take 12 dB. An Opus stream that has lost packets
-/// can howl where it carries an even tone: what the decoder makes up for them stays in its long-term predictor (RFC 6716 section 4.2.7.9.1),
-/// and grows to full scale until the encoder changes that. libopus does so with itself, and no voice is as even.
+/// The same of stretches behind a path that broke: each heard the other for half of the time at least, give or take 12 dB. An Opus stream
+/// that has lost packets wavers and can howl where it carries an even tone: what the decoder makes up for them stays in its long-term
+/// predictor (RFC 6716 section 4.2.7.9.1), and grows to full scale until the encoder changes that. libopus does so with itself, and no voice
+/// is as even.
 pub(crate) async fn each_heard_the_other_again(scene: &mut Scene, stretches: &[Stretch]) -> Result<()> {
     let over = hang_up(scene).await?;
     let howls = |part: &Recording, hertz, dbfs, other| part.require_mostly((hertz, dbfs), other, (12.0, 0.5));
