@@ -21,6 +21,9 @@ const LOUD: f32 = 0.003;
 const LATENCY_BEFORE: &str = "--latency-msec=10";
 const LATENCY_BEHIND: &str = "--latency-msec=80";
 
+/// Where the player says when it had nothing to play.
+const PLAYER_LOG: &str = "pacat.log";
+
 /// Samples a second.
 const RATE: u32 = 48_000;
 
@@ -90,19 +93,11 @@ impl SoundCard {
     /// # Errors
     /// When a program of PulseAudio is missing.
     pub fn place(&self, scene: Scene) -> Result<Placed> {
-        let log = |name: &str| File::create(self.logs.join(name));
-        let mut recorder = self.client("parec");
-        recorder.args(RAW).args([LATENCY_BEFORE, "--device=loudspeaker.monitor"]);
-        recorder.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log("parec.log")?);
-        let mut player = self.client("pacat");
-        player.args(RAW).args([LATENCY_BEHIND, "--device=air", "--playback", "--verbose"]);
-        player.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log("pacat.log")?);
-        let mut player = Ended(player.spawn().context("pacat")?);
-        let mut recorder = Ended(recorder.spawn().context("parec")?);
+        let (mut player, mut recorder) = (self.player()?, self.recorder()?);
         let from = recorder.0.stdout.take().context("no output")?;
         let to = player.0.stdin.take().context("no input")?;
         let sounds = thread::spawn(move || scene.sounds(from, to));
-        Ok(Placed { recorder, _player: player, sounds, log: self.logs.join("pacat.log") })
+        Ok(Placed { recorder, _player: player, sounds, log: self.logs.join(PLAYER_LOG) })
     }
 
     /// Lets the microphone hear a sound of 48 kHz again and again, until what is returned is dropped.
@@ -110,10 +105,7 @@ impl SoundCard {
     /// # Errors
     /// When a program of PulseAudio is missing.
     pub fn says(&self, sound: &Recording) -> Result<impl Drop + use<>> {
-        let mut player = self.client("pacat");
-        player.args(RAW).args([LATENCY_BEHIND, "--device=air", "--playback"]);
-        player.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(File::create(self.logs.join("pacat.log"))?);
-        let mut player = Ended(player.spawn().context("pacat")?);
+        let mut player = self.player()?;
         let mut to = player.0.stdin.take().context("no input")?;
         let bytes: Vec<u8> = sound.samples.iter().copied().flat_map(f32::to_le_bytes).collect();
         // Ends with the player.
@@ -126,15 +118,28 @@ impl SoundCard {
     /// # Errors
     /// When a program of PulseAudio is missing, or gives no sound.
     pub async fn heard(&self, seconds: u32) -> Result<Recording> {
-        let mut recorder = self.client("parec");
-        recorder.args(RAW).args([LATENCY_BEFORE, "--device=loudspeaker.monitor"]);
-        recorder.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(self.logs.join("parec.log"))?);
-        let mut recorder = Ended(recorder.spawn().context("parec")?);
+        let mut recorder = self.recorder()?;
         let mut from = recorder.0.stdout.take().context("no output")?;
         let mut bytes = vec![0; (RATE * seconds * 4) as usize];
         let bytes = tokio::task::spawn_blocking(move || from.read_exact(&mut bytes).map(|()| bytes)).await??;
         let samples = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         Ok(Recording { rate: RATE, samples })
+    }
+
+    /// What is written to it, the microphone hears.
+    fn player(&self) -> Result<Ended> {
+        let mut player = self.client("pacat");
+        player.args(RAW).args([LATENCY_BEHIND, "--device=air", "--playback", "--verbose"]);
+        player.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(File::create(self.logs.join(PLAYER_LOG))?);
+        Ok(Ended(player.spawn().context("pacat")?))
+    }
+
+    /// What is read from it, the loudspeaker plays.
+    fn recorder(&self) -> Result<Ended> {
+        let mut recorder = self.client("parec");
+        recorder.args(RAW).args([LATENCY_BEFORE, "--device=loudspeaker.monitor"]);
+        recorder.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(self.logs.join("parec.log"))?);
+        Ok(Ended(recorder.spawn().context("parec")?))
     }
 
     /// A program of PulseAudio's, which ends when we do.

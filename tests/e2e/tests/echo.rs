@@ -87,7 +87,8 @@ async fn fetches(scene: &Scene, wanted: u64) -> Result<()> {
     Ok(())
 }
 
-/// By the keys of an agent: up two layers and down two, with one up on the way. That leads to nothing, since the browser has no canceller for such a microphone.
+/// By the keys of an agent: up two layers and down two, with one up on the way. The last leads to nothing, since the browser has no canceller
+/// for such a microphone.
 async fn by_keys(scene: &mut Scene) -> Result<()> {
     call(scene).await?;
     told(scene, "echo", &json!("browser")).await?;

@@ -77,11 +77,16 @@ fn two_gateways() -> Stage {
     stage
 }
 
-async fn turned(scene: &mut Scene) -> Result<()> {
+/// A call that is answered by whomever the stage has.
+async fn call_from(scene: &Scene, page: &str) -> Result<()> {
     scene.browser.leave_the_microphone_unprocessed().await?;
-    scene.browser.show(&format!("{ALLOWED_ORIGIN}/plain.html")).await?;
+    scene.browser.show(page).await?;
     scene.browser.click_button().await?;
-    scene.browser.reaches("answered", SOON).await?;
+    scene.browser.reaches("answered", SOON).await
+}
+
+async fn turned(scene: &mut Scene) -> Result<()> {
+    call_from(scene, &format!("{ALLOWED_ORIGIN}/plain.html")).await?;
     // A token is written a moment after it is sent.
     tokio::time::sleep(Duration::from_millis(500)).await;
     scene.server.kill_signal()?;
@@ -189,10 +194,7 @@ async fn given_up(scene: &mut Scene) -> Result<()> {
 
 /// Fifty calls, one of them the real panel's.
 async fn gather(scene: &mut Scene) -> Result<Visitors> {
-    scene.browser.leave_the_microphone_unprocessed().await?;
-    scene.browser.show(SHOP_URL).await?;
-    scene.browser.click_button().await?;
-    scene.browser.reaches("answered", SOON).await?;
+    call_from(scene, SHOP_URL).await?;
     let visitors = Visitors::gather(CROWD).await?;
     // A token is written a moment after it is sent.
     eventually("all calls are answered in the records", SOON, async || {
@@ -266,10 +268,7 @@ async fn keys_pass(scene: &Scene) -> Result<()> {
 }
 
 async fn missed(scene: &mut Scene) -> Result<()> {
-    scene.browser.leave_the_microphone_unprocessed().await?;
-    scene.browser.show(SHOP_URL).await?;
-    scene.browser.click_button().await?;
-    scene.browser.reaches("answered", SOON).await?;
+    call_from(scene, SHOP_URL).await?;
     keys_pass(scene).await?;
     scene.server.kill_signal()?;
     scene.browser.in_panel(COUNT_SOCKETS).await?;

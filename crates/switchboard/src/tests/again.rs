@@ -62,10 +62,21 @@ fn a_gateway_that_was_restarted_gets_its_call_again() {
 
 /// In a call that another gateway has been told to ring again.
 fn in_second_call() -> Bench {
-    let mut bench = in_call(Config::default());
+    in_second_call_of(Config::default())
+}
+
+fn in_second_call_of(config: Config) -> Bench {
+    let mut bench = in_call(config);
     bench.prepare([with_trunk("g2"), gateway_lost("g1"), offer()]);
     bench.pass(Duration::from_secs(3));
     bench
+}
+
+/// The second gateway registers, and says that it carries the call.
+fn g2_has_it(far_end: TrunkLeg, media_up: bool) -> Input {
+    let (gateway, trunks) = (GatewayId::from("g2"), vec![TrunkName::from("pbx")]);
+    let calls = vec![carried("c1", far_end, media_up)];
+    reports("g2", Event::Registered { version: VERSION, gateway, capacity: 9, trunks, calls })
 }
 
 fn says_g2(event: impl FnOnce(CallId) -> Event) -> Step {
@@ -154,9 +165,7 @@ fn a_call_that_nobody_answers_again_ends_with_the_window_or_when_it_has_rung_lon
     bench.pass(Duration::from_secs(20));
     bench.prepare([lost(1)]);
     bench.walk([(Step::Wait(24), ""), (Step::Wait(1), "g2 release c1 no_answer")]);
-    let mut bench = in_call(Config { resume: Duration::from_secs(20), ..Config::default() });
-    bench.prepare([with_trunk("g2"), gateway_lost("g1"), offer()]);
-    bench.pass(Duration::from_secs(3));
+    let mut bench = in_second_call_of(Config { resume: Duration::from_secs(20), ..Config::default() });
     bench.prepare([lost(1)]);
     bench.walk([
         (Step::Wait(19), ""),
@@ -254,15 +263,10 @@ fn a_call_is_placed_again_for_a_visitor_between_two_pages_who_is_waited_for_befo
 fn a_second_gateway_that_is_lost_for_a_while_learns_that_the_visitor_went_and_rings_nobody_for_him() {
     let mut bench = in_second_call();
     bench.prepare([reports("g2", sdp(call()))]);
-    let back = |far_end| {
-        let (gateway, trunks) = (GatewayId::from("g2"), vec![TrunkName::from("pbx")]);
-        let calls = vec![carried("c1", far_end, true)];
-        reports("g2", Event::Registered { version: VERSION, gateway, capacity: 9, trunks, calls })
-    };
     bench.walk([
         (gateway_lost("g2"), ""),
         (lost(1), ""),
-        (back(TrunkLeg::Answered), "g2 away c1"),
+        (g2_has_it(TrunkLeg::Answered, true), "g2 away c1"),
         (resumes(2, 1), "page 2 welcome Acme/Sales · page 2 resumed answered 0 · page 2 token 2"),
     ]);
     let mut bench = in_second_call();
@@ -270,7 +274,7 @@ fn a_second_gateway_that_is_lost_for_a_while_learns_that_the_visitor_went_and_ri
         (gateway_lost("g2"), ""),
         (lost(1), ""),
         // The order to ring was lost on its way.
-        (back(TrunkLeg::Idle), "g2 away c1"),
+        (g2_has_it(TrunkLeg::Idle, true), "g2 away c1"),
         (
             resumes(2, 1),
             "page 2 welcome Acme/Sales · page 2 error RL-313 · page 2 resumed connecting 0 · page 2 token 2",
@@ -309,9 +313,7 @@ fn after_restart(far_end: TrunkLeg) -> Bench {
     });
     bench.prepare([Input::Restored { call: call(), restored }]);
     bench.pass(Duration::from_secs(1));
-    let (gateway, trunks, calls) =
-        (GatewayId::from("g2"), vec![TrunkName::from("pbx")], vec![carried("c1", far_end, false)]);
-    bench.prepare([reports("g2", Event::Registered { version: VERSION, gateway, capacity: 9, trunks, calls })]);
+    bench.prepare([g2_has_it(far_end, false)]);
     bench
 }
 
