@@ -1,7 +1,6 @@
 //! A whole gateway: a browser on one side, on the other a SIP peer that answers and echoes, real sockets on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use dsp::{Hertz, SampleRate, spectrum, units};
@@ -16,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::{Gateway, start, start_in_place};
 use crate::config::{Config, Trunk};
 use crate::media::browser::{Browser, TestResult};
+use crate::media::own_ports::OwnPorts;
 use crate::sip::sdp::{self, Local};
 use crate::sip::{DEFAULT_T1, Settings, SipEvent, SipHandle, SipStack, SipStats};
 
@@ -82,27 +82,29 @@ struct Bench {
     gateway: Gateway,
     far_end: FarEnd,
     call: CallId,
+    ports: OwnPorts,
 }
 
 impl Bench {
-    async fn new(ports: RangeInclusive<u16>) -> TestResult<Self> {
+    async fn new() -> TestResult<Self> {
         let far_end = FarEnd::new().await?;
         let port = far_end.sip.local_addr().port();
-        Self::with(far_end, ports, port).await
+        Self::with(far_end, port).await
     }
 
-    async fn with(far_end: FarEnd, ports: RangeInclusive<u16>, trunk: u16) -> TestResult<Self> {
+    async fn with(far_end: FarEnd, trunk: u16) -> TestResult<Self> {
+        let ports = OwnPorts::claim()?;
         let trunk = Trunk::new("pbx", "127.0.0.1", trunk);
         let config = Config {
             capacity: 1,
             media_udp: LOOPBACK,
             sip_listen: LOOPBACK,
-            rtp_ports: ports,
+            rtp_ports: ports.range(),
             trunks: vec![trunk],
             ..Config::default()
         };
-        let mut bench =
-            Self { gateway: on_free_port(|| start(config.clone())).await?, far_end, call: CallId::new("01CALL") };
+        let gateway = on_free_port(|| start(config.clone())).await?;
+        let mut bench = Self { gateway, far_end, call: CallId::new("01CALL"), ports };
         assert!(matches!(bench.event().await?, Event::Registered { capacity: 1, .. }));
         Ok(bench)
     }
@@ -155,7 +157,7 @@ impl Bench {
     }
 
     /// Nothing is left, and the gateway stops at once.
-    async fn ends_clean(mut self, rtp_port: u16) -> TestResult {
+    async fn ends_clean(mut self) -> TestResult {
         let registration = self.gateway.handle.registration().await.unwrap_or_default();
         assert!(matches!(registration.as_slice(), [Event::Registered { calls, .. }] if calls.is_empty()));
         // The SIP side reports the end a moment before it stops counting the call.
@@ -166,7 +168,7 @@ impl Bench {
             }
         };
         timeout(PATIENCE, nothing).await?;
-        UdpSocket::bind((Ipv4Addr::LOCALHOST, rtp_port))?;
+        assert!(self.ports.are_free(), "RTP ports are held");
         self.gateway.handle.shutdown(PATIENCE).await;
         timeout(PATIENCE, self.gateway.handle.stopped()).await?;
         assert!(self.gateway.events.recv().await.is_none(), "an event after the end");
@@ -176,7 +178,7 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_from_the_offer_over_ringing_and_talking_to_the_end() -> TestResult {
-    let mut bench = Bench::new(39_500..=39_503).await?;
+    let mut bench = Bench::new().await?;
     let mut browser = bench.browser().await?;
     let (far, offer) = bench.dial().await?;
     bench.far_end.sip.ring(&far)?;
@@ -192,12 +194,12 @@ async fn a_call_goes_from_the_offer_over_ringing_and_talking_to_the_end() -> Tes
     let stats = bench.release().await?;
     assert!(stats.visitor_packets > 40 && stats.agent_packets > 40 && stats.sip_call_id.is_some(), "{stats:?}");
     assert_eq!((stats.visitor_lost, stats.agent_lost), (0, 0));
-    bench.ends_clean(39_500).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_page_of_the_visitor_goes_on_with_the_far_end_that_stands() -> TestResult {
-    let mut bench = Bench::new(39_524..=39_527).await?;
+    let mut bench = Bench::new().await?;
     let mut first = bench.browser().await?;
     let (far, offer) = bench.dial().await?;
     bench.far_end.answer(&far, &offer)?;
@@ -218,12 +220,12 @@ async fn the_next_page_of_the_visitor_goes_on_with_the_far_end_that_stands() -> 
     assert!(stats.visitor_packets > 80, "both pages count: {stats:?}");
     assert_eq!((stats.visitor_lost, stats.agent_lost), (0, 0));
     assert!(bench.far_end.events.recv().await.is_some(), "the far end was rung once, and hears the end");
-    bench.ends_clean(39_524).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visitor_who_was_called_away_is_not_up_because_something_comes_over_the_old_path() -> TestResult {
-    let mut bench = Bench::new(39_568..=39_571).await?;
+    let mut bench = Bench::new().await?;
     let mut browser = bench.browser().await?;
     let (far, offer) = bench.dial().await?;
     bench.far_end.answer(&far, &offer)?;
@@ -240,12 +242,12 @@ async fn a_visitor_who_was_called_away_is_not_up_because_something_comes_over_th
     let [Event::Registered { calls, .. }] = registration.as_slice() else { return Err("no registration".into()) };
     assert_eq!(calls, &[carried]);
     bench.release().await?;
-    bench.ends_clean(39_568).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_far_end_whose_visitor_does_not_come_back_hears_so_and_is_released() -> TestResult {
-    let mut bench = Bench::new(39_528..=39_531).await?;
+    let mut bench = Bench::new().await?;
     let mut browser = bench.browser().await?;
     let (far, offer) = bench.dial().await?;
     bench.far_end.answer(&far, &offer)?;
@@ -257,12 +259,12 @@ async fn a_far_end_whose_visitor_does_not_come_back_hears_so_and_is_released() -
     assert!(begun.elapsed() >= Duration::from_millis(600), "the farewell was cut short");
     // What the far end sends back are the tones and the silence between them.
     assert!(stats.agent_packets > 30, "{stats:?}");
-    bench.ends_clean(39_528).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_offer_of_the_next_page_that_is_unusable_costs_the_call_and_nothing_else() -> TestResult {
-    let mut bench = Bench::new(39_532..=39_535).await?;
+    let mut bench = Bench::new().await?;
     let _browser = bench.browser().await?;
     let (far, offer) = bench.dial().await?;
     bench.far_end.answer(&far, &offer)?;
@@ -274,12 +276,12 @@ async fn an_offer_of_the_next_page_that_is_unusable_costs_the_call_and_nothing_e
     let event = bench.event().await?;
     assert!(matches!(event, Event::Failed { failure: Failure::OfferUnusable, .. }), "{event:?}");
     bench.release().await?;
-    bench.ends_clean(39_532).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_far_end_hangs_up() -> TestResult {
-    let mut bench = Bench::new(39_504..=39_507).await?;
+    let mut bench = Bench::new().await?;
     let _browser = bench.browser().await?;
     let (far, offer) = bench.dial().await?;
     bench.far_end.answer(&far, &offer)?;
@@ -300,24 +302,24 @@ async fn the_far_end_hangs_up() -> TestResult {
     };
     assert_eq!((calls.as_slice(), last_word), ([carried(TrunkLeg::Gone)].as_slice(), &hung_up));
     bench.release().await?;
-    bench.ends_clean(39_504).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_far_end_is_busy() -> TestResult {
-    let mut bench = Bench::new(39_508..=39_511).await?;
+    let mut bench = Bench::new().await?;
     let _browser = bench.browser().await?;
     let (far, _) = bench.dial().await?;
     bench.far_end.sip.reject(&far, 486)?;
     let event = bench.event().await?;
     assert!(matches!(event, Event::Rejected { status: 486, .. }), "{event:?}");
     bench.release().await?;
-    bench.ends_clean(39_508).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_while_it_rings_cancels() -> TestResult {
-    let mut bench = Bench::new(39_512..=39_515).await?;
+    let mut bench = Bench::new().await?;
     let _browser = bench.browser().await?;
     let (far, _) = bench.dial().await?;
     bench.far_end.sip.ring(&far)?;
@@ -325,12 +327,12 @@ async fn a_release_while_it_rings_cancels() -> TestResult {
     bench.release().await?;
     let event = timeout(PATIENCE, bench.far_end.events.recv()).await?;
     assert!(matches!(event, Some(SipEvent::Bye { .. } | SipEvent::Closed { .. })), "{event:?}");
-    bench.ends_clean(39_512).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_said_and_leaves_nothing() -> TestResult {
-    let mut bench = Bench::new(39_516..=39_519).await?;
+    let mut bench = Bench::new().await?;
     // A call that nobody knows is closed already.
     assert_eq!(bench.release().await?, CallStats::default());
     let _browser = bench.browser().await?;
@@ -348,12 +350,12 @@ async fn what_cannot_be_done_is_said_and_leaves_nothing() -> TestResult {
     let event = bench.event().await?;
     assert!(matches!(event, Event::Failed { failure: Failure::OfferUnusable, .. }), "{event:?}");
     bench.release().await?;
-    bench.ends_clean(39_516).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_stops_ends_its_calls_first() -> TestResult {
-    let mut bench = Bench::new(39_520..=39_523).await?;
+    let mut bench = Bench::new().await?;
     let _browser = bench.browser().await?;
     let (far, offer) = bench.dial().await?;
     bench.far_end.answer(&far, &offer)?;
@@ -372,7 +374,7 @@ async fn a_gateway_that_stops_ends_its_calls_first() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trunk_that_is_dead_does_not_hold_a_stopping_gateway() -> TestResult {
     let silent = UdpSocket::bind(LOOPBACK)?;
-    let mut bench = Bench::with(FarEnd::new().await?, 39_536..=39_539, silent.local_addr()?.port()).await?;
+    let mut bench = Bench::with(FarEnd::new().await?, silent.local_addr()?.port()).await?;
     let _browser = bench.browser().await?;
     bench.tell(bench.dial_command("pbx")).await?;
     silent.set_read_timeout(Some(PATIENCE))?;
@@ -388,23 +390,24 @@ async fn a_trunk_that_is_dead_does_not_hold_a_stopping_gateway() -> TestResult {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_takes_the_place_of_another_and_the_calls_of_both_talk_on_and_end() -> TestResult {
-    let mut old = Bench::new(39_540..=39_543).await?;
+    let mut old = Bench::new().await?;
     let mut browser = old.browser().await?;
     let (far, offer) = old.dial().await?;
     old.far_end.answer(&far, &offer)?;
     assert!(matches!(old.event().await?, Event::Answered { .. }));
 
-    let far_end = FarEnd::new().await?;
+    let (far_end, ports) = (FarEnd::new().await?, old.ports.clone());
     let config = Config {
         capacity: 1,
         media_udp: old.gateway.handle.media_address(),
         sip_listen: old.gateway.handle.sip().local_addr(),
-        rtp_ports: 39_540..=39_543,
+        rtp_ports: ports.range(),
         trunks: vec![Trunk::new("pbx", "127.0.0.1", far_end.sip.local_addr().port())],
         ..Config::default()
     };
     let sockets = old.gateway.handle.offer_sockets().await?;
-    let mut new = Bench { gateway: start_in_place(config, sockets).await?, far_end, call: CallId::new("02CALL") };
+    let gateway = start_in_place(config, sockets).await?;
+    let mut new = Bench { gateway, far_end, call: CallId::new("02CALL"), ports };
     assert!(matches!(new.event().await?, Event::Registered { .. }));
     old.gateway.handle.let_go(GatewayId::new("gateway~1")).await;
     let again = old.gateway.handle.offer_sockets().await;
@@ -437,21 +440,21 @@ async fn a_gateway_takes_the_place_of_another_and_the_calls_of_both_talk_on_and_
         bench.release().await?;
     }
     timeout(PATIENCE, old.gateway.handle.stopped()).await?;
-    new.ends_clean(39_540).await
+    new.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_whose_successor_dies_reads_its_ports_again() -> TestResult {
-    loses_its_successor(39_548..=39_551, false).await
+    loses_its_successor(false).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_whose_successor_is_dead_before_it_lets_go_keeps_its_ports() -> TestResult {
-    loses_its_successor(39_564..=39_567, true).await
+    loses_its_successor(true).await
 }
 
-async fn loses_its_successor(ports: RangeInclusive<u16>, is_gone_first: bool) -> TestResult {
-    let mut old = Bench::new(ports).await?;
+async fn loses_its_successor(is_gone_first: bool) -> TestResult {
+    let mut old = Bench::new().await?;
     let mut browser = old.browser().await?;
     let (far, offer) = old.dial().await?;
     old.far_end.answer(&far, &offer)?;
@@ -475,7 +478,7 @@ async fn loses_its_successor(ports: RangeInclusive<u16>, is_gone_first: bool) ->
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checks_leg_hears_itself_beside_the_last_call_and_rings_nobody() -> TestResult {
-    let mut bench = Bench::new(39_560..=39_563).await?;
+    let mut bench = Bench::new().await?;
     let (mut tester, sdp) = Browser::new()?;
     let leg = CallId::new("01CHECK");
     bench.tell(Command::Echo { call: leg.clone(), sdp }).await?;
@@ -512,5 +515,5 @@ async fn a_checks_leg_hears_itself_beside_the_last_call_and_rings_nobody() -> Te
     bench.tell(Command::Release { call: leg.clone(), why: String::new() }).await?;
     assert!(matches!(bench.event().await?, Event::Closed { call, .. } if call == leg));
     bench.release().await?;
-    bench.ends_clean(39_560).await
+    bench.ends_clean().await
 }

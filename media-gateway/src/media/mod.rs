@@ -17,6 +17,8 @@ mod latch;
 mod notice;
 mod numbering;
 mod outbox;
+#[cfg(test)]
+pub(crate) mod own_ports;
 pub(crate) mod ports;
 mod quality;
 mod relay;

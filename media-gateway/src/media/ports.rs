@@ -90,11 +90,11 @@ mod tests {
 
     #[test]
     fn ports_are_even_and_come_back() -> io::Result<()> {
-        let mut ports = Ports::new(Ipv4Addr::LOCALHOST.into(), 39_411..=39_415);
+        let mut ports = Ports::new(Ipv4Addr::LOCALHOST.into(), 30_411..=30_415);
         let (first, a) = ports.take()?;
         let (_second, b) = ports.take()?;
-        assert_eq!((a.min(b), a.max(b)), (39_412, 39_414));
-        assert!(ports.take().is_err(), "39415 is odd");
+        assert_eq!((a.min(b), a.max(b)), (30_412, 30_414));
+        assert!(ports.take().is_err(), "30415 is odd");
         drop(first);
         ports.give_back(a);
         assert_eq!(ports.take()?.1, a);
@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn a_port_that_another_program_holds_is_passed_over() -> io::Result<()> {
-        let _other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 39_423))?;
-        let mut ports = Ports::new(Ipv4Addr::LOCALHOST.into(), 39_422..=39_425);
-        assert_eq!(ports.take()?.1, 39_424);
+        let _other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 30_423))?;
+        let mut ports = Ports::new(Ipv4Addr::LOCALHOST.into(), 30_422..=30_425);
+        assert_eq!(ports.take()?.1, 30_424);
         Ok(())
     }
 }

@@ -18,7 +18,8 @@ use protocol::visitor::{FrameCodec, Quality};
 use rtp_types::{RtpPacket, RtpPacketBuilder};
 use tokio::sync::mpsc;
 
-use super::ports::RtpSockets;
+use super::own_ports::OwnPorts;
+use super::ports::Ports;
 use super::webrtc::browser::{Browser, TestResult};
 use super::worker::{FrameSink, MediaOutput};
 use super::{CallOrder, MediaCommand, MediaEvent, MediaHandle, MediaSettings, start};
@@ -38,6 +39,7 @@ struct Bench {
     runtime: tokio::runtime::Runtime,
     call: CallId,
     browser: Browser,
+    rtp_ports: OwnPorts,
     gateway_rtp: SocketAddr,
     far_end: UdpSocket,
 }
@@ -70,20 +72,20 @@ impl Bench {
         let (media, output, thread) = start(settings)?;
         let call = CallId::new("call");
         let (browser, sdp) = Browser::over(over)?;
-        let [rtp, rtcp] = [UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?];
-        rtp.set_nonblocking(true)?;
-        rtcp.set_nonblocking(true)?;
-        let gateway_rtp = rtp.local_addr()?;
+        let rtp_ports = OwnPorts::claim()?;
+        let sockets = Ports::new(Ipv4Addr::LOCALHOST.into(), rtp_ports.range()).take()?.0;
+        let gateway_rtp = sockets.rtp.local_addr()?;
         let far_end = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         far_end.set_nonblocking(true)?;
         let MediaOutput { events, frames, sink } = output;
         let thread = Some(thread);
-        let mut bench = Self { media, events, frames, sink, thread, runtime, call, browser, gateway_rtp, far_end };
+        let mut bench =
+            Self { media, events, frames, sink, thread, runtime, call, browser, rtp_ports, gateway_rtp, far_end };
         bench.tell(|call| MediaCommand::Offer { call, sdp, quality: Quality::Standard });
         let answer = bench.event()?;
         let MediaEvent::Answer { sdp, .. } = answer else { return Err(format!("no answer: {answer:?}").into()) };
         bench.browser.accept(&sdp)?;
-        bench.tell(|call| MediaCommand::Attach { call, sockets: RtpSockets { rtp, rtcp }, dtmf: Dtmf::Auto });
+        bench.tell(|call| MediaCommand::Attach { call, sockets, dtmf: Dtmf::Auto });
         assert!(bench.browser.live(PATIENCE, Browser::is_up)?, "the browser is not up");
         assert!(matches!(bench.event()?, MediaEvent::Up { .. }));
         let event = bench.event()?;
@@ -481,8 +483,7 @@ fn a_browser_that_closes_is_reported_at_once_and_nothing_is_left() -> TestResult
     assert!(matches!(event, MediaEvent::Down { .. }), "{event:?}");
     bench.tell(|call| MediaCommand::Close { call });
     assert!(matches!(bench.event()?, MediaEvent::Closed { .. }));
-    // The port is free again.
-    UdpSocket::bind(bench.gateway_rtp)?;
+    assert!(bench.rtp_ports.are_free(), "RTP ports are held");
     Ok(())
 }
 

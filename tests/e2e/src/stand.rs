@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const MEDIA_PORT: u16 = 40_000;
+/// Below what systems give out by themselves.
+const MEDIA_PORT: u16 = 29_000;
 
 /// A stand on which everything runs but the browser.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use super::*;
 
 /// A call that rings at the far end, and whose page has gone.
-async fn left(ports: RangeInclusive<u16>) -> TestResult<(Bench, CallId, String)> {
-    let mut bench = Bench::new(ports).await?;
+async fn left() -> TestResult<(Bench, CallId, String)> {
+    let mut bench = Bench::new().await?;
     let mut first = bench.browser().await?;
     let (far, offer) = bench.dial().await?;
     bench.far_end.sip.ring(&far)?;
@@ -24,7 +24,7 @@ async fn left(ports: RangeInclusive<u16>) -> TestResult<(Bench, CallId, String)>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_page_hears_the_far_end_ring_on_and_then_talks_to_it() -> TestResult {
-    let (mut bench, far, offer) = left(39_580..=39_583).await?;
+    let (mut bench, far, offer) = left().await?;
     let mut second = bench.browser().await?;
     assert!(block_in_place(|| second.live(PATIENCE, |browser| browser.heard.len() > 4_000))?, "no ringback");
     bench.far_end.answer(&far, &offer)?;
@@ -36,13 +36,13 @@ async fn the_next_page_hears_the_far_end_ring_on_and_then_talks_to_it() -> TestR
     let level = spectrum::tone_level(&samples, SampleRate::HZ_8000, Hertz(1_000.0)).0;
     assert!((-19.0..-13.0).contains(&level), "the echo has {level} dBov");
     bench.release().await?;
-    bench.ends_clean(39_580).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_far_end_that_answers_meanwhile_hears_that_the_visitor_is_away_and_goes_on_with_the_next_page() -> TestResult
 {
-    let (mut bench, far, offer) = left(39_584..=39_587).await?;
+    let (mut bench, far, offer) = left().await?;
     bench.far_end.answer(&far, &offer)?;
     // Nothing is said of the path that was.
     assert_eq!(bench.event().await?, Event::Answered { call: bench.call.clone() });
@@ -53,14 +53,14 @@ async fn a_far_end_that_answers_meanwhile_hears_that_the_visitor_is_away_and_goe
     assert!(block_in_place(|| second.live(PATIENCE, |browser| browser.heard.len() > 4_000))?);
     let stats = bench.release().await?;
     assert!(stats.agent_packets > 60, "{stats:?}");
-    bench.ends_clean(39_584).await
+    bench.ends_clean().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visitor_who_does_not_come_back_costs_a_far_end_that_rings_no_farewell() -> TestResult {
-    let (mut bench, ..) = left(39_588..=39_591).await?;
+    let (mut bench, ..) = left().await?;
     bench.release().await?;
     let event = timeout(PATIENCE, bench.far_end.events.recv()).await?;
     assert!(matches!(event, Some(SipEvent::Bye { .. } | SipEvent::Closed { .. })), "{event:?}");
-    bench.ends_clean(39_588).await
+    bench.ends_clean().await
 }

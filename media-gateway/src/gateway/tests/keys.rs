@@ -116,7 +116,7 @@ impl BareFarEnd {
 async fn a_key_that_comes_as_event_by_info_and_as_a_tone_is_told_once() -> TestResult {
     let mut far_end = BareFarEnd::new().await?;
     let port = far_end.sip.local_addr()?.port();
-    let mut bench = Bench::with(FarEnd::new().await?, 39_568..=39_571, port).await?;
+    let mut bench = Bench::with(FarEnd::new().await?, port).await?;
     let mut browser = bench.browser().await?;
     bench.tell(bench.dial_command("pbx")).await?;
     far_end.answer().await?;

@@ -165,8 +165,7 @@ async fn a_silent_trunk_is_unreachable_long_before_timer_b_and_hears_doubling_in
 
 #[tokio::test]
 async fn a_refused_connection_and_an_unknown_name_are_unreachable_at_once() {
-    let port = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap().port();
-    let refused = Trunk { transport: Transport::Tcp, ..Trunk::new("far", "127.0.0.1", port) };
+    let refused = Trunk { transport: Transport::Tcp, ..Trunk::new("far", "127.0.0.1", 9) };
     let unknown = Trunk::new("far", "nobody.invalid", 5060);
     for (trunk, words) in [(refused, "no connection to TCP 127.0.0.1"), (unknown, "nobody.invalid has no address")] {
         let mut ours = Ours::dial_trunk(trunk).await;
