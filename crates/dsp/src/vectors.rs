@@ -17,7 +17,7 @@ use crate::{
 
 /// What [`checksum`] gives on every target. It changes when a module's arithmetic does: then so does what people hear, and this line
 /// says that it was meant.
-pub const EXPECTED: u32 = 4_002_899_577;
+pub const EXPECTED: u32 = 1_767_098_632;
 
 /// Computes the checksum: some 500 ms of work.
 pub fn checksum() -> u32 {

@@ -85,7 +85,10 @@ fn main() -> Result<()> {
             for mut layer in Layer::both() {
                 let name = format!("{}, {}, echo {level} dB", layer.name(), room.name);
                 let (sent, _) = layer.run(&talked, &far);
-                let lost = lost(&near, &sent, ON_THE_SPOT);
+                let lost = match layer {
+                    Layer::Suppressor(_) => lost(&onset::as_late(&near, &talked, &far), &sent, 0..1),
+                    Layer::Canceller(_) => lost(&near, &sent, ON_THE_SPOT),
+                };
                 report(&format!("{name}: voice lost"), lost.into(), "dB", Some((LOST_DB.into(), lost <= LOST_DB)));
             }
         }

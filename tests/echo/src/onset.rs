@@ -1,5 +1,5 @@
-//! How soon the suppressor lets a word through that finds it closed: from where the word can be heard at the microphone to where the switch
-//! is half open. It is closed where the far end speaks, and the echo hides beginnings; in pauses it is open, and nothing is lost.
+//! How much the suppressor takes of a word that finds it closed: from where the word can be heard at the microphone to what is sent when
+//! the switch is half open. It is closed where the far end speaks, and the echo hides beginnings; in pauses it is open, and nothing is lost.
 
 use anyhow::Result;
 use dsp::suppress::Suppressor;
@@ -16,7 +16,7 @@ const BEGINS: f32 = 0.05;
 /// Words come so often, s.
 const APART: f32 = 1.7;
 
-/// Milliseconds until each word is through that finds the switch closed. Words of that active level are spoken again and again, from
+/// Milliseconds that are lost of each word that finds the switch closed. Words of that active level are spoken again and again, from
 /// the second `from` on, over `mic`, which holds the echo of `far`.
 pub(crate) fn measure(words: &[Vec<f32>], level: f32, mic: &[f32], far: &[f32], from: usize) -> Vec<f32> {
     let mut near = mic.to_vec();
@@ -32,22 +32,34 @@ pub(crate) fn measure(words: &[Vec<f32>], level: f32, mic: &[f32], far: &[f32], 
     }
     let mut suppressor = Suppressor::new(RATE);
     let pairs = near.iter().zip(far);
-    let is_open: Vec<bool> = pairs
+    // How late the microphone is sent where the switch is open.
+    let open: Vec<Option<usize>> = pairs
         .map(|(mic, far)| {
             suppressor.process(*mic, *far);
-            suppressor.gain() >= 0.5
+            (suppressor.gain() >= 0.5).then(|| suppressor.late())
         })
         .collect();
     let waits = begins.into_iter().filter_map(|begin| {
-        let rest = is_open.get(begin..).filter(|rest| rest.first() == Some(&false))?;
+        let rest = open.get(begin..).filter(|rest| rest.first() == Some(&None))?;
         // The word after it is another.
         let rest = rest.get(..(APART * RATE.hz() as f32) as usize).unwrap_or(rest);
-        let opened = rest.iter().position(|is_open| *is_open).unwrap_or(rest.len());
+        let opened = rest.iter().enumerate().find_map(|(opened, late)| late.map(|late| (opened, late)));
         // What is sent at that moment was said so much before.
-        let lost = opened.saturating_sub(suppressor.lookahead());
+        let lost = opened.map_or(rest.len(), |(opened, late)| opened.saturating_sub(late));
         Some(lost as f32 * 1_000.0 / RATE.hz() as f32)
     });
     waits.collect()
+}
+
+/// The voice as late as the suppressor sends what `mic` holds of it.
+pub(crate) fn as_late(voice: &[f32], mic: &[f32], far: &[f32]) -> Vec<f32> {
+    let mut suppressor = Suppressor::new(RATE);
+    let samples = mic.iter().zip(far).enumerate();
+    let late = samples.map(|(at, (mic, far))| {
+        suppressor.process(*mic, *far);
+        at.checked_sub(suppressor.late()).and_then(|said| voice.get(said)).copied().unwrap_or_default()
+    });
+    late.collect()
 }
 
 /// Each word, with an active level of 1.

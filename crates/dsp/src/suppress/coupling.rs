@@ -42,6 +42,10 @@ const ABOVE_NOISE: f32 = 8.0;
 /// Frames in a row that make a voice: two may be the far end's, in a band that it had not used before.
 const FRAMES_OF_VOICE: u32 = 3;
 
+/// The points that may be the beginning of one, and how many frames without them are no pause yet, 40 ms.
+const LIKELY: u32 = 2;
+const GAP: u32 = 10;
+
 /// How long a voice keeps the way after it was last heard: 300 ms, the pause between two words.
 const HOLD: u32 = 75;
 
@@ -100,6 +104,9 @@ pub(super) struct Coupling {
     at: usize,
     delay: Delay,
     voiced: u32,
+    /// Frames since something stood out for the first time, and for the last.
+    first: u32,
+    last: u32,
     hold: u32,
     open: bool,
     background: bool,
@@ -149,6 +156,8 @@ impl Coupling {
             at: 0,
             delay: Delay::new(),
             voiced: 0,
+            first: 0,
+            last: GAP,
             hold: 0,
             open: true,
             background: false,
@@ -158,6 +167,11 @@ impl Coupling {
     /// Whether the microphone is to be heard.
     pub(super) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// For how many frames now something has stood out of the echo, gaps between syllables included. It may be nothing yet.
+    pub(super) fn stood_out(&self) -> usize {
+        self.first as usize
     }
 
     /// Whether the last frame was the microphone's background and nothing else.
@@ -183,7 +197,10 @@ impl Coupling {
         let fresh = self.predict();
         let total = self.distort();
         let echo = self.bands.iter().any(|band| band.echo() > band.floor + INAUDIBLE);
-        let voice = self.bands.iter().map(Band::points).sum::<u32>() >= VOICE;
+        let points = self.bands.iter().map(Band::points).sum::<u32>();
+        let voice = points >= VOICE;
+        self.last = if points >= LIKELY { 0 } else { (self.last + 1).min(GAP) };
+        self.first = if self.last < GAP { self.first + 1 } else { 0 };
         self.voiced = if voice { self.voiced + 1 } else { 0 };
         self.hold = if self.voiced >= FRAMES_OF_VOICE { HOLD } else { self.hold.saturating_sub(1) };
         self.open = self.hold > 0 || !echo;
@@ -193,7 +210,7 @@ impl Coupling {
                 band.follow_floor();
             }
         }
-        self.background = !echo && self.hold == 0 && !voice;
+        self.background = !echo && self.hold == 0 && self.first == 0;
         self.learn(fresh, total, voice);
     }
 

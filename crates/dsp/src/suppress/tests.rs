@@ -61,7 +61,7 @@ struct Call {
     rate: SampleRate,
     suppressor: Suppressor,
     far: Babble,
-    /// What the near end has said and the suppressor has not sent.
+    /// What the near end has said, the newest first: as far back as the suppressor may reach.
     said: VecDeque<f32>,
     delayed: Vec<f32>,
     at: usize,
@@ -84,11 +84,10 @@ struct Powers {
 impl Call {
     /// `echo` is what comes back of the far end's amplitude, `background` the microphone's own noise.
     fn new(rate: SampleRate, delay_ms: u32, echo: f32, background: f32) -> Self {
-        let suppressor = Suppressor::new(rate);
         Self {
             rate,
-            said: std::iter::repeat_n(0.0, suppressor.lookahead()).collect(),
-            suppressor,
+            said: std::iter::repeat_n(0.0, LINE).collect(),
+            suppressor: Suppressor::new(rate),
             far: Babble::new(rate, 1),
             delayed: std::vec![0.0; rate.samples(delay_ms) as usize],
             at: 0,
@@ -106,8 +105,9 @@ impl Call {
         self.at = (self.at + 1) % self.delayed.len();
         let sent = self.suppressor.process(near + echo + self.background * self.random.gaussian(), far);
         let gain = self.suppressor.gain();
-        self.said.push_back(near);
-        let near = self.said.pop_front().unwrap();
+        self.said.pop_back();
+        self.said.push_front(near);
+        let near = self.said[self.suppressor.late()];
         powers.echo += echo * echo;
         powers.near += near * near;
         powers.near_sent += near * near * gain * gain;
@@ -177,10 +177,43 @@ fn of_a_word_no_more_than_10_ms_are_lost_even_when_the_far_end_speaks() {
             call.step(0.35 * (phase - 0.5), true, &mut powers);
             call.suppressor.gain() > 0.5
         });
-        let lost = opened.map(|at| u64::from(at).saturating_sub(call.suppressor.lookahead() as u64));
+        let lost = opened.map(|at| u64::from(at).saturating_sub(call.suppressor.late() as u64));
         let lost = lost.map(|samples| rate.milliseconds(samples));
         assert!(lost.is_some_and(|ms| ms <= 10), "word {word}: {lost:?} ms");
     }
+}
+
+#[test]
+fn a_word_that_begins_softly_is_sent_from_its_beginning_and_what_follows_a_pause_20_ms_late_again() {
+    let rate = SampleRate::HZ_48000;
+    let mut call = Call::new(rate, 60, 0.3, 1e-4);
+    call.quiet(2.0);
+    call.listen(7.0);
+    // A vowel that takes 300 ms to its full level.
+    let vowel = |at: u32| {
+        let phase = (at as f32 * 140.0 / rate.hz() as f32).fract();
+        0.35 * (phase - 0.5) * (at as f32 / rate.samples(300) as f32).min(1.0)
+    };
+    let opened = (0..rate.samples(300)).find(|at| {
+        call.step(vowel(*at), true, &mut Powers::default());
+        call.suppressor.gain() > 0.5
+    });
+    let (opened, late) = (opened.unwrap(), call.suppressor.late() as u32);
+    assert!(opened > rate.samples(40), "told too soon to show anything: {opened} samples");
+    assert!(late > rate.samples(LOOKAHEAD_MS) && late <= rate.samples(MOST_LATE_MS), "{late} samples late");
+    assert!(opened - late < rate.samples(30), "{opened} samples, {late} late");
+    // It goes on as late as that for as long as it is spoken, whatever the far end does.
+    for at in opened..rate.samples(900) {
+        call.step(vowel(at), at < rate.samples(500), &mut Powers::default());
+        assert!(call.suppressor.gain() == 0.0 || call.suppressor.late() == late as usize || at > rate.samples(500));
+    }
+    assert_eq!(call.suppressor.late(), late as usize);
+    let pause = call.quiet(1.0);
+    assert_eq!(call.suppressor.late(), call.suppressor.lookahead);
+    assert_eq!(call.suppressor.gain(), 1.0);
+    // Nothing of the voice was left out on the way.
+    let lost = decibels(pause.near, pause.near_sent);
+    assert!(lost < 0.1, "{lost} dB of the word's end");
 }
 
 #[test]
