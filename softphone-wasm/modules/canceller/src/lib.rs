@@ -32,6 +32,10 @@ const FILTER_BLOCKS: usize = 26;
 /// AEC3's delay estimators, 96 ms each: echo paths of up to 400 ms, which beyond Bluetooth's 300 nobody has.
 const DELAY_FILTERS: usize = 4;
 
+/// What a delay must be later than the one in use before it is believed, in blocks: 20 ms. In a live room now one of the first
+/// reflections is the strongest and now another, and each time the filter would begin anew; it has room for all of them.
+const DELAY_HYSTERESIS: usize = 5;
+
 /// Samples that wait to be played: one block and the largest quantum, at the highest rate.
 const WAITING: usize = 8_192;
 
@@ -56,6 +60,7 @@ impl Canceller {
         config.filter.refined.length_blocks = FILTER_BLOCKS;
         config.filter.coarse.length_blocks = FILTER_BLOCKS;
         config.delay.num_filters = DELAY_FILTERS;
+        config.delay.hysteresis_limit_blocks = DELAY_HYSTERESIS;
         Self {
             near: Resampler::new(rate, RATE),
             far: Resampler::new(rate, RATE),
