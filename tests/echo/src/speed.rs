@@ -38,8 +38,9 @@ pub const MODULES: [Module; 4] = [
 pub struct Figures {
     /// Minimum, median, 95th percentile and maximum.
     pub quantiles: [f64; 4],
-    /// Medians of denormal input, of a decay through all denormal numbers, and of ordinary input beside them.
-    pub medians: [f64; 3],
+    /// Medians of denormal input, of a decay through all denormal numbers, of digital silence behind a voice, and of ordinary input
+    /// beside them.
+    pub medians: [f64; 4],
 }
 
 impl Figures {
@@ -84,8 +85,8 @@ impl Module {
             let peer = others.and_then(|(place, quantiles)| Some((place, value / quantiles.get(at).copied()?)));
             report_beside(&format!("{name}, {place}, {what}"), value, "µs a quantum", target, peer);
         }
-        let [denormal, decay, ordinary] = figures.medians;
-        for (what, median) in [("denormal input", denormal), ("a decay", decay)] {
+        let [denormal, decay, silence, ordinary] = figures.medians;
+        for (what, median) in [("denormal input", denormal), ("a decay", decay), ("silence", silence)] {
             let ratio = median / ordinary;
             let target = Some((DENORMAL_RATIO, ratio <= DENORMAL_RATIO));
             report(&format!("{name}, {place}, {what} beside ordinary input"), ratio, "times as long", target);

@@ -36,6 +36,10 @@ const DELAY_FILTERS: usize = 4;
 /// reflections is the strongest and now another, and each time the filter would begin anew; it has room for all of them.
 const DELAY_HYSTERESIS: usize = 5;
 
+/// Noise that is added to both inputs, full scale 1: −155 dBov. In silence what AEC3 smooths would else fall to denormal numbers, and
+/// stay there, where multiplying by nearly 1 rounds back to the same; a quantum then takes ten times as long.
+const DITHER: f32 = 3e-8;
+
 /// Samples that wait to be played: one block and the largest quantum, at the highest rate.
 const WAITING: usize = 8_192;
 
@@ -51,6 +55,7 @@ pub struct Canceller {
     saturated: bool,
     aec: BlockProcessor,
     out: Queue,
+    random: u32,
 }
 
 impl Canceller {
@@ -71,6 +76,7 @@ impl Canceller {
             saturated: false,
             aec: BlockProcessor::new(&config, RATE.hz() as usize, 1, 1),
             out: Queue { samples: vec![0.0; WAITING].into_boxed_slice(), first: 0, count: 0 },
+            random: 0x2545_F491,
         }
     }
 
@@ -78,7 +84,7 @@ impl Canceller {
     /// counts; samples that are no numbers become silence.
     pub fn process(&mut self, mic: &[f32], far: &[f32], out: &mut [f32]) {
         for (mic, far) in mic.iter().zip(far) {
-            let [mic, far] = [mic, far].map(|sample| units::audible(*sample).clamp(-1.0, 1.0));
+            let [mic, far] = [mic, far].map(|sample| units::audible(*sample).clamp(-1.0, 1.0) + self.dither());
             self.saturated |= mic.abs() >= SATURATED;
             let (mut at, filled) = (self.filled, self.filled);
             // Both resamplers count alike, so the blocks fill together.
@@ -98,6 +104,14 @@ impl Canceller {
     /// The echo path's delay as AEC3 has found it, milliseconds.
     pub fn delay_ms(&self) -> i32 {
         self.aec.get_metrics().delay_ms
+    }
+
+    /// Marsaglia's xorshift, uniform.
+    fn dither(&mut self) -> f32 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 17;
+        self.random ^= self.random << 5;
+        self.random.cast_signed() as f32 * (DITHER / 2_147_483_648.0)
     }
 
     fn cancel(&mut self) {
