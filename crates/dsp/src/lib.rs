@@ -38,6 +38,7 @@ pub mod tone;
 pub mod units;
 #[cfg(any(test, feature = "vectors"))]
 pub mod vectors;
+pub mod white;
 
 pub use digit::Digit;
 pub use units::{Dbm0, Dbov, Hertz, SampleRate};

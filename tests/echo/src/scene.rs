@@ -3,6 +3,7 @@
 use crate::room::Room;
 use crate::speech::{RATE, active_power, power, say};
 use anyhow::Result;
+use dsp::white::WhiteNoise;
 use serde_json::json;
 use std::ops::Range;
 
@@ -84,14 +85,8 @@ pub fn sum(left: &[f32], right: &[f32]) -> Vec<f32> {
 
 /// White noise of that many dBov.
 pub fn noise(length: usize, level: f32) -> Vec<f32> {
-    let (mut random, factor) = (0x2545_F491_u32, 3_f32.sqrt() * 10_f32.powf(level / 20.0));
-    let next = || {
-        random ^= random << 13;
-        random ^= random >> 17;
-        random ^= random << 5;
-        random.cast_signed() as f32 / 2_147_483_648.0 * factor
-    };
-    std::iter::repeat_with(next).take(length).collect()
+    let (mut white, factor) = (WhiteNoise::new(), 3_f32.sqrt() * 10_f32.powf(level / 20.0));
+    std::iter::repeat_with(|| white.next_sample() * factor).take(length).collect()
 }
 
 /// What is lost of the voice, dB: in each 20 ms, the share of what was sent that is the voice, at the one delay of these that fits best.

@@ -2,7 +2,7 @@
 //! (Levinson's recursion), as in ITU-T G.711 Appendix II; not a recording, whose loop would be heard.
 
 use super::analysis::{BIAS, LAGS, decimation, push};
-use crate::SampleRate;
+use crate::{SampleRate, white::WhiteNoise};
 
 /// Order of the prediction.
 const ORDER: usize = LAGS - 1;
@@ -27,7 +27,7 @@ pub(super) struct ComfortNoise {
     predictor: [f32; ORDER],
     amplitude: f32,
     recent: [f32; ORDER],
-    random: u32,
+    white: WhiteNoise,
     decimation: u32,
     left: u32,
     step: f32,
@@ -42,7 +42,7 @@ impl ComfortNoise {
             predictor: [0.0; ORDER],
             amplitude: 0.0,
             recent: [BIAS; ORDER],
-            random: 0x2545_F491,
+            white: WhiteNoise::new(),
             decimation: decimation(rate),
             left: 0,
             step: 0.0,
@@ -78,11 +78,7 @@ impl ComfortNoise {
     }
 
     fn draw(&mut self) -> f32 {
-        // Marsaglia's xorshift, uniform in −1 … 1.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 17;
-        self.random ^= self.random << 5;
-        let white = self.random as i32 as f32 / 2_147_483_648.0;
+        let white = self.white.next_sample();
         let past: f32 = self.predictor.iter().zip(&self.recent).map(|(weight, sample)| weight * sample).sum();
         let sample = self.amplitude * white + past + BIAS;
         push(&mut self.recent, sample);

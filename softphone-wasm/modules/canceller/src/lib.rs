@@ -9,7 +9,7 @@
 mod abi;
 pub mod resample;
 
-use dsp::{SampleRate, units};
+use dsp::{SampleRate, units, white::WhiteNoise};
 use resample::Resampler;
 use sonora_aec3::{block::Block, block_processor::BlockProcessor, common::BLOCK_SIZE, config::EchoCanceller3Config};
 
@@ -55,7 +55,7 @@ pub struct Canceller {
     saturated: bool,
     aec: BlockProcessor,
     out: Queue,
-    random: u32,
+    dither: WhiteNoise,
 }
 
 impl Canceller {
@@ -76,7 +76,7 @@ impl Canceller {
             saturated: false,
             aec: BlockProcessor::new(&config, RATE.hz() as usize, 1, 1),
             out: Queue { samples: vec![0.0; WAITING].into_boxed_slice(), first: 0, count: 0 },
-            random: 0x2545_F491,
+            dither: WhiteNoise::new(),
         }
     }
 
@@ -84,7 +84,8 @@ impl Canceller {
     /// counts; samples that are no numbers become silence.
     pub fn process(&mut self, mic: &[f32], far: &[f32], out: &mut [f32]) {
         for (mic, far) in mic.iter().zip(far) {
-            let [mic, far] = [mic, far].map(|sample| units::audible(*sample).clamp(-1.0, 1.0) + self.dither());
+            let [mic, far] =
+                [mic, far].map(|sample| units::audible(*sample).clamp(-1.0, 1.0) + DITHER * self.dither.next_sample());
             self.saturated |= mic.abs() >= SATURATED;
             let (mut at, filled) = (self.filled, self.filled);
             // Both resamplers count alike, so the blocks fill together.
@@ -104,14 +105,6 @@ impl Canceller {
     /// The echo path's delay as AEC3 has found it, milliseconds.
     pub fn delay_ms(&self) -> i32 {
         self.aec.get_metrics().delay_ms
-    }
-
-    /// Marsaglia's xorshift, uniform.
-    fn dither(&mut self) -> f32 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 17;
-        self.random ^= self.random << 5;
-        self.random.cast_signed() as f32 * (DITHER / 2_147_483_648.0)
     }
 
     fn cancel(&mut self) {
